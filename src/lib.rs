@@ -1,0 +1,1 @@
+//! pgduel: two schemas enter, the numbers decide.
