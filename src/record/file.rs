@@ -1,0 +1,141 @@
+//! Writing and reading `run.jsonl`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Header, Line, SCHEMA_VERSION};
+
+/// Longest line that is read, 64 MiB: more is not a record of ours.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// Appends lines to a record, each on disk before the call returns.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    path: PathBuf,
+}
+
+impl Writer {
+    /// Creates `path`, which must not exist yet: a record is never overwritten.
+    pub fn create(path: &Path) -> std::io::Result<Writer> {
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        Ok(Writer { file, path: path.to_owned() })
+    }
+
+    /// Where the record is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one line and flushes it to disk.
+    pub fn append(&mut self, line: &Line) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.file.write_all(&text)?;
+        self.file.sync_data()
+    }
+}
+
+/// A whole record in memory.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The first line.
+    pub header: Header,
+    /// All further lines, in order.
+    pub lines: Vec<Line>,
+    /// Whether the last line was torn and left out.
+    pub torn: bool,
+}
+
+impl Record {
+    /// Whether the run came to its end without a signal.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.lines.last(), Some(Line::End(end)) if !end.interrupted)
+    }
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file itself.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A line other than a torn last one.
+    #[error("{path}:{line}: not a line of a run record: {message}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// The first line is missing or not a header.
+    #[error("{path}: the first line of a run record must be its header; is this a run.jsonl of pgduel?")]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a newer pgduel.
+    #[error("{path}: record has schema version {found}, this pgduel reads up to {SCHEMA_VERSION}: use a newer pgduel")]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+}
+
+/// Reads a record. A last line without its line end, as a killed run leaves it, is left out and marked.
+pub fn read(path: &Path) -> Result<Record, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let mut reader = BufReader::new(File::open(path).map_err(io)?);
+    let mut header = None;
+    let mut lines = Vec::new();
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        buffer.clear();
+        let read = std::io::Read::take(&mut reader, LONGEST_LINE as u64).read_until(b'\n', &mut buffer).map_err(io)?;
+        if read == 0 {
+            break;
+        }
+        let torn = buffer.last() != Some(&b'\n');
+        if header.is_none() {
+            header = Some(parse_header(path, &buffer)?);
+            continue;
+        }
+        match serde_json::from_slice(&buffer) {
+            // A torn line may still parse; without its line end it was not flushed as a whole, so it does not count.
+            _ if torn && read < LONGEST_LINE => return finish(path, header, lines, true),
+            Ok(line) => lines.push(line),
+            Err(error) => {
+                return Err(ReadError::Line { path: path.to_owned(), line: number, message: error.to_string() });
+            }
+        }
+    }
+    finish(path, header, lines, false)
+}
+
+fn finish(path: &Path, header: Option<Header>, lines: Vec<Line>, torn: bool) -> Result<Record, ReadError> {
+    let header = header.ok_or_else(|| ReadError::NoHeader { path: path.to_owned() })?;
+    Ok(Record { header, lines, torn })
+}
+
+fn parse_header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| ReadError::NoHeader { path: path.to_owned() })?;
+    let version = value.get("schema_version").and_then(serde_json::Value::as_u64);
+    match version {
+        Some(found) if found > u64::from(SCHEMA_VERSION) => Err(ReadError::TooNew { path: path.to_owned(), found }),
+        _ => match serde_json::from_value(value) {
+            Ok(Line::Header(header)) => Ok(*header),
+            Ok(_) => Err(ReadError::NoHeader { path: path.to_owned() }),
+            Err(error) => Err(ReadError::Line { path: path.to_owned(), line: 1, message: error.to_string() }),
+        },
+    }
+}
