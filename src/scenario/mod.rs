@@ -1,0 +1,316 @@
+//! Scenarios: what is replayed, by whom, how fast, and what is expected of it.
+//!
+//! `wire` alone knows TOML: it turns a file into the types below, validated and immutable. Nothing here knows PostgreSQL.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::record::{Expectation, Margins, Sides};
+
+/// A scenario file, validated.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Suite (first folder below `scenarios/`).
+    pub suite: String,
+    /// Name below the suite's folder.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// SHA-256 of the file's bytes, hexadecimal.
+    pub digest: String,
+    /// Title for people.
+    pub title: String,
+    /// Why it exists; Markdown.
+    pub analysis: String,
+    /// Claim ids.
+    pub claims: Vec<String>,
+    /// The two variants.
+    pub duel: Sides<String>,
+    /// Overlays of the dataset it needs.
+    pub overlays: Vec<String>,
+    /// What is expected, and why.
+    pub expect: Option<(Expectation, String)>,
+    /// What matters.
+    pub margins: Margins,
+    /// How load is offered.
+    pub load: Load,
+    /// What runs.
+    pub transactions: Vec<Transaction>,
+}
+
+impl Scenario {
+    /// `suite/name`.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.suite, self.name)
+    }
+
+    /// Whether any transaction changes data.
+    pub fn writes(&self) -> bool {
+        self.transactions.iter().any(|transaction| transaction.writes)
+    }
+}
+
+/// How load is offered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// When transactions start.
+    pub arrival: Arrival,
+    /// Connections in the pool.
+    pub connections: u32,
+    /// Injected round-trip time.
+    pub rtt: Duration,
+    /// What one round-trip time is charged for.
+    pub rtt_per: RttPer,
+    /// How statements are planned.
+    pub plans: Plans,
+}
+
+/// When transactions start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrival {
+    /// Poisson at a rate found by a probe, or fixed work where that does not fit.
+    Auto,
+    /// Poisson at this many a second.
+    Poisson(f64),
+    /// One every 1/rate seconds.
+    Constant(f64),
+    /// A fixed number of sessions, one after the other, for as long as the block lasts.
+    Closed(u32),
+    /// Fixed work: sessions, and transactions a block (`None`: chosen by a probe).
+    Work {
+        /// Sessions side by side.
+        sessions: u32,
+        /// Transactions a block.
+        transactions: Option<u64>,
+    },
+}
+
+/// What one round-trip time is charged for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RttPer {
+    /// Every round trip between harness and database (injected on the wire).
+    RoundTrip,
+    /// Every request of the application, which may hold several database round trips (a pause before each request).
+    Request,
+}
+
+/// How PostgreSQL plans prepared statements.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Plans {
+    /// `plan_cache_mode = auto`
+    Auto,
+    /// `force_custom_plan`
+    Custom,
+    /// `force_generic_plan`
+    Generic,
+}
+
+/// What one arrival runs.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Its name.
+    pub name: String,
+    /// Share in the mix.
+    pub weight: f64,
+    /// Who runs it.
+    pub identity: Identity,
+    /// Which tenants it is run for.
+    pub tenants: TenantPick,
+    /// Whether it changes data.
+    pub writes: bool,
+    /// How both sides' answers must relate.
+    pub answers: Answers,
+    /// Parameters, by name, in file order.
+    pub draws: Vec<(String, Draw)>,
+    /// Statements by side. If the file does not tell sides apart, both are the same.
+    pub statements: Sides<Vec<Statement>>,
+}
+
+impl Transaction {
+    /// Whether statements can be compared one by one: same names in the same order on both sides.
+    pub fn comparable_by_statement(&self) -> bool {
+        let names = |statements: &[Statement]| statements.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        names(&self.statements.before) == names(&self.statements.after)
+    }
+}
+
+/// Who runs a transaction.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Identity {
+    /// A signed-in user who is a member of the drawn tenant, with this role there if one is named: role `authenticated`, JWT claims.
+    Member {
+        /// Role in the tenant, such as `owner`.
+        role: Option<String>,
+    },
+    /// Role `anon`, claims without `sub`.
+    Anon,
+    /// Role `service_role`, which bypasses row-level security.
+    Service,
+    /// No preamble: the login role, statements outside any transaction block unless the scenario opens one.
+    None,
+}
+
+/// Which tenants a transaction is run for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TenantPick {
+    /// As often as they have data.
+    ByWeight,
+    /// All alike.
+    Uniform,
+    /// Always the whale.
+    Whale,
+}
+
+/// How both sides' answers must relate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answers {
+    /// The rule.
+    pub rule: AnswerRule,
+    /// Columns that are left out of the comparison.
+    pub ignore: Vec<String>,
+    /// Relative tolerance for floating-point values.
+    pub tolerance: f64,
+}
+
+/// The rule of [`Answers`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerRule {
+    /// The same rows in the same order.
+    Same,
+    /// The same rows in any order.
+    SameRows,
+    /// The same number of rows.
+    SameCount,
+    /// May differ, for this reason.
+    Differs(String),
+    /// Vector search: the share of exact nearest neighbours on the after side must reach this.
+    Recall(f64),
+}
+
+/// One statement.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Name, unique in its transaction and side.
+    pub name: String,
+    /// Text as written.
+    pub sql: String,
+    /// The text with `$1`, `$2`, ... and the parameter name of each.
+    pub parameters: (String, Vec<String>),
+    /// Runs once per chunk of this many elements of an array or row-set parameter.
+    pub each: Option<Each>,
+    /// Request it belongs to (statements of one request share a PostgREST transaction); `None`: all in one.
+    pub request: Option<u32>,
+    /// Settings that are set locally before it, such as `hnsw.ef_search`.
+    pub settings: Vec<(String, String)>,
+    /// Exact form for recall, if the statement is an approximate search.
+    pub exact: Option<String>,
+    /// What its plan must hold, such as `Index Scan using idx_messages_conversation_created`.
+    pub plan_has: Vec<String>,
+    /// What its plan must not hold.
+    pub plan_lacks: Vec<String>,
+}
+
+/// Repetition of a statement over the elements of a parameter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Each {
+    /// The parameter (a `rows` draw).
+    pub parameter: String,
+    /// Elements a statement.
+    pub chunk: u32,
+}
+
+/// Where a parameter's value comes from. A pure function of (seed, sequence number).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draw {
+    /// A column of a row of the dataset.
+    Row {
+        /// Table.
+        from: String,
+        /// Column; the key if not named.
+        column: Option<String>,
+        /// Rows to choose among.
+        within: Within,
+        /// How to choose.
+        pick: Pick,
+    },
+    /// Another column of a row that was drawn before: `(parameter, column)`.
+    Of(String, String),
+    /// The tenant's key, or another column of the tenants table.
+    Tenant(Option<String>),
+    /// The identity's user id.
+    User,
+    /// A whole number, both ends included.
+    Int {
+        /// Least.
+        min: i64,
+        /// Greatest.
+        max: i64,
+        /// How to choose.
+        pick: Pick,
+    },
+    /// A constant.
+    Constant(Constant),
+    /// One of these texts, all alike.
+    Choice(Vec<String>),
+    /// The dataset's now minus this.
+    Ago(Duration),
+    /// A text of so many words.
+    Words(u32),
+    /// A uuid that is in no dataset.
+    NewUuid,
+    /// A query vector for `table.column`.
+    QueryVector(String, String),
+    /// `count` new rows of a table, as a JSON array of objects, owned by the tenant (or by a row drawn before).
+    Rows {
+        /// Table.
+        table: String,
+        /// How many.
+        count: u32,
+        /// Parameter of the drawn parent row; `None`: parents drawn within the tenant.
+        parent: Option<String>,
+    },
+}
+
+/// A constant in a scenario file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Constant {
+    /// Whole number.
+    Int(i64),
+    /// Number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Truth value.
+    Bool(bool),
+}
+
+/// Rows among which a draw chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Within {
+    /// The whole table.
+    All,
+    /// The drawn tenant's rows.
+    Tenant,
+    /// Children of the row that this parameter drew.
+    Parameter(String),
+    /// Rows of an overlay of this size.
+    Overlay {
+        /// Its name.
+        overlay: String,
+        /// Size, such as the number of messages.
+        size: u64,
+    },
+}
+
+/// How a draw chooses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pick {
+    /// All alike.
+    Uniform,
+    /// Zipf with this exponent; which rows are hot is a shuffle by the seed.
+    Zipf(f64),
+    /// Gaussian around the middle; the parameter is pgbench's.
+    Gaussian(f64),
+    /// Newest rows most often: exponential over age rank, with this pgbench parameter.
+    Recent(f64),
+}
