@@ -312,6 +312,11 @@ pub enum LoadRecord {
         /// Why fixed work was chosen.
         why: String,
     },
+    /// Closed loop for a fixed time.
+    Closed {
+        /// Sessions that work side by side.
+        sessions: u32,
+    },
 }
 
 /// How one variant's database was made.
@@ -526,6 +531,8 @@ pub struct ServerDelta {
     pub generic_plans: u64,
     /// Executions with a custom plan.
     pub custom_plans: u64,
+    /// Transactions of the scenario that finished between the two snapshots, settle time included: what to divide the others by.
+    pub transactions: u64,
 }
 
 /// Why a pair is not used. Every reason can be seen without looking at latency.

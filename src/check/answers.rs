@@ -1,0 +1,170 @@
+//! Whether two answers agree, and if not, which row tells it.
+
+use std::collections::BTreeMap;
+
+use crate::scenario::{AnswerRule, Answers};
+
+/// What a statement returned, every value as PostgreSQL prints it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// The first thing in which `after` differs from `before` under the rule, in words; `None` if they agree.
+pub fn difference(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
+    match &rule.rule {
+        AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
+        AnswerRule::SameCount => (before.rows.len() != after.rows.len()).then(|| count(before, after)),
+        AnswerRule::Same => in_order(rule, before, after),
+        AnswerRule::SameRows => in_any_order(rule, before, after),
+    }
+}
+
+fn count(before: &Answer, after: &Answer) -> String {
+    format!("before returns {} row(s), after {}", before.rows.len(), after.rows.len())
+}
+
+fn kept(rule: &Answers, answer: &Answer) -> Vec<usize> {
+    (0..answer.columns.len()).filter(|index| !rule.ignore.contains(&answer.columns[*index])).collect()
+}
+
+fn in_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
+    let (left, right) = (kept(rule, before), kept(rule, after));
+    if let Some(finding) = columns(before, &left, after, &right) {
+        return Some(finding);
+    }
+    for (index, (b, a)) in before.rows.iter().zip(&after.rows).enumerate() {
+        let same = left.iter().zip(&right).all(|(l, r)| equal(cell(b, *l), cell(a, *r), rule.tolerance));
+        if !same {
+            return Some(format!("row {}: before {}, after {}", index + 1, show(b, &left), show(a, &right)));
+        }
+    }
+    match before.rows.len().cmp(&after.rows.len()) {
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Greater => {
+            let row = &before.rows[after.rows.len()];
+            Some(format!("{}; missing after: {}", count(before, after), show(row, &left)))
+        }
+        std::cmp::Ordering::Less => {
+            let row = &after.rows[before.rows.len()];
+            Some(format!("{}; only after: {}", count(before, after), show(row, &right)))
+        }
+    }
+}
+
+/// Compares as multisets. Rows that match to the letter are taken out first; what is left is paired within the tolerance.
+fn in_any_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
+    let (left, right) = (kept(rule, before), kept(rule, after));
+    if let Some(finding) = columns(before, &left, after, &right) {
+        return Some(finding);
+    }
+    let mut unmatched: BTreeMap<Vec<Option<&str>>, i64> = BTreeMap::new();
+    for row in &before.rows {
+        *unmatched.entry(left.iter().map(|i| cell(row, *i)).collect()).or_default() += 1;
+    }
+    for row in &after.rows {
+        *unmatched.entry(right.iter().map(|i| cell(row, *i)).collect()).or_default() -= 1;
+    }
+    let copies = |row: &Vec<Option<&str>>, n: i64| vec![row.clone(); n.unsigned_abs() as usize];
+    let only_before: Vec<_> = unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| copies(row, *n)).collect();
+    let mut only_after: Vec<_> = unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| copies(row, *n)).collect();
+    for row in &only_before {
+        let partner = only_after.iter().position(|other| row.iter().zip(other).all(|(a, b)| equal(*a, *b, rule.tolerance)));
+        match partner {
+            Some(index) => drop(only_after.swap_remove(index)),
+            None => return Some(format!("{}; missing after: {}", count(before, after), show_cells(row))),
+        }
+    }
+    only_after.first().map(|row| format!("{}; only after: {}", count(before, after), show_cells(row)))
+}
+
+fn columns(before: &Answer, left: &[usize], after: &Answer, right: &[usize]) -> Option<String> {
+    let names = |answer: &Answer, kept: &[usize]| kept.iter().map(|i| answer.columns[*i].clone()).collect::<Vec<_>>();
+    let (b, a) = (names(before, left), names(after, right));
+    (b != a).then(|| format!("columns differ: before ({}), after ({})", b.join(", "), a.join(", ")))
+}
+
+fn cell(row: &[Option<String>], index: usize) -> Option<&str> {
+    row.get(index).and_then(|value| value.as_deref())
+}
+
+fn equal(a: Option<&str>, b: Option<&str>, tolerance: f64) -> bool {
+    if a == b {
+        return true;
+    }
+    let (Some(a), Some(b)) = (a, b) else { return false };
+    match (a.parse::<f64>(), b.parse::<f64>()) {
+        // Only what is written as a number with a fraction is compared with tolerance: a whole number is exact.
+        (Ok(x), Ok(y)) if a.contains('.') || b.contains('.') => (x - y).abs() <= tolerance * x.abs().max(y.abs()),
+        _ => false,
+    }
+}
+
+fn show(row: &[Option<String>], kept: &[usize]) -> String {
+    show_cells(&kept.iter().map(|index| cell(row, *index)).collect::<Vec<_>>())
+}
+
+fn show_cells(cells: &[Option<&str>]) -> String {
+    const LONGEST: usize = 60;
+    let shown: Vec<String> = cells
+        .iter()
+        .map(|cell| match cell {
+            None => "NULL".to_owned(),
+            Some(text) if text.chars().count() > LONGEST => format!("{}…", text.chars().take(LONGEST).collect::<String>()),
+            Some(text) => (*text).to_owned(),
+        })
+        .collect();
+    format!("({})", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(rows: &[&[&str]]) -> Answer {
+        let rows = rows.iter().map(|row| row.iter().map(|v| (*v != "NULL").then(|| v.to_string())).collect()).collect();
+        Answer { columns: vec!["id".into(), "v".into()], rows }
+    }
+
+    fn rule(rule: AnswerRule, ignore: &[&str], tolerance: f64) -> Answers {
+        Answers { rule, ignore: ignore.iter().map(|i| i.to_string()).collect(), tolerance }
+    }
+
+    #[test]
+    fn a_missing_and_a_doubled_row_are_shown() {
+        let same = rule(AnswerRule::Same, &[], 0.0);
+        let full = answer(&[&["1", "a"], &["2", "b"]]);
+        assert_eq!(difference(&same, &full, &full), None);
+        let short = answer(&[&["1", "a"]]);
+        assert_eq!(difference(&same, &full, &short).unwrap(), "before returns 2 row(s), after 1; missing after: (2, b)");
+        let doubled = answer(&[&["1", "a"], &["2", "b"], &["2", "b"]]);
+        let any = rule(AnswerRule::SameRows, &[], 0.0);
+        assert_eq!(difference(&any, &full, &doubled).unwrap(), "before returns 2 row(s), after 3; only after: (2, b)");
+    }
+
+    #[test]
+    fn order_matters_only_where_the_rule_says_so() {
+        let (one, two) = (answer(&[&["1", "a"], &["2", "b"]]), answer(&[&["2", "b"], &["1", "a"]]));
+        assert!(difference(&rule(AnswerRule::Same, &[], 0.0), &one, &two).is_some());
+        assert_eq!(difference(&rule(AnswerRule::SameRows, &[], 0.0), &one, &two), None);
+    }
+
+    #[test]
+    fn tolerance_is_for_fractions_and_null_is_not_empty() {
+        let tolerant = rule(AnswerRule::SameRows, &[], 1e-6);
+        assert_eq!(difference(&tolerant, &answer(&[&["1", "0.30000001"]]), &answer(&[&["1", "0.3"]])), None);
+        assert!(difference(&tolerant, &answer(&[&["1", "10000000"]]), &answer(&[&["1", "10000001"]])).is_some());
+        assert!(difference(&tolerant, &answer(&[&["1", "NULL"]]), &answer(&[&["1", ""]])).is_some());
+    }
+
+    #[test]
+    fn ignored_columns_are_ignored_and_counts_can_be_all_that_matters() {
+        let (one, two) = (answer(&[&["1", "a"]]), answer(&[&["9", "a"]]));
+        assert_eq!(difference(&rule(AnswerRule::Same, &["id"], 0.0), &one, &two), None);
+        assert_eq!(difference(&rule(AnswerRule::SameCount, &[], 0.0), &one, &two), None);
+        assert!(difference(&rule(AnswerRule::SameCount, &[], 0.0), &one, &answer(&[])).is_some());
+    }
+}

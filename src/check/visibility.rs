@@ -1,0 +1,100 @@
+//! Who must see which rows, from the model alone. SQL never takes part, so a wrong policy cannot excuse itself.
+
+use std::collections::BTreeSet;
+
+use crate::dataset::{Dataset, TableId, Tenant, User, Value};
+use crate::load::bind::Actor;
+use crate::suite::Visibility;
+
+/// The primary keys, as PostgreSQL prints them, that `actor` must see in `table` under `rule`: no fewer, no more.
+pub fn expected_keys(dataset: &Dataset, table: TableId, rule: &Visibility, actor: &Actor) -> BTreeSet<String> {
+    match actor {
+        // BYPASSRLS, or the owner of the tables.
+        Actor::Service | Actor::Login => keys(dataset, table, 0..dataset.rows(table)),
+        Actor::Anon => BTreeSet::new(),
+        Actor::User(user) => for_user(dataset, table, rule, user),
+    }
+}
+
+fn for_user(dataset: &Dataset, table: TableId, rule: &Visibility, user: &User) -> BTreeSet<String> {
+    match rule {
+        Visibility::All => keys(dataset, table, 0..dataset.rows(table)),
+        Visibility::None => BTreeSet::new(),
+        Visibility::Member => tenants(dataset, table, user.memberships.iter().map(|m| m.tenant)),
+        Visibility::Role(role) => tenants(dataset, table, user.memberships.iter().filter(|m| *m.role == **role).map(|m| m.tenant)),
+        Visibility::Own(column) => {
+            let Some(column) = dataset.column(table, column) else { return BTreeSet::new() };
+            let own = Value::Uuid(user.id);
+            keys(dataset, table, (0..dataset.rows(table)).filter(|row| dataset.value(table, *row, column) == own))
+        }
+    }
+}
+
+fn tenants(dataset: &Dataset, table: TableId, tenants: impl Iterator<Item = Tenant>) -> BTreeSet<String> {
+    tenants.flat_map(|tenant| dataset.rows_of_tenant(table, tenant)).flat_map(|range| keys(dataset, table, range)).collect()
+}
+
+fn keys(dataset: &Dataset, table: TableId, rows: impl Iterator<Item = u64>) -> BTreeSet<String> {
+    let key = dataset.key(table);
+    rows.map(|row| text(&dataset.value(table, row, key))).collect()
+}
+
+/// A key as PostgreSQL prints it.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Text(text) => text.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Rows that differ from what is expected, worded for a reader: leaks first. Empty if all is well. At most `limit` of each kind are named.
+pub fn differences(expected: &BTreeSet<String>, seen: &[String], owner: impl Fn(&str) -> String, limit: usize) -> Vec<String> {
+    let mut findings = Vec::new();
+    let distinct: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+    let extra: Vec<&str> = distinct.iter().copied().filter(|key| !expected.contains(*key)).collect();
+    let missing: Vec<&String> = expected.iter().filter(|key| !distinct.contains(key.as_str())).collect();
+    if !extra.is_empty() {
+        findings.push(format!("leak: sees {} row(s) that it must not see", extra.len()));
+        findings.extend(extra.iter().take(limit).map(|key| format!("  foreign row {key}{}", owner(key))));
+    }
+    if !missing.is_empty() {
+        findings.push(format!("missing: does not see {} row(s) of its own", missing.len()));
+        findings.extend(missing.iter().take(limit).map(|key| format!("  missing row {key}{}", owner(key))));
+    }
+    if distinct.len() != seen.len() {
+        findings.push(format!("duplicates: {} row(s) come twice", seen.len() - distinct.len()));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(keys: &[&str]) -> BTreeSet<String> {
+        keys.iter().map(|key| key.to_string()).collect()
+    }
+
+    fn seen(keys: &[&str]) -> Vec<String> {
+        keys.iter().map(|key| key.to_string()).collect()
+    }
+
+    #[test]
+    fn leaks_missing_rows_and_duplicates_are_each_named() {
+        let none = |_: &str| String::new();
+        assert!(differences(&set(&["a", "b"]), &seen(&["b", "a"]), none, 3).is_empty());
+        let found = differences(&set(&["a", "b"]), &seen(&["a", "a", "x"]), |key| format!(" of tenant {key}"), 3);
+        assert_eq!(
+            found,
+            [
+                "leak: sees 1 row(s) that it must not see",
+                "  foreign row x of tenant x",
+                "missing: does not see 1 row(s) of its own",
+                "  missing row b of tenant b",
+                "duplicates: 1 row(s) come twice",
+            ]
+        );
+    }
+}

@@ -1,0 +1,241 @@
+//! What load to offer: open loop at one rate for both sides, or fixed work. Pure; decided from two short probes.
+
+use std::time::Duration;
+
+use crate::load::schedule::Process;
+use crate::record::{LoadRecord, Mode, Sides};
+use crate::scenario::{Arrival, Scenario};
+
+/// Transactions below which a timed block tells too little.
+const FEWEST_A_BLOCK: f64 = 40.0;
+/// Factor between capacities beyond which one rate cannot be fair to both sides.
+const WIDEST_CAPACITIES: f64 = 4.0;
+/// Least time that a block of fixed work takes.
+const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
+/// Mean transaction time from which plans are pinned and connections warmed once.
+pub const SLOW: Duration = Duration::from_millis(50);
+/// Samples that a 95th percentile needs in a block: 20 above it.
+const SAMPLES_FOR_P95: f64 = 400.0;
+
+/// Lengths of a timed block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockLength {
+    /// Load without measuring.
+    pub settle: Duration,
+    /// Measured.
+    pub measure: Duration,
+}
+
+/// How work is given in each block.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Offer {
+    /// Open loop.
+    Timed {
+        /// Arrivals.
+        process: Process,
+        /// Whether the rate was found by the probe.
+        auto: bool,
+        /// Lengths.
+        length: BlockLength,
+    },
+    /// Closed loop for a fixed time.
+    Closed {
+        /// Sessions.
+        sessions: u32,
+        /// Lengths.
+        length: BlockLength,
+    },
+    /// Closed loop for a fixed number of transactions.
+    FixedWork {
+        /// Sessions.
+        sessions: u32,
+        /// Transactions a block.
+        iterations: Sides<u64>,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the probes found about one side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probed {
+    /// Mean transaction time of a single session.
+    pub single: Duration,
+    /// Closed-loop transactions a second with all connections; `None` if it was not worth probing.
+    pub capacity: Option<f64>,
+}
+
+impl Probed {
+    /// Capacity as measured, or what a single session makes of it.
+    pub fn capacity_or_single(&self) -> f64 {
+        self.capacity.unwrap_or_else(|| 1.0 / self.single.as_secs_f64().max(1e-9))
+    }
+}
+
+/// Whether a capacity probe is worth its time: whether a timed block could hold enough transactions at all.
+pub fn worth_probing_capacity(single: Sides<Duration>, connections: u32, mode: Mode) -> bool {
+    let slower = single.before.max(single.after).as_secs_f64();
+    let faster = single.before.min(single.after).as_secs_f64();
+    let block = longest(mode).measure.as_secs_f64();
+    0.5 * f64::from(connections) / slower.max(1e-9) * block >= FEWEST_A_BLOCK && slower / faster.max(1e-9) <= WIDEST_CAPACITIES * 2.0
+}
+
+/// The offer that suits a scenario.
+pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
+    let capacity = probed.map(Probed::capacity_or_single);
+    let slower = capacity.before.min(capacity.after);
+    let faster = capacity.before.max(capacity.after);
+    match &scenario.load.arrival {
+        Arrival::Poisson(rate) => timed(Process::Poisson(*rate), false, mode),
+        Arrival::Constant(rate) => timed(Process::Constant(*rate), false, mode),
+        Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
+        Arrival::Work { sessions, transactions } => {
+            fixed_work(*sessions, *transactions, &probed, "the scenario asks for fixed work".to_owned())
+        }
+        Arrival::Auto => {
+            let rate = 0.5 * slower;
+            let held = rate * longest(mode).measure.as_secs_f64();
+            if held < FEWEST_A_BLOCK {
+                let why = format!("a timed block at half of capacity would hold {held:.0} transactions, fewer than {FEWEST_A_BLOCK}");
+                fixed_work(1, None, &probed, why)
+            } else if faster / slower.max(1e-9) > WIDEST_CAPACITIES {
+                let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));
+                fixed_work(1, None, &probed, why)
+            } else {
+                timed(Process::Poisson(rate), true, mode)
+            }
+        }
+    }
+}
+
+fn longest(mode: Mode) -> BlockLength {
+    match mode {
+        Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
+        Mode::Default => BlockLength { settle: Duration::from_secs(1), measure: Duration::from_secs(3) },
+    }
+}
+
+/// In default mode a block ends sooner where a 95th percentile has enough samples sooner; alternating often beats measuring long.
+fn timed(process: Process, auto: bool, mode: Mode) -> Offer {
+    let mut length = longest(mode);
+    if mode == Mode::Default {
+        let enough = 1.5 * SAMPLES_FOR_P95 / process.rate().max(1e-9);
+        length.measure = Duration::from_secs_f64(enough.clamp(1.0, length.measure.as_secs_f64()));
+        length.settle = length.settle.min(length.measure / 2);
+    }
+    Offer::Timed { process, auto, length }
+}
+
+fn fixed_work(sessions: u32, transactions: Option<u64>, probed: &Sides<Probed>, why: String) -> Offer {
+    let wanted = |probed: &Probed| {
+        transactions.unwrap_or_else(|| {
+            let single = probed.single.as_secs_f64().max(1e-9);
+            let least = FIXED_WORK_LEAST.as_secs_f64() * f64::from(sessions.max(1)) / single;
+            (libm::ceil(least) as u64).clamp(u64::from(sessions.max(1)), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
+        })
+    };
+    Offer::FixedWork { sessions: sessions.max(1), iterations: probed.map(wanted), why }
+}
+
+impl Offer {
+    /// As the record tells it.
+    pub fn record(&self, connections: u32) -> LoadRecord {
+        match self {
+            Offer::Timed { process, auto, .. } => LoadRecord::Open {
+                rate_per_second: process.rate(),
+                arrivals: match process {
+                    Process::Poisson(_) => "poisson",
+                    Process::Constant(_) => "constant",
+                }
+                .to_owned(),
+                connections,
+                auto: *auto,
+            },
+            Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
+            Offer::FixedWork { sessions, iterations, why } => {
+                LoadRecord::FixedWork { sessions: *sessions, iterations: *iterations, why: why.clone() }
+            }
+        }
+    }
+
+    /// Samples that one block gives of a transaction with this share of the mix; the smaller side's.
+    pub fn samples(&self, share: f64) -> f64 {
+        match self {
+            Offer::Timed { process, length, .. } => process.rate() * length.measure.as_secs_f64() * share,
+            Offer::Closed { .. } => f64::INFINITY,
+            Offer::FixedWork { iterations, .. } => iterations.before.min(iterations.after) as f64 * share,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{Load, Plans, RttPer};
+
+    fn scenario(arrival: Arrival) -> Scenario {
+        Scenario {
+            suite: "s".into(),
+            name: "n".into(),
+            file: "f".into(),
+            digest: String::new(),
+            title: String::new(),
+            analysis: String::new(),
+            claims: vec![],
+            duel: Sides { before: "a".into(), after: "b".into() },
+            overlays: vec![],
+            expect: None,
+            margins: Default::default(),
+            load: Load { arrival, connections: 4, rtt: Duration::ZERO, rtt_per: RttPer::RoundTrip, plans: Plans::Auto },
+            transactions: vec![],
+        }
+    }
+
+    fn probed(before: (f64, f64), after: (f64, f64)) -> Sides<Probed> {
+        let one = |(single, capacity): (f64, f64)| Probed { single: Duration::from_secs_f64(single), capacity: Some(capacity) };
+        Sides { before: one(before), after: one(after) }
+    }
+
+    #[test]
+    fn like_capacities_get_half_of_the_slower_ones_rate() {
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)));
+        match offer {
+            Offer::Timed { process, auto: true, .. } => assert_eq!(process.rate(), 1000.0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn capacities_far_apart_get_fixed_work_of_half_a_second_each() {
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.010, 200.0), (0.0001, 20_000.0)));
+        match offer {
+            Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (50, 5000)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn slow_statements_get_fixed_work_of_at_least_one() {
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)));
+        match offer {
+            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (1, 1)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pinned_rate_stays() {
+        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)));
+        assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
+    }
+
+    #[test]
+    fn a_busy_default_block_is_shorter_but_never_under_a_second() {
+        for (rate, seconds) in [(100.0, 3.0), (300.0, 2.0), (10_000.0, 1.0)] {
+            match timed(Process::Poisson(rate), true, Mode::Default) {
+                Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A scenario's transactions for one side, compiled to what goes over the wire: requests, statements, parameter sources.
+
+use crate::record::{Side, StatementRecord};
+use crate::scenario::{Draw, Identity, Plans, Scenario, Statement, Transaction};
+
+/// Everything one side runs.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// By position in the scenario.
+    pub transactions: Vec<TransactionProgram>,
+    /// How statements are planned.
+    pub plans: Plans,
+    /// Pause before each request, ns, where the round-trip time is charged a request.
+    pub request_pause_ns: u64,
+}
+
+/// One transaction of one side.
+#[derive(Clone, Debug)]
+pub struct TransactionProgram {
+    /// Its name.
+    pub name: String,
+    /// Whether it changes data.
+    pub writes: bool,
+    /// Whether requests are wrapped in a transaction with an identity.
+    pub wrapped: bool,
+    /// Requests in order; each is one transaction of the server.
+    pub requests: Vec<Request>,
+    /// Number of statements over all requests.
+    pub statements: usize,
+}
+
+/// What PostgREST would send for one HTTP request: BEGIN, the settings, the statements, COMMIT.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Settings beyond identity, set locally.
+    pub settings: Vec<(String, String)>,
+    /// Statements in order.
+    pub statements: Vec<StatementProgram>,
+}
+
+/// One statement.
+#[derive(Clone, Debug)]
+pub struct StatementProgram {
+    /// Position in its transaction.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Name of the prepared statement on the server.
+    pub prepared: String,
+    /// Text with `$n`.
+    pub sql: String,
+    /// Where each parameter comes from.
+    pub sources: Vec<Source>,
+    /// Elements of a row set that one execution takes; `None`: executed once with all.
+    pub chunk: Option<usize>,
+    /// Which draw is split into chunks.
+    pub chunked: Option<usize>,
+    /// Rows that a `rows` draw gives, for the number of executions.
+    pub executions: u64,
+}
+
+/// Where a parameter comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// The dataset's clock.
+    Now,
+    /// The draw at this position.
+    Draw(usize),
+}
+
+impl Program {
+    /// Compiles `side` of a scenario.
+    pub fn new(scenario: &Scenario, side: Side) -> Program {
+        let pause = match scenario.load.rtt_per {
+            crate::scenario::RttPer::Request => scenario.load.rtt.as_nanos() as u64,
+            crate::scenario::RttPer::RoundTrip => 0,
+        };
+        let transactions =
+            scenario.transactions.iter().enumerate().map(|(index, transaction)| TransactionProgram::new(index, transaction, side)).collect();
+        Program { transactions, plans: scenario.load.plans, request_pause_ns: pause }
+    }
+}
+
+impl TransactionProgram {
+    fn new(number: usize, transaction: &Transaction, side: Side) -> TransactionProgram {
+        let statements = transaction.statements.get(side);
+        let mut requests: Vec<Request> = Vec::new();
+        let mut last = None;
+        for (index, statement) in statements.iter().enumerate() {
+            if requests.is_empty() || statement.request != last {
+                requests.push(Request { settings: Vec::new(), statements: Vec::new() });
+            }
+            last = statement.request;
+            if let Some(request) = requests.last_mut() {
+                request.settings.extend(statement.settings.iter().cloned());
+                request.statements.push(StatementProgram::new(number, index, transaction, statement));
+            }
+        }
+        TransactionProgram {
+            name: transaction.name.clone(),
+            writes: transaction.writes,
+            wrapped: transaction.identity != Identity::None,
+            requests,
+            statements: statements.len(),
+        }
+    }
+
+    /// All statements, in order.
+    pub fn all_statements(&self) -> impl Iterator<Item = &StatementProgram> {
+        self.requests.iter().flat_map(|request| &request.statements)
+    }
+}
+
+impl StatementProgram {
+    fn new(number: usize, index: usize, transaction: &Transaction, statement: &Statement) -> StatementProgram {
+        let position = |name: &str| transaction.draws.iter().position(|(draw, _)| draw == name);
+        let (sql, names) = &statement.parameters;
+        // A name that is neither drawn nor `now` was refused when the file was read.
+        let sources = names.iter().map(|name| position(name).map_or(Source::Now, Source::Draw)).collect();
+        let chunked = statement.each.as_ref().and_then(|each| position(&each.parameter));
+        let chunk = statement.each.as_ref().map(|each| each.chunk.max(1) as usize);
+        StatementProgram {
+            index,
+            name: statement.name.clone(),
+            prepared: format!("t{number}s{index}"),
+            sql: sql.clone(),
+            sources,
+            chunk,
+            chunked,
+            executions: executions(transaction, statement),
+        }
+    }
+}
+
+fn executions(transaction: &Transaction, statement: &Statement) -> u64 {
+    let Some(each) = &statement.each else { return 1 };
+    let count = transaction.draws.iter().find_map(|(name, draw)| match draw {
+        Draw::Rows { count, .. } if *name == each.parameter => Some(u64::from(*count)),
+        _ => None,
+    });
+    count.unwrap_or(1).div_ceil(u64::from(each.chunk.max(1)))
+}
+
+/// The statements of a side as the record describes them.
+pub fn describe(transaction: &Transaction, side: Side) -> Vec<StatementRecord> {
+    let describe = |statement: &Statement| StatementRecord {
+        name: statement.name.clone(),
+        sql: statement.sql.trim().to_owned(),
+        executions: executions(transaction, statement),
+    };
+    transaction.statements.get(side).iter().map(describe).collect()
+}

@@ -1,0 +1,373 @@
+//! One connection with everything prepared, running transactions the way PostgREST would.
+//!
+//! A request is BEGIN, one `select set_config(...)` with the identity, the statements, COMMIT: each prepared, each with a Sync of its own,
+//! so each is one round trip. Settings are local to the transaction, so nothing leaks to the next one on this connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bind::{Actor, Arrival, Bound, json_array};
+use super::program::{Program, Request, Source, StatementProgram};
+use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, WireError};
+use crate::check::answers::Answer;
+use crate::dataset::Value;
+
+/// Time limits that a Supabase project sets for its roles.
+const AUTHENTICATED_TIMEOUT: &str = "8s";
+const ANON_TIMEOUT: &str = "3s";
+const NO_TIMEOUT: &str = "0";
+
+/// How a request's transaction ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// As in production.
+    Commit,
+    /// Leaving no trace, for checks of what writes.
+    Rollback,
+}
+
+/// When a transaction was sent and done.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// First byte sent.
+    pub sent: Instant,
+    /// Last row of the last answer received.
+    pub done: Instant,
+}
+
+/// Why a transaction failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The server rejected a statement; the session can go on.
+    #[error("{statement}: {error}")]
+    Rejected {
+        /// The statement's name.
+        statement: String,
+        /// What the server said.
+        error: Box<DbError>,
+    },
+    /// The connection is gone or out of step; a new session is needed.
+    #[error("{statement}: {error}")]
+    Lost {
+        /// What was being done.
+        statement: String,
+        /// What happened.
+        error: WireError,
+    },
+}
+
+impl SessionError {
+    /// SQLSTATE, or `connection`.
+    pub fn code(&self) -> &str {
+        match self {
+            SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
+            SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
+        }
+    }
+
+    /// Whether the session can run another transaction.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, SessionError::Lost { .. })
+    }
+}
+
+/// What one statement returned.
+#[derive(Clone, Debug)]
+pub struct StatementAnswer {
+    /// The statement's name.
+    pub statement: String,
+    /// All rows of all its executions.
+    pub answer: Answer,
+}
+
+/// A connection on which a program is prepared.
+pub struct Session {
+    connection: Connection,
+    program: Arc<Program>,
+    transactions: Vec<Vec<PreparedRequest>>,
+    begin_read: Prepared,
+    begin_write: Prepared,
+    commit: Prepared,
+    rollback: Prepared,
+    params: Params,
+    statements_ns: Vec<u64>,
+    now: Value,
+}
+
+struct PreparedRequest {
+    preamble: Option<Prepared>,
+    statements: Vec<Prepared>,
+}
+
+impl Session {
+    /// Connects and prepares every statement of the program. `now` is the dataset's clock, microseconds since 1970.
+    pub async fn open(target: &ConnectTarget, program: Arc<Program>, now: i64) -> Result<Session, SessionError> {
+        let lost = |error| SessionError::Lost { statement: "connecting".to_owned(), error };
+        let mut connection = Connection::connect(target).await.map_err(lost)?;
+        let mut prepare_control = async |name: &str, sql: &str| connection.prepare(name, sql).await.map_err(lost);
+        let begin_read = prepare_control("begin_read", "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
+        let begin_write = prepare_control("begin_write", "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        let commit = prepare_control("commit", "COMMIT").await?;
+        let rollback = prepare_control("rollback", "ROLLBACK").await?;
+        let mut session = Session {
+            connection,
+            program: program.clone(),
+            transactions: Vec::new(),
+            begin_read,
+            begin_write,
+            commit,
+            rollback,
+            params: Params::new(),
+            statements_ns: Vec::new(),
+            now: Value::Timestamp(now),
+        };
+        for (number, transaction) in program.transactions.iter().enumerate() {
+            let mut requests = Vec::new();
+            for (index, request) in transaction.requests.iter().enumerate() {
+                let name = format!("t{number}r{index}");
+                requests.push(session.prepare_request(&name, transaction.wrapped, request).await?);
+            }
+            session.transactions.push(requests);
+        }
+        Ok(session)
+    }
+
+    async fn prepare_request(&mut self, name: &str, wrapped: bool, request: &Request) -> Result<PreparedRequest, SessionError> {
+        let preamble = if wrapped {
+            let prepared = self.connection.prepare(name, &preamble_sql(&request.settings)).await;
+            Some(prepared.map_err(|error| failed("preamble", error))?)
+        } else {
+            None
+        };
+        let mut statements = Vec::new();
+        for statement in &request.statements {
+            let prepared = self.connection.prepare(&statement.prepared, &statement.sql).await;
+            statements.push(prepared.map_err(|error| failed(&statement.name, error))?);
+        }
+        Ok(PreparedRequest { preamble, statements })
+    }
+
+    /// Service times of the last transaction's statements, ns, in order.
+    pub fn statements_ns(&self) -> &[u64] {
+        &self.statements_ns
+    }
+
+    /// The connection, for what no program says.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Runs one transaction. With `collect`, keeps every statement's answer.
+    pub async fn run(
+        &mut self,
+        arrival: &Arrival,
+        end: End,
+        mut collect: Option<&mut Vec<StatementAnswer>>,
+    ) -> Result<Times, SessionError> {
+        let program = self.program.clone();
+        let transaction = &program.transactions[arrival.transaction];
+        self.statements_ns.clear();
+        self.statements_ns.resize(transaction.statements, 0);
+        let sent = Instant::now();
+        for (index, request) in transaction.requests.iter().enumerate() {
+            if program.request_pause_ns > 0 {
+                pause(Duration::from_nanos(program.request_pause_ns)).await;
+            }
+            let result = self.request(arrival, index, request, transaction.writes, end, collect.as_deref_mut()).await;
+            if let Err(error) = result {
+                return Err(self.recover(error).await);
+            }
+        }
+        Ok(Times { sent, done: Instant::now() })
+    }
+
+    async fn request(
+        &mut self,
+        arrival: &Arrival,
+        index: usize,
+        request: &Request,
+        writes: bool,
+        end: End,
+        mut collect: Option<&mut Vec<StatementAnswer>>,
+    ) -> Result<(), SessionError> {
+        let wrapped = self.transactions[arrival.transaction][index].preamble.is_some();
+        let in_transaction = wrapped || end == End::Rollback;
+        if in_transaction {
+            self.begin(writes).await?;
+        }
+        if wrapped {
+            self.preamble(arrival, index, request).await?;
+        }
+        for (position, statement) in request.statements.iter().enumerate() {
+            self.statement(arrival, index, position, statement, collect.as_deref_mut()).await?;
+        }
+        if in_transaction {
+            let last = match end {
+                End::Commit => &self.commit,
+                End::Rollback => &self.rollback,
+            };
+            self.params.clear();
+            self.connection.execute(last, &self.params, &mut Rows::Discard).await.map_err(|error| failed("commit", error))?;
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, writes: bool) -> Result<(), SessionError> {
+        let begin = if writes { &self.begin_write } else { &self.begin_read };
+        self.params.clear();
+        let begun = self.connection.execute(begin, &self.params, &mut Rows::Discard).await;
+        begun.map(drop).map_err(|error| failed("begin", error))
+    }
+
+    async fn preamble(&mut self, arrival: &Arrival, index: usize, request: &Request) -> Result<(), SessionError> {
+        let Some(prepared) = &self.transactions[arrival.transaction][index].preamble else { return Ok(()) };
+        let (role, timeout, claims) = identity(&arrival.actor);
+        self.params.clear();
+        for text in ["public, extensions", timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
+            self.params.bind_text(text);
+        }
+        for (_, value) in &request.settings {
+            self.params.bind_text(value);
+        }
+        let set = self.connection.execute(prepared, &self.params, &mut Rows::Discard).await;
+        set.map(drop).map_err(|error| failed("preamble", error))
+    }
+
+    async fn statement(
+        &mut self,
+        arrival: &Arrival,
+        request: usize,
+        position: usize,
+        statement: &StatementProgram,
+        collect: Option<&mut Vec<StatementAnswer>>,
+    ) -> Result<(), SessionError> {
+        let mut buffer = collect.is_some().then(RowBuffer::new);
+        let mut answer = Answer::default();
+        let rows = statement.chunked.and_then(|draw| match arrival.values.get(draw) {
+            Some(Bound::Rows(rows)) => Some(rows.as_slice()),
+            _ => None,
+        });
+        let chunk_size = statement.chunk.unwrap_or(usize::MAX);
+        let chunks: Vec<Option<&[String]>> = match rows {
+            Some(rows) => rows.chunks(chunk_size.max(1)).map(Some).collect(),
+            None => vec![None],
+        };
+        for chunk in chunks {
+            self.bind(arrival, request, position, statement, chunk)?;
+            let prepared = &self.transactions[arrival.transaction][request].statements[position];
+            let mut sink = match &mut buffer {
+                Some(buffer) => {
+                    buffer.clear();
+                    Rows::Collect(buffer)
+                }
+                None => Rows::Discard,
+            };
+            let done = self.connection.execute(prepared, &self.params, &mut sink).await.map_err(|error| failed(&statement.name, error))?;
+            self.statements_ns[statement.index] += done.last_row.saturating_duration_since(done.sent).as_nanos() as u64;
+            if let Some(buffer) = &buffer {
+                keep(&mut answer, prepared, buffer);
+            }
+        }
+        if let Some(collect) = collect {
+            collect.push(StatementAnswer { statement: statement.name.clone(), answer });
+        }
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        arrival: &Arrival,
+        request: usize,
+        position: usize,
+        statement: &StatementProgram,
+        chunk: Option<&[String]>,
+    ) -> Result<(), SessionError> {
+        let prepared = &self.transactions[arrival.transaction][request].statements[position];
+        self.params.clear();
+        for (source, wanted) in statement.sources.iter().zip(&prepared.parameters) {
+            let bound = match source {
+                Source::Now => self.params.bind(&self.now, *wanted),
+                Source::Draw(draw) => match (arrival.values.get(*draw), chunk) {
+                    (Some(Bound::One(value)), _) => self.params.bind(value, *wanted),
+                    (Some(Bound::Rows(_)), Some(chunk)) => self.params.bind(&Value::Json(json_array(chunk).into()), *wanted),
+                    (Some(Bound::Rows(rows)), None) => self.params.bind(&Value::Json(json_array(rows).into()), *wanted),
+                    (None, _) => self.params.bind(&Value::Null, *wanted),
+                },
+            };
+            bound.map_err(|error| failed(&statement.name, error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// After an error: leaves the transaction, if the connection is still good for it.
+    async fn recover(&mut self, error: SessionError) -> SessionError {
+        if error.is_lost() || !self.connection.in_transaction() {
+            return error;
+        }
+        self.params.clear();
+        match self.connection.execute(&self.rollback, &self.params, &mut Rows::Discard).await {
+            Ok(_) => error,
+            Err(lost) => SessionError::Lost { statement: "rollback".to_owned(), error: lost },
+        }
+    }
+}
+
+fn failed(statement: &str, error: WireError) -> SessionError {
+    let statement = statement.to_owned();
+    match error {
+        WireError::Db(error) if error.severity == super::wire::Severity::Error => SessionError::Rejected { statement, error },
+        error => SessionError::Lost { statement, error },
+    }
+}
+
+fn keep(answer: &mut Answer, prepared: &Prepared, buffer: &RowBuffer) {
+    if answer.columns.is_empty() {
+        answer.columns = prepared.columns.iter().map(|column| column.name.clone()).collect();
+    }
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    answer.rows.extend(buffer.iter().map(|row| row.map(|cell| cell.map(text)).collect::<Vec<_>>()));
+}
+
+/// The order in which PostgREST sets them.
+fn preamble_sql(settings: &[(String, String)]) -> String {
+    const NAMES: [&str; 8] = [
+        "search_path",
+        "statement_timeout",
+        "role",
+        "request.jwt.claims",
+        "request.method",
+        "request.path",
+        "request.headers",
+        "request.cookies",
+    ];
+    let names = NAMES.iter().copied().chain(settings.iter().map(|(name, _)| name.as_str()));
+    let calls: Vec<String> =
+        names.enumerate().map(|(index, name)| format!("set_config('{}', ${}, true)", name.replace('\'', "''"), index + 1)).collect();
+    format!("select {}", calls.join(", "))
+}
+
+/// Role, statement timeout and JWT claims.
+pub fn identity(actor: &Actor) -> (&'static str, &'static str, String) {
+    match actor {
+        Actor::User(user) => {
+            let sub = uuid::Uuid::from_bytes(user.id);
+            let claims = format!(r#"{{"aud":"authenticated","role":"authenticated","sub":"{sub}","email":"{sub}@example.test"}}"#);
+            ("authenticated", AUTHENTICATED_TIMEOUT, claims)
+        }
+        Actor::Anon => ("anon", ANON_TIMEOUT, r#"{"role":"anon"}"#.to_owned()),
+        Actor::Service => ("service_role", NO_TIMEOUT, r#"{"role":"service_role"}"#.to_owned()),
+        Actor::Login => ("none", NO_TIMEOUT, "{}".to_owned()),
+    }
+}
+
+/// Waits this long, to within the operating system's timer rather than the runtime's (1 ms): the last stretch is spent yielding.
+async fn pause(length: Duration) {
+    const COARSE: Duration = Duration::from_micros(1500);
+    let end = Instant::now() + length;
+    if length > COARSE {
+        tokio::time::sleep(length - COARSE).await;
+    }
+    while Instant::now() < end {
+        tokio::task::yield_now().await;
+    }
+}
