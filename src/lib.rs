@@ -1,1 +1,3 @@
 //! pgduel: two schemas enter, the numbers decide.
+
+pub mod stats;
