@@ -1,8 +1,8 @@
 //! How many pairs a run needs, and what a run could have seen.
 //!
-//! Sizes come from the normal theory of the signed-rank test, n ≈ 1.05·(z[1-a']+z[power])²·s²/δ²
+//! Sizes come from the normal theory of the signed-rank test, n ≈ 1.05·(z(1-a')+z(power))²·s²/δ²
 //! (1.05 is the reciprocal of its efficiency relative to the t-test, 3/π, on normal data), plus
-//! z²[1-a']/2 for small samples. Simulated: 24 pairs with s = 4.7% at a' = 5e-4 see +5% in
+//! z²(1-a')/2 for small samples. Simulated: 24 pairs with s = 4.7% at a' = 5e-4 see +5% in
 //! 87% of runs.
 
 use super::{normal_quantile, usable};
@@ -47,8 +47,8 @@ pub fn required_pairs(s_d: f64, delta: f64, alpha: f64, power: f64) -> Option<us
 /// Smallest effect (log ratio, positive) that `pairs` pairs see with probability `power`, at the
 /// one-sided level `alpha`, if they scatter by `s_d`.
 ///
-/// The inverse of [`required_pairs`]: δ = (z[1-a']+z[power])·s_d·sqrt(1.05 / (n - z²[1-a']/2)). For
-/// many pairs this is the textbook (z[1-a']+z[power])·s_d/sqrt(n), which for a few dozen pairs and
+/// The inverse of [`required_pairs`]: δ = (z(1-a')+z(power))·s_d·sqrt(1.05 / (n - z²(1-a')/2)). For
+/// many pairs this is the textbook (z(1-a')+z(power))·s_d/sqrt(n), which for a few dozen pairs and
 /// the small a' of many metrics promises an effect 10-20% smaller than such a run can see (it is
 /// then seen in three runs of four, not nine of ten).
 /// Infinite if so few pairs cannot reject at all; NaN if an argument is outside its range.
@@ -67,9 +67,9 @@ pub fn minimum_detectable_effect(pairs: usize, s_d: f64, alpha: f64, power: f64)
 }
 
 struct PlanningZ {
-    /// z[1-a'] + z[power]
+    /// z(1-a') + z(power)
     sum: f64,
-    /// z²[1-a'] / 2
+    /// z²(1-a') / 2
     small_sample: f64,
 }
 
@@ -78,7 +78,7 @@ fn planning_z(alpha: f64, power: f64) -> Option<PlanningZ> {
     if !in_range(alpha) || !in_range(power) {
         return None;
     }
-    // -z[a'] rather than z[1-a'], which loses the digits of a small level.
+    // -z(a') rather than z(1-a'), which loses the digits of a small level.
     let z_alpha = -normal_quantile(alpha);
     let sum = z_alpha + normal_quantile(power);
     // An effect that is "seen" less often than a false alarm is no plan.
