@@ -22,3 +22,4 @@ pub mod scenario;
 pub mod record;
 pub mod stats;
 pub mod compare;
+pub mod load;

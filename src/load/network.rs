@@ -1,0 +1,401 @@
+//! Round-trip time on the wire: a proxy in front of a server that holds every byte back for half of it, each way.
+//!
+//! Nearly every millisecond that a hosted database costs an application is network, so the round-trip time is a parameter of a
+//! measurement. Owns its sockets and two threads; takes a target and a round-trip time, and gives a target that any client can connect
+//! to. It must not know the protocol: it counts a round trip whenever the server says something after the client did. Where no
+//! round-trip time is asked for, connect to the server itself: off costs nothing.
+//!
+//! Delays are exact where Linux lets a thread do without timer slack: sleeping in `poll` then overshoots by a few microseconds, and no
+//! core is spent on spinning. What is not modelled: bandwidth, loss, and the handshake of TCP.
+
+use std::collections::VecDeque;
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::wire::{ConnectTarget, Host};
+
+/// More would be a broken network rather than a slow one.
+const RTT_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes under way in one direction of one connection before its sender has to wait.
+const WINDOW_BYTES: usize = 16 << 20;
+const READ_BYTES: usize = 64 << 10;
+
+/// A running proxy. Dropping it closes all its connections.
+#[derive(Debug)]
+pub struct RttProxy {
+    host: Host,
+    port: u16,
+    rtt: Duration,
+    round_trips: Arc<AtomicU64>,
+    /// Closing this ends the accepting thread, and that ends the relaying one.
+    stop: Option<UnixStream>,
+    threads: Vec<JoinHandle<()>>,
+    directory: Option<PathBuf>,
+}
+
+impl RttProxy {
+    /// Starts a proxy in front of `target`'s server that adds `rtt` (at most 10 s) to each round trip. It listens as the server does:
+    /// on the loopback, or on a Unix socket in a directory that only this user can enter, so that it opens a server to nobody else.
+    pub fn start(target: &ConnectTarget, rtt: Duration) -> io::Result<RttProxy> {
+        if rtt > RTT_LIMIT {
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("a round-trip time of {rtt:?} is more than {RTT_LIMIT:?}")));
+        }
+        let (listener, host, port, directory) = match &target.host {
+            Host::Unix(_) => {
+                let directory = private_directory()?;
+                let listener = UnixListener::bind(socket_path(&directory, target.port))?;
+                listener.set_nonblocking(true)?;
+                (Listener::Unix(listener), Host::Unix(directory.clone()), target.port, Some(directory))
+            }
+            Host::Tcp(_) => {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                listener.set_nonblocking(true)?;
+                let port = listener.local_addr()?.port();
+                (Listener::Tcp(listener), Host::Tcp(Ipv4Addr::LOCALHOST.to_string()), port, None)
+            }
+        };
+        let (stop, stopped) = UnixStream::pair()?;
+        let (wake, woken) = UnixStream::pair()?;
+        for stream in [&wake, &woken] {
+            stream.set_nonblocking(true)?;
+        }
+        let (give, take) = channel();
+        let round_trips = Arc::new(AtomicU64::new(0));
+        let acceptor = Acceptor { listener, host: target.host.clone(), port: target.port, stopped, give, wake };
+        let relay = Relay { half: rtt / 2, round_trips: Arc::clone(&round_trips), take, woken, pairs: Vec::new(), scratch: vec![0; READ_BYTES] };
+        let mut proxy = RttProxy { host, port, rtt, round_trips, stop: Some(stop), threads: Vec::new(), directory };
+        proxy.threads.push(std::thread::Builder::new().name("rtt-accept".into()).spawn(move || acceptor.run())?);
+        proxy.threads.push(std::thread::Builder::new().name("rtt-relay".into()).spawn(move || relay.run())?);
+        Ok(proxy)
+    }
+
+    /// `target`, by way of this proxy.
+    pub fn route(&self, target: &ConnectTarget) -> ConnectTarget {
+        ConnectTarget { host: self.host.clone(), port: self.port, ..target.clone() }
+    }
+
+    /// Where it listens.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port on which it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it adds to a round trip.
+    pub fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
+    /// Round trips since the start over all connections: how often the server answered, logins included.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for RttProxy {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has already said so.
+            let _ = thread.join();
+        }
+        if let (Some(directory), port) = (&self.directory, self.port) {
+            let _ = std::fs::remove_file(socket_path(directory, port));
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+fn socket_path(directory: &Path, port: u16) -> PathBuf {
+    directory.join(format!(".s.PGSQL.{port}"))
+}
+
+/// A new directory that only this user can enter.
+fn private_directory() -> io::Result<PathBuf> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("pgduel-rtt-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => return Ok(directory),
+            // Left behind by a process that had this id and was killed.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < 10_000 => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// Accepts clients and connects each to the server, off the relaying thread, which must not wait.
+struct Acceptor {
+    listener: Listener,
+    host: Host,
+    port: u16,
+    stopped: UnixStream,
+    give: Sender<Pair>,
+    wake: UnixStream,
+}
+
+impl Acceptor {
+    fn run(self) {
+        loop {
+            let listening = match &self.listener {
+                Listener::Unix(listener) => listener.as_fd(),
+                Listener::Tcp(listener) => listener.as_fd(),
+            };
+            let mut sources =
+                [PollFd::from_borrowed_fd(listening, PollFlags::IN), PollFd::from_borrowed_fd(self.stopped.as_fd(), PollFlags::IN)];
+            match poll(&mut sources, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            if !sources[1].revents().is_empty() {
+                return;
+            }
+            // A client that cannot be served is closed, as by a server that is down.
+            if let Ok(pair) = self.accept() {
+                if self.give.send(pair).is_err() {
+                    return;
+                }
+                let _ = rustix::io::write(&self.wake, &[0]);
+            } else {
+                // Out of descriptors, say: the client stays in the queue, and asking again at once would take a whole core.
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn accept(&self) -> io::Result<Pair> {
+        let client = match &self.listener {
+            Listener::Unix(listener) => unix(listener.accept()?.0)?,
+            Listener::Tcp(listener) => tcp(listener.accept()?.0)?,
+        };
+        let server = match &self.host {
+            Host::Unix(directory) => unix(UnixStream::connect(socket_path(directory, self.port))?)?,
+            Host::Tcp(name) => tcp(TcpStream::connect((name.as_str(), self.port))?)?,
+        };
+        Ok(Pair { client, server, up: Flow::default(), down: Flow::default(), turn: Turn::Server })
+    }
+}
+
+fn unix(stream: UnixStream) -> io::Result<OwnedFd> {
+    stream.set_nonblocking(true)?;
+    Ok(stream.into())
+}
+
+fn tcp(stream: TcpStream) -> io::Result<OwnedFd> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    Ok(stream.into())
+}
+
+/// Who spoke last.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Turn {
+    Client,
+    Server,
+}
+
+/// Two connected sockets and what is under way between them.
+struct Pair {
+    client: OwnedFd,
+    server: OwnedFd,
+    up: Flow,
+    down: Flow,
+    turn: Turn,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Flow {
+    chunks: VecDeque<Chunk>,
+    /// Bytes in `chunks` that have not been delivered.
+    bytes: usize,
+    sender: SenderState,
+    receiver: ReceiverState,
+}
+
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+enum SenderState {
+    #[default]
+    Open,
+    /// Has closed; what is under way still arrives.
+    Ended,
+}
+
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+enum ReceiverState {
+    #[default]
+    Ready,
+    /// Takes no more at the moment.
+    Full,
+}
+
+/// Bytes that came together; no bytes stand for the end of the stream.
+struct Chunk {
+    due: Instant,
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Life {
+    On,
+    Over,
+}
+
+impl Flow {
+    /// What to wait for at the socket that this flow reads from.
+    fn reading(&self) -> PollFlags {
+        let open = self.sender == SenderState::Open && self.bytes < WINDOW_BYTES;
+        if open { PollFlags::IN } else { PollFlags::empty() }
+    }
+
+    /// What to wait for at the socket that this flow writes to.
+    fn writing(&self) -> PollFlags {
+        if self.receiver == ReceiverState::Full { PollFlags::OUT } else { PollFlags::empty() }
+    }
+
+    /// When there is something to deliver.
+    fn due(&self) -> Option<Instant> {
+        if self.receiver == ReceiverState::Full { None } else { self.chunks.front().map(|chunk| chunk.due) }
+    }
+
+    /// Takes in what `from` has to say, due after `delay`; returns the number of bytes.
+    fn read(&mut self, from: &OwnedFd, delay: Duration, scratch: &mut [u8]) -> usize {
+        let count = match rustix::io::read(from, &mut *scratch) {
+            Err(Errno::AGAIN | Errno::INTR) => return 0,
+            Ok(count) => count,
+            // A reset ends the stream as well.
+            Err(_) => 0,
+        };
+        if count == 0 {
+            self.sender = SenderState::Ended;
+        }
+        let bytes = scratch.get(..count).unwrap_or_default().to_vec();
+        self.chunks.push_back(Chunk { due: Instant::now() + delay, bytes, sent: 0 });
+        self.bytes += count;
+        count
+    }
+
+    /// Hands what is due to `to`.
+    fn deliver(&mut self, to: &OwnedFd, now: Instant) -> Life {
+        self.receiver = ReceiverState::Ready;
+        while let Some(chunk) = self.chunks.front_mut().filter(|chunk| chunk.due <= now) {
+            let rest = chunk.bytes.get(chunk.sent..).unwrap_or_default();
+            if chunk.bytes.is_empty() {
+                return Life::Over;
+            }
+            match rustix::io::write(to, rest) {
+                Ok(count) => {
+                    self.bytes = self.bytes.saturating_sub(count);
+                    chunk.sent += count;
+                    if chunk.sent >= chunk.bytes.len() {
+                        self.chunks.pop_front();
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.receiver = ReceiverState::Full;
+                    return Life::On;
+                }
+                Err(_) => return Life::Over,
+            }
+        }
+        Life::On
+    }
+}
+
+/// Moves bytes between the sockets of all pairs, each when it is due.
+struct Relay {
+    half: Duration,
+    round_trips: Arc<AtomicU64>,
+    take: Receiver<Pair>,
+    woken: UnixStream,
+    pairs: Vec<Pair>,
+    scratch: Vec<u8>,
+}
+
+impl Relay {
+    fn run(mut self) {
+        // Without this, the kernel may end each sleep 50 us late. Where it cannot be had, delays are that much less exact.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        loop {
+            let now = Instant::now();
+            self.pairs.retain_mut(|pair| {
+                pair.up.deliver(&pair.server, now) == Life::On && pair.down.deliver(&pair.client, now) == Life::On
+            });
+            let Ok(readable) = self.wait() else { return };
+            for (pair, (client, server)) in self.pairs.iter_mut().zip(readable) {
+                if client && pair.up.read(&pair.client, self.half, &mut self.scratch) > 0 {
+                    pair.turn = Turn::Client;
+                }
+                if server && pair.down.read(&pair.server, self.half, &mut self.scratch) > 0 && pair.turn == Turn::Client {
+                    pair.turn = Turn::Server;
+                    self.round_trips.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            if self.welcome() == Life::Over {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a socket or a chunk is ready; says which clients and servers can be read.
+    fn wait(&self) -> Result<Vec<(bool, bool)>, Errno> {
+        let mut sources = Vec::with_capacity(1 + 2 * self.pairs.len());
+        sources.push(PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN));
+        for pair in &self.pairs {
+            for (socket, wanted) in
+                [(&pair.client, pair.up.reading() | pair.down.writing()), (&pair.server, pair.down.reading() | pair.up.writing())]
+            {
+                // A socket that hung up is always ready: it must not be asked about when nothing is wanted of it.
+                let socket = if wanted.is_empty() { self.woken.as_fd() } else { socket.as_fd() };
+                sources.push(PollFd::from_borrowed_fd(socket, wanted));
+            }
+        }
+        let due = self.pairs.iter().flat_map(|pair| [pair.up.due(), pair.down.due()]).flatten().min();
+        let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(Instant::now())).ok());
+        match poll(&mut sources, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let ready = |source: Option<&PollFd<'_>>, wanted: PollFlags| {
+            wanted.contains(PollFlags::IN) && source.is_some_and(|source| !source.revents().is_empty())
+        };
+        let sockets = sources.get(1..).unwrap_or_default();
+        let of_pair = sockets.chunks(2).zip(&self.pairs);
+        Ok(of_pair.map(|(source, pair)| (ready(source.first(), pair.up.reading()), ready(source.get(1), pair.down.reading()))).collect())
+    }
+
+    /// Takes in new connections; over when the accepting thread has ended.
+    fn welcome(&mut self) -> Life {
+        let mut bytes = [0; 64];
+        let woken = rustix::io::read(&self.woken, &mut bytes);
+        self.pairs.extend(self.take.try_iter());
+        if woken == Ok(0) { Life::Over } else { Life::On }
+    }
+}

@@ -1,0 +1,371 @@
+//! One connection: prepare, execute, simple queries.
+
+use std::time::Instant;
+
+use bytes::{BufMut, BytesMut};
+use postgres_protocol::message::frontend;
+
+use super::error::{DbError, Severity, WireError};
+use super::frame::{Cursor, Inbox};
+use super::handshake::{Handshake, unexpected};
+use super::params::{Format, Params};
+use super::rows::{ColumnDescription, RowBuffer, Rows, columns};
+use super::stream::{CancelToken, Stream};
+use super::target::{ConnectTarget, SslMode};
+use super::types::{FIRST_NORMAL_OID, ParamType};
+
+/// Where the session stands between statements, as the server last said.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TransactionStatus {
+    /// Not in a transaction.
+    Idle,
+    /// In a transaction.
+    Open,
+    /// In a transaction that failed: only ROLLBACK is taken.
+    Failed,
+}
+
+/// Whether the next message may be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Ready(TransactionStatus),
+    /// Between a request and its ReadyForQuery. A call that finds this was preceded by one that was dropped or failed half-way.
+    Busy,
+}
+
+/// A statement that the server has prepared under a name.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Its name on the server; unique in a session.
+    pub name: String,
+    /// Types of `$1`, `$2`, ...
+    pub parameters: Vec<ParamType>,
+    /// Columns of its rows; none if it returns no rows.
+    pub columns: Vec<ColumnDescription>,
+    /// Format in which its rows are asked for. Text, unless changed here.
+    pub format: Format,
+}
+
+/// Counts and times of one request. For an answer that comes in one piece the last three times are the same.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecStats {
+    /// Rows received.
+    pub rows: u64,
+    /// Rows that the (last) command counts in its tag: inserted, updated, deleted, selected.
+    pub affected: u64,
+    /// Just before the first byte was handed to the operating system.
+    pub sent: Instant,
+    /// When the first bytes of the answer had been read.
+    pub first_byte: Instant,
+    /// When the bytes that complete the last row had been read; without rows, the command's completion.
+    pub last_row: Instant,
+    /// When the server was ready for the next request: for a statement outside a transaction, after its commit.
+    pub done: Instant,
+}
+
+/// What the server says beside answers.
+pub(super) struct Session {
+    state: State,
+    parameters: Vec<(String, String)>,
+    notices: u64,
+    pub cancel: CancelToken,
+}
+
+impl Session {
+    /// Takes in a ReadyForQuery.
+    pub(super) fn ready(&mut self, body: &[u8]) -> Result<(), WireError> {
+        self.state = State::Ready(match body {
+            b"I" => TransactionStatus::Idle,
+            b"T" => TransactionStatus::Open,
+            b"E" => TransactionStatus::Failed,
+            _ => return Err(WireError::Protocol("ReadyForQuery is malformed".into())),
+        });
+        Ok(())
+    }
+
+    /// Takes in a message that can come at any time: notice, parameter status, notification.
+    pub(super) fn asynchronous(&mut self, tag: u8, body: &[u8]) -> Result<(), WireError> {
+        match tag {
+            b'N' => self.notices += 1,
+            b'S' => {
+                let mut fields = Cursor::new(body, "ParameterStatus");
+                let name = String::from_utf8_lossy(fields.cstr()?).into_owned();
+                let value = String::from_utf8_lossy(fields.cstr()?).into_owned();
+                match self.parameters.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, old)) => *old = value,
+                    None => self.parameters.push((name, value)),
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Parameters and columns as Describe gives them.
+#[derive(Default)]
+struct Description {
+    parameters: Vec<u32>,
+    columns: Vec<ColumnDescription>,
+}
+
+/// One session with a server, owned by one task at a time.
+///
+/// A call whose future is dropped before it is done leaves the connection broken ([`Connection::is_broken`]): its answer would be taken
+/// for the next one's.
+pub struct Connection {
+    stream: Stream,
+    inbox: Inbox,
+    out: BytesMut,
+    session: Session,
+    /// Types of extensions that were looked up.
+    types: Vec<(u32, ParamType)>,
+}
+
+impl Connection {
+    /// Connects and logs in, without a time limit of its own.
+    pub async fn connect(target: &ConnectTarget) -> Result<Connection, WireError> {
+        if target.ssl_mode == SslMode::Require {
+            return Err(WireError::Tls);
+        }
+        let stream = Stream::connect(&target.host, target.port).await?;
+        let mut inbox = Inbox::new();
+        let mut session = Session { state: State::Busy, parameters: Vec::new(), notices: 0, cancel: CancelToken::new(target) };
+        Handshake { stream: &stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
+        Ok(Connection { stream, inbox, out: BytesMut::with_capacity(1024), session, types: Vec::new() })
+    }
+
+    /// Prepares `sql` under `name`; commands such as BEGIN and COMMIT can be prepared too. One round trip, and one more the first time
+    /// that a parameter has a type of an extension.
+    pub async fn prepare(&mut self, name: &str, sql: &str) -> Result<Prepared, WireError> {
+        self.begin_request()?;
+        let written = frontend::parse(name, sql, [], &mut self.out).and_then(|()| frontend::describe(b'S', name, &mut self.out));
+        written.map_err(|error| WireError::Invalid(format!("statement \"{name}\" cannot be sent: {error}")))?;
+        frontend::sync(&mut self.out);
+        let mut description = Description::default();
+        self.request(Rows::Discard, Some(&mut description)).await?;
+        let mut parameters = Vec::with_capacity(description.parameters.len());
+        for oid in description.parameters {
+            parameters.push(self.parameter_type(oid).await?);
+        }
+        Ok(Prepared { name: name.to_owned(), parameters, columns: description.columns, format: Format::Text })
+    }
+
+    /// Runs a prepared statement: Bind, Execute and Sync in one round trip.
+    ///
+    /// After [`WireError::Db`] of severity `Error` the connection can go on; see [`Connection::transaction_status`].
+    pub async fn execute(&mut self, statement: &Prepared, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
+        self.begin_request()?;
+        if params.len() != statement.parameters.len() {
+            return Err(WireError::Invalid(format!(
+                "statement \"{}\" takes {} parameters, and {} were given",
+                statement.name,
+                statement.parameters.len(),
+                params.len()
+            )));
+        }
+        self.write_execution(statement, params)?;
+        self.request(rows, None).await
+    }
+
+    /// Appends Bind, Execute and Sync.
+    fn write_execution(&mut self, statement: &Prepared, params: &Params) -> Result<(), WireError> {
+        let out = &mut self.out;
+        out.put_slice(b"B\0\0\0\0\0"); // length to come; the unnamed portal
+        out.put_slice(statement.name.as_bytes());
+        out.put_u8(0);
+        params.write(out)?;
+        out.put_i16(1); // one format for all columns
+        out.put_i16(statement.format as i16);
+        // Params::write bounds the size.
+        let length = u32::try_from(out.len() - 1).unwrap_or(u32::MAX);
+        if let Some(field) = out.get_mut(1..5) {
+            field.copy_from_slice(&length.to_be_bytes());
+        }
+        out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
+        out.put_slice(b"S\0\0\0\x04");
+        Ok(())
+    }
+
+    /// Runs one or more commands in the simple protocol, which always answers in text. One round trip.
+    pub async fn simple(&mut self, sql: &str, rows: Rows<'_>) -> Result<ExecStats, WireError> {
+        self.begin_request()?;
+        frontend::query(sql, &mut self.out).map_err(|error| WireError::Invalid(format!("the command cannot be sent: {error}")))?;
+        self.request(rows, None).await
+    }
+
+    /// Frees a prepared statement on the server. One round trip.
+    pub async fn close_statement(&mut self, statement: Prepared) -> Result<(), WireError> {
+        self.begin_request()?;
+        frontend::close(b'S', &statement.name, &mut self.out).map_err(|error| WireError::Invalid(error.to_string()))?;
+        frontend::sync(&mut self.out);
+        self.request(Rows::Discard, None).await.map(|_| ())
+    }
+
+    /// Says goodbye and closes. Dropping a connection closes it without a word, which the server logs.
+    pub async fn close(mut self) {
+        self.out.clear();
+        frontend::terminate(&mut self.out);
+        // There is nobody left to tell about a failure.
+        let _ = self.stream.send(&self.out).await;
+    }
+
+    /// Whether nothing more can be run here: the connection was lost, or a call was dropped half-way.
+    pub fn is_broken(&self) -> bool {
+        self.session.state == State::Busy
+    }
+
+    /// Where the session stands; a broken connection counts as failed.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match self.session.state {
+            State::Ready(status) => status,
+            State::Busy => TransactionStatus::Failed,
+        }
+    }
+
+    /// What is needed to cancel this connection's statement from elsewhere.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.session.cancel.clone()
+    }
+
+    /// A setting that the server reports of its own accord, such as `server_version`.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.session.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Number of notices and warnings received.
+    pub fn notices(&self) -> u64 {
+        self.session.notices
+    }
+
+    fn begin_request(&mut self) -> Result<(), WireError> {
+        self.out.clear();
+        if self.is_broken() { Err(WireError::Broken) } else { Ok(()) }
+    }
+
+    /// Sends what was written and reads until the server is ready again.
+    async fn request(&mut self, mut rows: Rows<'_>, mut description: Option<&mut Description>) -> Result<ExecStats, WireError> {
+        self.session.state = State::Busy;
+        let sent = Instant::now();
+        let sending = self.stream.send(&self.out).await;
+        let mut stats = ExecStats { rows: 0, affected: 0, sent, first_byte: sent, last_row: sent, done: sent };
+        let mut failure = None;
+        loop {
+            // A backend that was terminated has left its last words, even if it could not be written to.
+            let read = self.stream.receive(&mut self.inbox).await;
+            match (&sending, read) {
+                (_, Ok(1..)) => {}
+                (Err(error), _) => return Err(WireError::io("sending")(std::io::Error::new(error.kind(), error.to_string()))),
+                (Ok(()), Ok(_)) => return Err(WireError::Closed("a statement")),
+                (Ok(()), Err(error)) => return Err(WireError::io("waiting for an answer")(error)),
+            }
+            let read_at = Instant::now();
+            if stats.first_byte == sent {
+                stats.first_byte = read_at;
+            }
+            while let Some((tag, body)) = self.inbox.next()? {
+                match tag {
+                    b'D' => {
+                        rows.row(body)?;
+                        stats.rows += 1;
+                        stats.last_row = read_at;
+                    }
+                    b'C' => {
+                        stats.affected = affected(body);
+                        if stats.rows == 0 {
+                            stats.last_row = read_at;
+                        }
+                    }
+                    b'Z' => {
+                        self.session.ready(body)?;
+                        stats.done = read_at;
+                        return failure.map_or(Ok(stats), |error| Err(WireError::Db(error)));
+                    }
+                    b'E' => {
+                        let error = Box::new(DbError::parse(body)?);
+                        if error.severity == Severity::Fatal {
+                            return Err(WireError::Db(error));
+                        }
+                        failure.get_or_insert(error);
+                    }
+                    // Answers to Parse, Bind and Close, "no data", the empty query, and the data of a COPY to the client.
+                    b'1' | b'2' | b'3' | b'n' | b'I' | b'H' | b'd' | b'c' => {}
+                    b't' | b'T' => described(tag, body, &mut rows, &mut description)?,
+                    b'N' | b'S' | b'A' => self.session.asynchronous(tag, body)?,
+                    b'G' => refuse_copy(&self.stream, self.out.first() == Some(&b'Q')).await?,
+                    other => return Err(unexpected(other, "a statement")),
+                }
+            }
+            // An answer that is always there already must not keep the thread from its other connections.
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// The type of a parameter; asks the catalogue about a type of an extension, once.
+    async fn parameter_type(&mut self, oid: u32) -> Result<ParamType, WireError> {
+        if oid < FIRST_NORMAL_OID {
+            return Ok(ParamType::built_in(oid));
+        }
+        if let Some((_, known)) = self.types.iter().find(|(known, _)| *known == oid) {
+            return Ok(*known);
+        }
+        // A domain is taken as what it is based on.
+        let sql = format!(
+            "select b.oid, b.typname, e.oid, e.typname from pg_catalog.pg_type t \
+             join pg_catalog.pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end \
+             left join pg_catalog.pg_type e on e.oid = b.typelem and b.typcategory = 'A' where t.oid = {oid}"
+        );
+        let mut answer = RowBuffer::new();
+        self.begin_request()?;
+        frontend::query(&sql, &mut self.out).map_err(|error| WireError::Invalid(error.to_string()))?;
+        self.request(Rows::Collect(&mut answer), None).await?;
+        let number = |column| answer.text(0, column).and_then(|text| text.parse::<u32>().ok());
+        let base = number(0).unwrap_or(oid);
+        let found = match (base < FIRST_NORMAL_OID, answer.text(0, 1)) {
+            (true, _) => ParamType::built_in(base),
+            (false, Some(name)) => ParamType::by_name(base, name, number(2).zip(answer.text(0, 3))),
+            (false, None) => ParamType::Other(oid),
+        };
+        self.types.push((oid, found));
+        Ok(found)
+    }
+}
+
+/// Takes in a ParameterDescription or RowDescription.
+fn described(tag: u8, body: &[u8], rows: &mut Rows<'_>, description: &mut Option<&mut Description>) -> Result<(), WireError> {
+    match (tag, description) {
+        (b't', Some(description)) => {
+            let mut fields = Cursor::new(body, "ParameterDescription");
+            for _ in 0..fields.u16()? {
+                description.parameters.push(fields.u32()?);
+            }
+        }
+        (b'T', Some(description)) => description.columns = columns(body)?,
+        (b'T', None) => rows.columns(body)?,
+        _ => return Err(unexpected(tag, "a statement")),
+    }
+    Ok(())
+}
+
+/// Ends a COPY from the client, which nobody here feeds: the server answers with an error. While in COPY it has ignored the Sync of an
+/// execution, so another is due; after a simple query an extra Sync would be answered twice.
+async fn refuse_copy(stream: &Stream, is_simple: bool) -> Result<(), WireError> {
+    let mut out = BytesMut::new();
+    let written = frontend::copy_fail("load connections do not feed COPY; use INSERT", &mut out);
+    written.map_err(|error| WireError::Invalid(error.to_string()))?;
+    if !is_simple {
+        frontend::sync(&mut out);
+    }
+    stream.send(&out).await.map_err(WireError::io("refusing a COPY"))
+}
+
+/// The count at the end of a command tag such as `INSERT 0 5`; 0 if there is none.
+fn affected(tag: &[u8]) -> u64 {
+    let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
+    let digits = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    digits.iter().try_fold(0_u64, |count, byte| match byte {
+        b'0'..=b'9' => count.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+    .unwrap_or(0)
+}

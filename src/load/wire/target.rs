@@ -1,0 +1,66 @@
+//! Where to connect, and as whom.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A server's address, without the port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Host {
+    /// The directory that holds the Unix socket `.s.PGSQL.<port>`.
+    Unix(PathBuf),
+    /// A host name or an IP address.
+    Tcp(String),
+}
+
+/// A password. It has no `Display` and no `Serialize`, and `Debug` hides it, so that it cannot reach any output by accident.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps a password.
+    pub fn new(secret: impl Into<String>) -> Password {
+        Password(secret.into())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What is asked of TLS, by libpq's `sslmode` names.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum SslMode {
+    /// Never TLS: `disable`, and what `allow` and `prefer` come to as long as this connection has no TLS.
+    #[default]
+    Disable,
+    /// `require`, `verify-ca`, `verify-full`: refused with [`super::WireError::Tls`], never silently sent in the clear.
+    Require,
+}
+
+/// Everything a connection needs to know before it exists.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConnectTarget {
+    /// The server's address.
+    pub host: Host,
+    /// Port; for a Unix socket, the number in its file name.
+    pub port: u16,
+    /// Role to log in as.
+    pub user: String,
+    /// Password, where the server asks for one.
+    pub password: Option<Password>,
+    /// Database.
+    pub database: String,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+    /// Further start-up parameters by name, such as `("plan_cache_mode", "force_generic_plan")`: session settings that need no round
+    /// trip. PgBouncer refuses those that it does not track.
+    pub settings: Vec<(String, String)>,
+    /// TLS.
+    pub ssl_mode: SslMode,
+}
