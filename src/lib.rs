@@ -1,1 +1,2 @@
 //! pgduel: two schemas enter, the numbers decide.
+pub mod target;
