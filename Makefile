@@ -1,0 +1,41 @@
+# One line a task; `make` alone lists them. Works with GNU make 3.81 (macOS) and later.
+
+# rustup's default place, for shells that were open before it was installed.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+PGDUEL = target/release/pgduel
+
+# One scenario of each family: history fetch, analytics, RLS-heavy join, embedding ingestion, vector search.
+QUICKSTART_SCENARIOS = \
+	omniops/history-fetch \
+	omniops/trend-30d \
+	omniops/join-7d \
+	omniops/embedding-ingest \
+	omniops/vector-search
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint build check-setup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: a C compiler, PostgreSQL with contrib, pgvector
+	@scripts/setup.sh
+
+check-setup: ## say what setup would install, and change nothing
+	@scripts/setup.sh --check
+
+build: setup ## build target/release/pgduel
+	cargo build --release --locked
+
+# pgduel exits 1 where a variant regressed: a result, not a failure of the run.
+quickstart: build ## duel the Omniops suite's before and after on one scenario of each family, in minutes
+	@echo '$(PGDUEL) duel $(strip $(QUICKSTART_SCENARIOS)) --quick'
+	@$(PGDUEL) duel $(QUICKSTART_SCENARIOS) --quick || [ $$? -eq 1 ]
+
+test: setup ## every test, against a real PostgreSQL that the tests start themselves
+	cargo test --locked
+
+lint: setup ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -- -D warnings

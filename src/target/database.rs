@@ -1,0 +1,304 @@
+//! Databases that pgduel makes: created with a mark, cloned, warmed, and dropped only if they carry the mark.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::error::TargetError;
+use super::guard::{Refusal, Refusals};
+use super::server::{Server, close, version_num};
+
+/// What the comment on a database of pgduel's starts with; JSON follows.
+const MARK_PREFIX: &str = "pgduel: ";
+/// `CREATE DATABASE ... STRATEGY` came with this version; before, every clone was a file copy.
+const STRATEGY_SINCE: i32 = 150_000;
+
+/// What a database is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Seeded once, kept, and cloned.
+    Template,
+    /// A clone under test; may be dropped when its run is over.
+    Duel,
+    /// Anything short-lived.
+    Scratch,
+}
+
+/// The mark that says a database is pgduel's, stored as its comment: pgduel may change and drop it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseMark {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What is in it: a digest of whatever it was made from, so that a template can be found again.
+    pub key: String,
+    /// The pgduel that made it.
+    pub pgduel_version: String,
+}
+
+impl DatabaseMark {
+    /// A mark of this pgduel.
+    pub fn new(purpose: Purpose, key: impl Into<String>) -> Self {
+        Self {
+            purpose,
+            key: key.into(),
+            pgduel_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn to_comment(&self) -> String {
+        // Serializing three strings cannot fail; an empty object would still be a mark.
+        let json = serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned());
+        format!("{MARK_PREFIX}{json}")
+    }
+
+    fn from_comment(comment: &str) -> Option<Self> {
+        serde_json::from_str(comment.strip_prefix(MARK_PREFIX)?).ok()
+    }
+}
+
+/// A database that carries pgduel's mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PgduelDatabase {
+    /// Its name.
+    pub name: String,
+    /// Its mark.
+    pub mark: DatabaseMark,
+    /// Its size on disk in bytes.
+    pub size_bytes: i64,
+}
+
+/// Creates database `name` with `mark`: empty, or as a copy of `template`, to which nobody may be connected.
+///
+/// A copy is made file by file (with the checkpoint that this takes), so that it has the template's physical layout and
+/// writes no WAL for its pages.
+pub async fn create_database(
+    server: &Server,
+    name: &str,
+    template: Option<&str>,
+    mark: &DatabaseMark,
+) -> Result<(), TargetError> {
+    let mut admin = server.connect_admin().await?;
+    let mut sql = format!(
+        "create database {} template {}",
+        quote_ident(name),
+        quote_ident(template.unwrap_or("template0"))
+    );
+    if template.is_some() && version_num(&mut admin).await? >= STRATEGY_SINCE {
+        sql.push_str(" strategy file_copy");
+    }
+    let doing = format!("create database \"{name}\"");
+    execute(&mut admin, sql, &doing).await?;
+    let marked = set_mark(&mut admin, name, mark).await;
+    close(admin).await;
+    marked
+}
+
+/// Changes the mark of a database that has one; for a template whose seeding is complete.
+pub async fn remark_database(
+    server: &Server,
+    name: &str,
+    mark: &DatabaseMark,
+) -> Result<(), TargetError> {
+    let mut admin = server.connect_admin().await?;
+    require_mark(&mut admin, name).await?;
+    let marked = set_mark(&mut admin, name, mark).await;
+    close(admin).await;
+    marked
+}
+
+/// Drops a database and ends the sessions in it. Refuses one without pgduel's mark; none of that name is fine.
+pub async fn drop_database(server: &Server, name: &str) -> Result<(), TargetError> {
+    let mut admin = server.connect_admin().await?;
+    if database_exists(&mut admin, name).await? {
+        require_mark(&mut admin, name).await?;
+        let sql = format!("drop database if exists {} with (force)", quote_ident(name));
+        execute(&mut admin, sql, &format!("drop database \"{name}\"")).await?;
+    }
+    close(admin).await;
+    Ok(())
+}
+
+/// All databases of the server that carry pgduel's mark, by name.
+pub async fn list_pgduel_databases(server: &Server) -> Result<Vec<PgduelDatabase>, TargetError> {
+    let mut admin = server.connect_admin().await?;
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "select datname::text, description, pg_database_size(oid)
+           from (select oid, datname, shobj_description(oid, 'pg_database') as description from pg_database) as d
+          where starts_with(description, $1)
+          order by datname",
+    )
+    .bind(MARK_PREFIX)
+    .fetch_all(&mut admin)
+    .await
+    .map_err(TargetError::sql("list pgduel's databases"))?;
+    close(admin).await;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(name, comment, size_bytes)| {
+            let mark = DatabaseMark::from_comment(&comment)?;
+            Some(PgduelDatabase {
+                name,
+                mark,
+                size_bytes,
+            })
+        })
+        .collect())
+}
+
+/// The mark of database `name`, `None` if it has none or does not exist.
+pub async fn database_mark(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<DatabaseMark>, TargetError> {
+    let comment: Option<Option<String>> = sqlx::query_scalar(
+        "select shobj_description(oid, 'pg_database') from pg_database where datname = $1",
+    )
+    .bind(name)
+    .fetch_optional(connection)
+    .await
+    .map_err(TargetError::sql(format!(
+        "read the mark of database \"{name}\""
+    )))?;
+    Ok(comment
+        .flatten()
+        .and_then(|comment| DatabaseMark::from_comment(&comment)))
+}
+
+/// Writes everything dirty to disk now, so that it does not happen during a block. Needs a superuser or
+/// `pg_checkpoint`.
+pub async fn checkpoint(connection: &mut PgConnection) -> Result<(), TargetError> {
+    execute(connection, "checkpoint".to_owned(), "checkpoint").await
+}
+
+/// Reads every table, index and TOAST table of the connection's database into the buffer pool; returns the number of
+/// blocks read. Creates the extension pg_prewarm if it is not there.
+pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> {
+    let doing = "prewarm the database";
+    // Its notice that the extension exists is no news.
+    execute(
+        connection,
+        "set client_min_messages = warning".to_owned(),
+        doing,
+    )
+    .await?;
+    execute(
+        connection,
+        "create extension if not exists pg_prewarm".to_owned(),
+        doing,
+    )
+    .await?;
+    execute(connection, "reset client_min_messages".to_owned(), doing).await?;
+    sqlx::query_scalar(
+        "select coalesce(sum(pg_prewarm(c.oid::regclass)), 0)::bigint
+           from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where c.relkind in ('r', 'i', 'm', 't')
+            and c.relpersistence <> 't'
+            and (n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+                 or n.nspname = 'pg_toast' and c.oid >= 16384)",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(TargetError::sql(doing))
+}
+
+/// The size of the connection's database on disk, in bytes.
+pub async fn database_size_bytes(connection: &mut PgConnection) -> Result<i64, TargetError> {
+    sqlx::query_scalar("select pg_database_size(current_database())")
+        .fetch_one(connection)
+        .await
+        .map_err(TargetError::sql("read the database's size"))
+}
+
+/// An identifier as SQL: always quoted, so that no name is a keyword or a piece of SQL.
+pub fn quote_ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))
+}
+
+/// A string as an SQL literal, whatever `standard_conforming_strings` says.
+pub fn quote_literal(text: &str) -> String {
+    let doubled = text.replace('\0', "").replace('\'', "''");
+    match doubled.contains('\\') {
+        true => format!("E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
+    }
+}
+
+pub(super) async fn database_exists(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<bool, TargetError> {
+    sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(TargetError::sql(format!("look for database \"{name}\"")))
+}
+
+async fn require_mark(admin: &mut PgConnection, name: &str) -> Result<(), TargetError> {
+    match database_mark(admin, name).await? {
+        Some(_) => Ok(()),
+        None => Err(TargetError::Refused {
+            database: name.to_owned(),
+            refusals: Refusals(vec![Refusal::NotCreatedByPgduel]),
+        }),
+    }
+}
+
+async fn set_mark(
+    admin: &mut PgConnection,
+    name: &str,
+    mark: &DatabaseMark,
+) -> Result<(), TargetError> {
+    // A comment takes no parameter.
+    let sql = format!(
+        "comment on database {} is {}",
+        quote_ident(name),
+        quote_literal(&mark.to_comment())
+    );
+    execute(admin, sql, &format!("mark database \"{name}\"")).await
+}
+
+/// Runs SQL that was put together here, from quoted names only.
+async fn execute(
+    connection: &mut PgConnection,
+    sql: String,
+    doing: &str,
+) -> Result<(), TargetError> {
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .map(|_| ())
+        .map_err(TargetError::sql(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_cannot_break_out_of_their_quotes() {
+        assert_eq!(quote_ident("plain"), "\"plain\"");
+        assert_eq!(
+            quote_ident("a\"; drop table b; --"),
+            "\"a\"\"; drop table b; --\""
+        );
+        assert_eq!(quote_ident("nul\0"), "\"nul\"");
+        assert_eq!(quote_literal("it's"), "'it''s'");
+        assert_eq!(quote_literal("a\\'b"), "E'a\\\\''b'");
+    }
+
+    #[test]
+    fn a_mark_survives_its_comment_and_other_comments_are_none() {
+        let mark = DatabaseMark::new(Purpose::Template, "it's \"k\"");
+        assert_eq!(DatabaseMark::from_comment(&mark.to_comment()), Some(mark));
+        for comment in [
+            "",
+            "pgduel",
+            "pgduel: ",
+            "pgduel: {}",
+            "our database; pgduel: {}",
+        ] {
+            assert_eq!(DatabaseMark::from_comment(comment), None, "{comment}");
+        }
+    }
+}

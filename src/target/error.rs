@@ -1,0 +1,120 @@
+//! What can go wrong between pgduel and a PostgreSQL server, in words that say what to do next.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::guard::Refusals;
+
+/// An error of this module. Its text is complete for a person; variants are for callers that act on them.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// No PostgreSQL installation can serve.
+    #[error("{0}")]
+    NoInstallation(String),
+
+    /// A connection string is not one.
+    #[error(
+        "the database URL is not usable: {reason}. Expected postgres://user:password@host:port/database"
+    )]
+    InvalidUrl {
+        /// What is wrong with it, without quoting it.
+        reason: &'static str,
+    },
+
+    /// The directory for the embedded server cannot be used.
+    #[error("cannot use {} for pgduel's server: {reason}. Set PGDUEL_HOME to another directory", path.display())]
+    Home {
+        /// The directory, or the ancestor that is in the way.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The embedded server did not start, or its cluster could not be created.
+    #[error("PostgreSQL did not start: {reason}")]
+    Start {
+        /// What happened, with the end of the server's log where there is one.
+        reason: String,
+    },
+
+    /// The embedded server did not stop.
+    #[error(
+        "PostgreSQL (process {pid}) did not stop within {waited_s} s; end it by hand: kill -QUIT {pid}"
+    )]
+    Stop {
+        /// The postmaster.
+        pid: i32,
+        /// How long was waited, in seconds.
+        waited_s: u64,
+    },
+
+    /// The server could not be reached or refused the connection.
+    #[error("cannot connect to {target}: {source}")]
+    Connect {
+        /// `user@host:port/database`, without a password.
+        target: String,
+        /// The driver's error.
+        source: sqlx::Error,
+    },
+
+    /// A statement failed.
+    #[error("{doing}: {source}")]
+    Sql {
+        /// What was being done.
+        doing: String,
+        /// The driver's error, with the server's message and SQLSTATE.
+        source: sqlx::Error,
+    },
+
+    /// A database is not pgduel's to change.
+    #[error("will not change database \"{database}\": {refusals}")]
+    Refused {
+        /// The database.
+        database: String,
+        /// Every reason, not only the first.
+        refusals: Refusals,
+    },
+
+    /// A file or directory could not be read or written.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File {
+        /// A verb: "read", "create", ...
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl TargetError {
+    /// For `map_err` on a driver's result: says what was being done.
+    pub(super) fn sql(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Sql { doing, source }
+    }
+
+    /// For `map_err` on a file operation.
+    pub(super) fn file(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+        }
+    }
+
+    /// The SQLSTATE that the server gave, if it was the server that refused.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Connect { source, .. } | Self::Sql { source, .. } => source
+                .as_database_error()
+                .and_then(|error| error.code())
+                .map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The PostgreSQL server under test and its databases.
+//!
+//! Owns: finding and running a server ([`EmbeddedServer`]) or reaching somebody else's ([`ExternalServer`]); creating,
+//! cloning, marking, warming and dropping databases; applying SQL files; reading what a schema is; and the guard that
+//! decides whether a database may be written to at all. Takes options and names, returns connections, descriptions and
+//! timings. Passwords are [`Secret`]s from the moment they exist.
+//!
+//! Must not know what a database is for: datasets, scenarios, measuring and records are other modules'. Nothing here is
+//! on the timed path.
+
+mod catalog;
+mod connection;
+mod database;
+mod embedded;
+mod error;
+mod external;
+mod guard;
+mod installation;
+mod secret;
+mod server;
+mod settings;
+mod sql_file;
+mod sql_split;
+
+pub use catalog::{APPLICATION_SCHEMAS, Catalog, catalog, diff};
+pub use connection::{APPLICATION_NAME, ConnInfo, Endpoint, HostKind};
+pub use database::{
+    DatabaseMark, PgduelDatabase, Purpose, checkpoint, create_database, database_mark,
+    database_size_bytes, drop_database, list_pgduel_databases, prewarm, quote_ident, quote_literal,
+    remark_database,
+};
+pub use embedded::{
+    EmbeddedOptions, EmbeddedServer, Lifetime, SlotStatus, SlotUse, Stopped,
+    status as embedded_status, stop as stop_embedded,
+};
+pub use error::TargetError;
+pub use external::ExternalServer;
+pub use guard::{HostPolicy, Refusal, Refusals, WriteRequest, guard_writable};
+pub use installation::Installation;
+pub use secret::{ConnectionString, Secret};
+pub use server::{Server, ServerDescription, ServerKind};
+pub use settings::{Durability, settings};
+pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_sql, apply_sql_file};
+pub use sql_split::{SplitError, Statement, split_statements};
