@@ -1,11 +1,26 @@
 //! Scenarios: what is replayed, by whom, how fast, and what is expected of it.
 //!
-//! `wire` alone knows TOML: it turns a file into the types below, validated and immutable. Nothing here knows PostgreSQL.
+//! `wire` alone knows TOML: it turns a file into the types below, validated and immutable. `check` holds a scenario against its suite and
+//! dataset, `sql` finds the `:name` parameters, `files` knows where scenarios lie, `schema` is the file format for editors. Nothing here
+//! talks to PostgreSQL.
+
+mod check;
+mod files;
+mod origin;
+pub mod schema;
+pub mod sql;
+mod sql_rules;
+mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::record::{Expectation, Margins, Sides};
+
+pub use check::{Catalog, check};
+pub use files::{discover, load, suites};
+pub use origin::Origin;
+pub use wire::parse;
 
 /// A scenario file, validated.
 #[derive(Clone, Debug)]
@@ -16,6 +31,8 @@ pub struct Scenario {
     pub name: String,
     /// The file.
     pub file: PathBuf,
+    /// Places of its keys, for messages. A scenario that no file made has the default.
+    pub origin: Origin,
     /// SHA-256 of the file's bytes, hexadecimal.
     pub digest: String,
     /// Title for people.

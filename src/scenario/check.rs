@@ -1,0 +1,189 @@
+//! Holds a scenario against its suite and dataset: does everything exist that it names?
+
+use super::{Draw, Identity, Scenario, Within};
+use crate::diagnostic::document::did_you_mean;
+use crate::diagnostic::{Diagnostic, Findings, closest, list};
+use crate::record::Side;
+use crate::suite::Suite;
+
+/// What a dataset holds, by name. Tables are named as SQL has them (`messages`, `auth.users`).
+pub trait Catalog {
+    /// All tables.
+    fn tables(&self) -> Vec<String>;
+    /// Columns of a table that are generated; empty if there is no such table.
+    fn columns(&self, table: &str) -> Vec<String>;
+    /// The columns of a table that hold vectors.
+    fn vector_columns(&self, table: &str) -> Vec<String>;
+    /// The table whose rows own the rows of this one.
+    fn parent(&self, table: &str) -> Option<String>;
+    /// The tenants table.
+    fn tenants_table(&self) -> String;
+    /// Whether rows of a table belong to tenants.
+    fn has_tenant(&self, table: &str) -> bool;
+    /// Roles of members, strongest first.
+    fn roles(&self) -> Vec<String>;
+    /// All overlays.
+    fn overlays(&self) -> Vec<String>;
+    /// Table and sizes of an overlay.
+    fn overlay(&self, name: &str) -> Option<(String, Vec<u64>)>;
+}
+
+/// Everything that a scenario names and its suite or dataset has not, in file order.
+pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<Diagnostic> {
+    let findings = Findings::new(scenario.origin.source().clone());
+    let mut checker = Checker { scenario, catalog: columns, findings };
+    checker.variants(suite);
+    for overlay in scenario.overlays.iter().enumerate() {
+        let (index, name) = overlay;
+        checker.exists(&format!("overlays[{index}]"), "overlay", name, &columns.overlays());
+    }
+    for index in 0..scenario.transactions.len() {
+        checker.transaction(index);
+    }
+    checker.findings.into_vec()
+}
+
+struct Checker<'a> {
+    scenario: &'a Scenario,
+    catalog: &'a dyn Catalog,
+    findings: Findings,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, path: &str, message: String, help: String) {
+        self.scenario.origin.fault(&mut self.findings, path, message, help);
+    }
+
+    /// Complains unless `name` is one of `known`.
+    fn exists(&mut self, path: &str, what: &str, name: &str, known: &[String]) -> bool {
+        let found = known.iter().any(|other| other == name);
+        if !found {
+            let near = closest(name, known.iter().map(String::as_str));
+            self.fault(path, format!("there is no {what} {name:?}{}", did_you_mean(near)), format!("there are: {}", list(known)));
+        }
+        found
+    }
+
+    fn variants(&mut self, suite: &Suite) {
+        let known: Vec<String> = suite.variants.keys().cloned().collect();
+        for (index, side) in Side::BOTH.into_iter().enumerate() {
+            let name = self.scenario.duel.get(side);
+            self.exists(&format!("duel[{index}]"), &format!("variant of {}", suite.name), name, &known);
+        }
+    }
+
+    fn transaction(&mut self, index: usize) {
+        let Some(transaction) = self.scenario.transactions.get(index) else { return };
+        let path = format!("transaction[{index}]");
+        if let Identity::Member { role: Some(role) } = &transaction.identity {
+            let mut known = self.catalog.roles();
+            known.extend(["member", "anon", "service", "none"].map(str::to_owned));
+            known.dedup();
+            self.exists(&format!("{path}.identity"), "role", role, &known);
+        }
+        for (name, draw) in &transaction.draws {
+            self.draw(&format!("{path}.draw.{name}"), draw, &transaction.draws);
+        }
+    }
+
+    fn table(&mut self, path: &str, table: &str) -> bool {
+        let known = self.catalog.tables();
+        self.exists(path, "table", table, &known)
+    }
+
+    fn column(&mut self, path: &str, table: &str, column: &str) {
+        let known = self.catalog.columns(table);
+        self.exists(path, &format!("generated column of {table}"), column, &known);
+    }
+
+    fn draw(&mut self, path: &str, draw: &Draw, all: &[(String, Draw)]) {
+        match draw {
+            Draw::Row { from, column, within, .. } => {
+                if !self.table(&format!("{path}.from"), from) {
+                    return;
+                }
+                if let Some(column) = column {
+                    self.column(&format!("{path}.column"), from, column);
+                }
+                self.within(path, from, within, all);
+            }
+            Draw::Of(parameter, column) => {
+                if let Some(table) = table_of(parameter, all).filter(|table| self.catalog.tables().contains(table)) {
+                    self.column(&format!("{path}.column"), &table, column);
+                }
+            }
+            Draw::Tenant(Some(column)) => {
+                let table = self.catalog.tenants_table();
+                self.column(&format!("{path}.tenant"), &table, column);
+            }
+            Draw::QueryVector(table, column) => {
+                let path = format!("{path}.query-vector");
+                if self.table(&path, table) {
+                    let known = self.catalog.vector_columns(table);
+                    self.exists(&path, &format!("vector column of {table}"), column, &known);
+                }
+            }
+            Draw::Rows { table, parent, .. } => {
+                if self.table(&format!("{path}.rows"), table)
+                    && let Some(parameter) = parent
+                {
+                    self.parent(&format!("{path}.parent"), table, parameter, all);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn within(&mut self, path: &str, from: &str, within: &Within, all: &[(String, Draw)]) {
+        match within {
+            Within::All => {}
+            Within::Tenant => {
+                if !self.catalog.has_tenant(from) {
+                    let help = "add within = \"all\"".to_owned();
+                    self.fault(path, format!("rows of {from} belong to no tenant"), help);
+                }
+            }
+            Within::Parameter(parameter) => self.parent(&format!("{path}.within"), from, parameter, all),
+            Within::Overlay { overlay, size } => {
+                let path_of = format!("{path}.overlay");
+                let known = self.catalog.overlays();
+                if !self.exists(&path_of, "overlay", overlay, &known) {
+                    return;
+                }
+                if !self.scenario.overlays.contains(overlay) {
+                    let help = format!("add overlays = [{overlay:?}] at the top of the file, so that its rows are loaded");
+                    self.fault(&path_of, format!("the overlay {overlay:?} is not listed by the scenario"), help);
+                }
+                let Some((table, sizes)) = self.catalog.overlay(overlay) else { return };
+                if table != from {
+                    self.fault(&path_of, format!("{overlay:?} has rows of {table}, not of {from}"), format!("write from = {table:?}"));
+                }
+                if !sizes.contains(size) {
+                    let help = format!("there are: {}", list(sizes.iter().map(u64::to_string)));
+                    self.fault(&format!("{path}.size"), format!("{overlay:?} has no rows of size {size}"), help);
+                }
+            }
+        }
+    }
+
+    /// Complains unless the table of `parameter` is the parent of `child`.
+    fn parent(&mut self, path: &str, child: &str, parameter: &str, all: &[(String, Draw)]) {
+        let Some(table) = table_of(parameter, all) else { return };
+        let parent = self.catalog.parent(child);
+        if parent.as_deref() != Some(table.as_str()) {
+            let help = match &parent {
+                Some(parent) => format!("the rows of {child} belong to rows of {parent}: draw one of these first, and name that draw"),
+                None => format!("{child} has no parent table in the dataset; leave this key out"),
+            };
+            self.fault(path, format!("{parameter:?} draws a row of {table}, which has no rows of {child} below it"), help);
+        }
+    }
+}
+
+/// The table that a parameter draws a row of.
+fn table_of(parameter: &str, all: &[(String, Draw)]) -> Option<String> {
+    all.iter().find(|(name, _)| name == parameter).and_then(|(_, draw)| match draw {
+        Draw::Row { from, .. } => Some(from.clone()),
+        _ => None,
+    })
+}

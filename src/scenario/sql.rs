@@ -1,0 +1,382 @@
+//! `:name` parameters in SQL text.
+//!
+//! The scanner follows PostgreSQL's lexical rules just far enough to know what is *not* a parameter: comments (nested too), strings of
+//! every kind, dollar quotes, quoted identifiers, `::` casts, `:=`, and the colon of an array slice. It never fails: what is not closed
+//! is reported in [`Scan::unclosed`] and PostgreSQL would refuse it.
+
+use std::ops::Range;
+
+/// What was found in an SQL text.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Scan {
+    /// The text with `$1`, `$2`, ... for the parameters; all else is unchanged.
+    pub numbered: String,
+    /// Name of `$1`, `$2`, ...: each name once, in order of first use.
+    pub names: Vec<String>,
+    /// Every use of a parameter: name and bytes of the text, colon included.
+    pub uses: Vec<(String, Range<usize>)>,
+    /// Everything else but white space and comments, in order.
+    pub tokens: Vec<(Token, Range<usize>)>,
+    /// A string, comment or quoted identifier that is not closed: what, and where it opens.
+    pub unclosed: Option<(&'static str, usize)>,
+}
+
+/// What a stretch of SQL text is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Token {
+    /// A keyword or an identifier that is not quoted.
+    Word,
+    /// A quoted identifier.
+    Quoted,
+    /// A string of any kind.
+    Text,
+    /// A number.
+    Number,
+    /// `$1`.
+    Positional,
+    /// `:name`.
+    Parameter,
+    /// Any other character, one each, but `::` and `:=` are one token.
+    Symbol,
+}
+
+/// Words after which a value begins, so that a colon that follows is no slice.
+const OPENING_WORDS: [&str; 20] = [
+    "and", "or", "not", "in", "like", "ilike", "is", "then", "else", "when", "case", "select", "where", "between", "limit", "offset",
+    "any", "by", "on", "values",
+];
+
+/// Scans an SQL text.
+pub fn scan(sql: &str) -> Scan {
+    Scanner { sql, at: 0, scan: Scan::default(), copied: 0, brackets: Vec::new() }.run()
+}
+
+struct Scanner<'s> {
+    sql: &'s str,
+    at: usize,
+    scan: Scan,
+    /// The text up to here is in `numbered`.
+    copied: usize,
+    /// Open `(` and `[`: in the latter a colon may divide a slice.
+    brackets: Vec<char>,
+}
+
+impl Scanner<'_> {
+    fn run(mut self) -> Scan {
+        while let Some(c) = self.peek(0) {
+            let start = self.at;
+            match c {
+                c if c.is_ascii_whitespace() => self.at += 1,
+                '-' if self.rest().starts_with("--") => self.line_comment(),
+                '/' if self.rest().starts_with("/*") => self.comment(),
+                '\'' => self.string(false),
+                '"' => self.quoted_identifier(),
+                '$' => self.dollar(),
+                ':' => self.colon(),
+                '0'..='9' => self.number(),
+                c if starts_word(c) => self.word(),
+                c => {
+                    self.bracket(c);
+                    self.at += c.len_utf8();
+                    self.push(Token::Symbol, start);
+                }
+            }
+        }
+        self.scan.numbered.push_str(&self.sql[self.copied..]);
+        self.scan
+    }
+
+    fn rest(&self) -> &str {
+        &self.sql[self.at..]
+    }
+
+    fn peek(&self, characters: usize) -> Option<char> {
+        self.rest().chars().nth(characters)
+    }
+
+    fn push(&mut self, token: Token, start: usize) {
+        self.scan.tokens.push((token, start..self.at));
+    }
+
+    fn line_comment(&mut self) {
+        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+    }
+
+    /// Goes past the end of something that closes with `end`, or to the end of the text.
+    fn past(&mut self, end: &str, what: &'static str, opened: usize) {
+        match self.rest().find(end) {
+            Some(found) => self.at += found + end.len(),
+            None => self.unclosed(what, opened),
+        }
+    }
+
+    fn unclosed(&mut self, what: &'static str, opened: usize) {
+        self.scan.unclosed.get_or_insert((what, opened));
+        self.at = self.sql.len();
+    }
+
+    fn comment(&mut self) {
+        let opened = self.at;
+        let mut depth = 0usize;
+        loop {
+            if self.rest().starts_with("/*") {
+                depth += 1;
+                self.at += 2;
+            } else if self.rest().starts_with("*/") {
+                depth -= 1;
+                self.at += 2;
+                if depth == 0 {
+                    return;
+                }
+            } else if let Some(c) = self.peek(0) {
+                self.at += c.len_utf8();
+            } else {
+                return self.unclosed("comment", opened);
+            }
+        }
+    }
+
+    /// A string from its opening quote on. With `backslashes`, a backslash hides the character after it.
+    fn string(&mut self, backslashes: bool) {
+        let opened = self.at;
+        self.at += 1;
+        loop {
+            match self.peek(0) {
+                None => {
+                    self.unclosed("string", opened);
+                    break;
+                }
+                Some('\\') if backslashes => self.at += 1 + self.peek(1).map_or(0, char::len_utf8),
+                Some('\'') if self.peek(1) == Some('\'') => self.at += 2,
+                Some('\'') => {
+                    self.at += 1;
+                    // A string goes on after a line end (and keeps its kind); without one, a quote would be an error.
+                    let blank = self.rest().len() - self.rest().trim_ascii_start().len();
+                    let gap = &self.rest()[..blank];
+                    let goes_on = gap.contains('\n') && self.rest()[blank..].starts_with('\'');
+                    if !goes_on {
+                        break;
+                    }
+                    self.at += blank + 1;
+                }
+                Some(c) => self.at += c.len_utf8(),
+            }
+        }
+        self.push(Token::Text, opened);
+    }
+
+    fn quoted_identifier(&mut self) {
+        let opened = self.at;
+        self.at += 1;
+        self.past("\"", "quoted identifier", opened);
+        self.push(Token::Quoted, opened);
+    }
+
+    fn dollar(&mut self) {
+        let opened = self.at;
+        if self.peek(1).is_some_and(|c| c.is_ascii_digit()) {
+            self.at += 1;
+            self.at += self.rest().chars().take_while(char::is_ascii_digit).count();
+            return self.push(Token::Positional, opened);
+        }
+        let tag = self.rest()[1..].split('$').next().unwrap_or_default();
+        let is_tag = tag.chars().next().is_none_or(starts_word) && tag.chars().all(|c| continues_word(c) && c != '$');
+        let closes = self.rest()[1 + tag.len()..].starts_with('$');
+        if !(is_tag && closes) {
+            self.at += 1;
+            return self.push(Token::Symbol, opened);
+        }
+        let quote = self.rest()[..tag.len() + 2].to_owned();
+        self.at += quote.len();
+        self.past(&quote, "dollar-quoted string", opened);
+        self.push(Token::Text, opened);
+    }
+
+    fn number(&mut self) {
+        let start = self.at;
+        // `1.5`, but not the second colon of `1:2`, nor the exponent's sign: it does not matter here where a number ends.
+        self.at += self.rest().chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')).count();
+        self.push(Token::Number, start);
+    }
+
+    fn word(&mut self) {
+        let start = self.at;
+        self.at += self.rest().chars().take_while(|c| continues_word(*c)).map(char::len_utf8).sum::<usize>();
+        let word = &self.sql[start..self.at];
+        // E'...' has backslashes; B'', X'', N'' and U&'' have not, and read well as a word and a string.
+        if word.eq_ignore_ascii_case("e") && self.peek(0) == Some('\'') {
+            return self.string(true);
+        }
+        self.push(Token::Word, start);
+    }
+
+    fn bracket(&mut self, c: char) {
+        match c {
+            '(' | '[' => self.brackets.push(c),
+            ')' | ']' => {
+                self.brackets.pop();
+            }
+            _ => {}
+        }
+    }
+
+    fn colon(&mut self) {
+        let start = self.at;
+        if self.rest().starts_with("::") || self.rest().starts_with(":=") {
+            self.at += 2;
+            return self.push(Token::Symbol, start);
+        }
+        let name: String = match self.peek(1) {
+            Some(c) if starts_word(c) => self.rest()[1..].chars().take_while(|c| continues_word(*c) && *c != '$').collect(),
+            _ => String::new(),
+        };
+        self.at += 1;
+        if name.is_empty() || self.divides_a_slice() {
+            return self.push(Token::Symbol, start);
+        }
+        self.at += name.len();
+        self.parameter(name, start);
+        self.push(Token::Parameter, start);
+    }
+
+    /// Whether a colon at this place stands between the bounds of `array[low:high]`.
+    fn divides_a_slice(&self) -> bool {
+        let after_value = match self.scan.tokens.last() {
+            Some((Token::Symbol, span)) => matches!(&self.sql[span.clone()], ")" | "]"),
+            Some((Token::Word, span)) => !OPENING_WORDS.contains(&self.sql[span.clone()].to_lowercase().as_str()),
+            Some(_) => true,
+            None => false,
+        };
+        self.brackets.last() == Some(&'[') && after_value
+    }
+
+    fn parameter(&mut self, name: String, start: usize) {
+        let number = match self.scan.names.iter().position(|known| *known == name) {
+            Some(known) => known + 1,
+            None => {
+                self.scan.names.push(name.clone());
+                self.scan.names.len()
+            }
+        };
+        let out = &mut self.scan.numbered;
+        out.push_str(&self.sql[self.copied..start]);
+        // `a:b` would become `a$1`, which is one identifier.
+        if out.chars().next_back().is_some_and(continues_word) {
+            out.push(' ');
+        }
+        out.push_str(&format!("${number}"));
+        if self.sql[self.at..].starts_with('$') {
+            out.push(' ');
+        }
+        self.copied = self.at;
+        self.scan.uses.push((name, start..self.at));
+    }
+}
+
+fn starts_word(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
+}
+
+fn continues_word(c: char) -> bool {
+    starts_word(c) || c.is_ascii_digit() || c == '$'
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn numbered(sql: &str) -> (String, Vec<String>) {
+        let scan = scan(sql);
+        (scan.numbered, scan.names)
+    }
+
+    #[track_caller]
+    fn holds(sql: &str, text: &str, names: &[&str]) {
+        assert_eq!(numbered(sql), (text.to_owned(), names.iter().map(|n| n.to_string()).collect()), "{sql}");
+    }
+
+    #[test]
+    fn parameters_are_numbered_by_first_use() {
+        holds("select :b, :a, :b", "select $1, $2, $1", &["b", "a"]);
+        holds("where id=:id::uuid", "where id=$1::uuid", &["id"]);
+        holds("where x = any(:ids::uuid[])", "where x = any($1::uuid[])", &["ids"]);
+        holds("order by e <=> :q limit :k", "order by e <=> $1 limit $2", &["q", "k"]);
+    }
+
+    #[test]
+    fn other_colons_are_no_parameters() {
+        for sql in [
+            "select 'a :b'",
+            "select 'it''s :b'",
+            "select E'\\' :b'",
+            "select e'a'\n  '\\' :b'",
+            "select 'a\\' -- :b",
+            "select \"a :b\", \"c\"\" :d\"",
+            "select $$ :b $$",
+            "select $x$ $$ :b $y$ $x$",
+            "-- :b\nselect 1",
+            "/* /* :a */ :b */ select 1",
+            "select a::text, b :: text",
+            "select f(a := 1)",
+            "select a[1:2], a[lo:hi], a[f(x):y], a[b[1]:c]",
+        ] {
+            holds(sql, sql, &[]);
+        }
+    }
+
+    #[test]
+    fn parameters_beside_such_things_are_found() {
+        holds("select 'a' || :b", "select 'a' || $1", &["b"]);
+        holds("select E'\\\\' || :b", "select E'\\\\' || $1", &["b"]);
+        holds("select '\\' || :b", "select '\\' || $1", &["b"]);
+        holds("select $$a$$ || :b", "select $$a$$ || $1", &["b"]);
+        holds("select array[:a, :b]", "select array[$1, $2]", &["a", "b"]);
+        holds("select a[:lo : :hi]", "select a[$1 : $2]", &["lo", "hi"]);
+        holds("select a[x in (1, :b)]", "select a[x in (1, $1)]", &["b"]);
+        holds("/* * / */ :a", "/* * / */ $1", &["a"]);
+        holds("select x:a", "select x $1", &["a"]);
+    }
+
+    #[test]
+    fn what_is_not_closed_is_told() {
+        for (sql, what) in
+            [("select 'a", "string"), ("/* /* */", "comment"), ("\"a", "quoted identifier"), ("$x$ $$", "dollar-quoted string")]
+        {
+            assert_eq!(scan(sql).unclosed.map(|(what, _)| what), Some(what), "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_scanned_and_kept_but_for_parameters(sql in "[ \n'\"$:a-cE1=*/\\[\\](),\\\\-]{0,60}|\\PC{0,60}") {
+            let scan = scan(&sql);
+            let (mut at, mut rest) = (0, scan.numbered.as_str());
+            for (name, span) in &scan.uses {
+                prop_assert_eq!(&sql[span.clone()], format!(":{name}"));
+                let kept = &sql[at..span.start];
+                prop_assert!(rest.starts_with(kept));
+                let number = format!("${}", scan.names.iter().position(|n| n == name).unwrap() + 1);
+                rest = rest[kept.len()..].trim_start_matches(' ').strip_prefix(number.as_str()).unwrap();
+                if sql[span.end..].starts_with('$') {
+                    rest = rest.strip_prefix(' ').unwrap();
+                }
+                at = span.end;
+            }
+            prop_assert_eq!(rest, &sql[at..]);
+        }
+
+        #[test]
+        fn strings_hide_parameters(text in "[a-z :$\"\n-]{0,30}") {
+            let sql = format!("select '{text}', :real");
+            prop_assert_eq!(scan(&sql).names, vec!["real".to_owned()]);
+        }
+
+        #[test]
+        fn scanning_twice_changes_nothing(sql in "[ \n'\":a-c1=*/,()\\[\\]]{0,60}") {
+            let once = scan(&sql).numbered;
+            prop_assert_eq!(&scan(&once).numbered, &once);
+        }
+    }
+}

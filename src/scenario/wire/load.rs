@@ -1,0 +1,80 @@
+//! `[load]`: how load is offered.
+
+use std::time::Duration;
+
+use super::super::{Arrival, Load, Plans, RttPer};
+use super::units;
+use crate::diagnostic::Findings;
+use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
+use crate::diagnostic::{closest, list};
+
+const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, { work = 1 } or \
+                     { work = 1, transactions = 200 }";
+const MOST_PER_SECOND: f64 = 1e6;
+const MOST_SESSIONS: i64 = 10_000;
+
+/// The load, or the default if the file has none.
+pub fn load(node: Option<&Node>, f: &mut Findings) -> Option<Load> {
+    let default = Load { arrival: Arrival::Auto, connections: 4, rtt: Duration::ZERO, rtt_per: RttPer::RoundTrip, plans: Plans::Auto };
+    let Some(node) = node else { return Some(default) };
+    let mut keys = Keys::of(node, f, "a table with rate, connections, rtt, rtt-per, plans")?;
+    let arrival = keys.get("rate").map_or(Some(default.arrival), |node| arrival(node, f));
+    let connections = keys.get("connections").map_or(Some(i64::from(default.connections)), |node| node.int(f, 1..=MOST_SESSIONS));
+    let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", Duration::from_secs(10)));
+    let per = [("round-trip", RttPer::RoundTrip), ("request", RttPer::Request)];
+    let rtt_per = keys.get("rtt-per").map_or(Some(default.rtt_per), |node| node.word(f, &per));
+    let words = [("auto", Plans::Auto), ("custom", Plans::Custom), ("generic", Plans::Generic)];
+    let plans = keys.get("plans").map_or(Some(default.plans), |node| node.word(f, &words));
+    keys.finish(f);
+    Some(Load { arrival: arrival?, connections: u32::try_from(connections?).ok()?, rtt: rtt?, rtt_per: rtt_per?, plans: plans? })
+}
+
+fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
+    match &node.value {
+        Value::Text(text) if text == "auto" => Some(Arrival::Auto),
+        Value::Int(_) | Value::Float(_) => per_second(node, f).map(Arrival::Poisson),
+        Value::Table(entries) => {
+            const KINDS: [&str; 4] = ["poisson", "constant", "closed", "work"];
+            let named: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).filter(|key| KINDS.contains(key)).collect();
+            let [_] = named[..] else {
+                let near = entries.first().and_then(|entry| closest(&entry.key, KINDS));
+                let message = match named.len() {
+                    0 => format!("names no kind of arrival{}", did_you_mean(near)),
+                    _ => format!("names {} kinds of arrival: {}", named.len(), list(&named)),
+                };
+                node.fault(f, message, format!("allowed: {RATES}"));
+                return None;
+            };
+            kind(node, f)
+        }
+        _ => {
+            node.not_allowed(f, RATES);
+            None
+        }
+    }
+}
+
+/// An arrival as a table, known to have one of the four kinds.
+fn kind(node: &Node, f: &mut Findings) -> Option<Arrival> {
+    let mut keys = Keys::of(node, f, RATES)?;
+    let sessions = |node: &Node, f: &mut Findings| node.int(f, 1..=MOST_SESSIONS).and_then(|n| u32::try_from(n).ok());
+    let poisson = keys.get("poisson").map(|node| per_second(node, f).map(Arrival::Poisson));
+    let constant = keys.get("constant").map(|node| per_second(node, f).map(Arrival::Constant));
+    let closed = keys.get("closed").map(|node| sessions(node, f).map(Arrival::Closed));
+    let work = keys.get("work").map(|node| sessions(node, f));
+    let work = work.map(|sessions| {
+        let transactions = keys.get("transactions").map(|node| node.int(f, 1..=1_000_000_000));
+        let transactions = match transactions {
+            Some(count) => Some(u64::try_from(count?).ok()?),
+            None => None,
+        };
+        Some(Arrival::Work { sessions: sessions?, transactions })
+    });
+    keys.finish(f);
+    poisson.or(constant).or(closed).or(work).flatten()
+}
+
+fn per_second(node: &Node, f: &mut Findings) -> Option<f64> {
+    // Less than one in 100 s gives a block nothing to measure.
+    node.number(f, 0.01..=MOST_PER_SECOND)
+}

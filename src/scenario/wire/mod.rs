@@ -1,0 +1,182 @@
+//! From the TOML of a scenario file to a [`Scenario`]. Finds as many errors as it can before it gives up.
+
+mod draw;
+mod draws;
+mod load;
+mod sides;
+mod statement;
+mod transaction;
+mod units;
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{Origin, Scenario, Statement, Transaction};
+use crate::diagnostic::document::{Keys, Node, parse as parse_document};
+use crate::diagnostic::{Diagnostic, Findings, LARGEST_FILE, Source};
+use crate::record::{Expectation, Margins, Sides};
+
+/// Most transactions in a scenario, statements in a transaction, draws in a transaction. Far more than anyone can read in a report.
+const MOST: usize = 200;
+
+/// Parses and validates `text`, the contents of `file` (only named in errors). Finds all errors it can, in file order.
+pub fn parse(suite: &str, name: &str, file: &Path, text: &str) -> Result<Scenario, Vec<Diagnostic>> {
+    if text.len() as u64 > LARGEST_FILE {
+        return Err(vec![Diagnostic::of_file(file, "is larger than 1 MiB", Some("split it into several scenarios".into()))]);
+    }
+    let mut findings = Findings::new(Source::new(file, text));
+    let Some(root) = parse_document(&mut findings) else {
+        return findings.finish(None);
+    };
+    let scenario = scenario(&root, &mut findings).map(|read| Scenario {
+        suite: suite.to_owned(),
+        name: name.to_owned(),
+        file: file.to_owned(),
+        origin: Origin::new(findings.source(), &root),
+        digest: Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        ..read
+    });
+    findings.finish(scenario)
+}
+
+/// The scenario without what only its file knows.
+fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
+    let mut keys = Keys::of(root, f, "a table")?;
+    let title = keys.require(f, "title", "\"one line for people\"").and_then(|node| node.filled(f, "one line for people"));
+    let duel = keys.require(f, "duel", "[\"before-variant\", \"after-variant\"]").and_then(|node| duel(node, f));
+    let claims = keys.get("claims").map(|node| unique(node, f, "a list of claim ids, such as [\"O-01\"]")).unwrap_or_default();
+    let overlays = keys.get("overlays").map(|node| unique(node, f, "a list of overlays of the dataset")).unwrap_or_default();
+    let analysis = keys.get("analysis").and_then(|node| node.text(f, "Markdown text")).unwrap_or_default();
+    let expect = expectation(&mut keys, f);
+    let margins = keys.get("margins").map_or(Some(Margins::default()), |node| margins(node, f));
+    let load = load::load(keys.get("load"), f);
+    let transactions = keys.require(f, "transaction", "... as [[transaction]] tables");
+    let transactions = transactions.map(|node| all_transactions(node, f)).unwrap_or_default();
+    keys.finish(f);
+    let duel = duel?;
+    if duel.before == duel.after && !transactions.is_empty() && f.count() == 0 && !transactions.iter().any(differs) {
+        let help = "name two variants, or give a statement `only`, `sql = { before, after }` or `set = { before, after }`";
+        f.add(root.span.clone(), "duel", "both sides are the same variant and run the same statements", help);
+    }
+    Some(Scenario {
+        suite: String::new(),
+        name: String::new(),
+        file: Default::default(),
+        origin: Origin::default(),
+        digest: String::new(),
+        title: title?.to_owned(),
+        analysis: analysis.trim().to_owned(),
+        claims,
+        duel,
+        overlays,
+        expect,
+        margins: margins?,
+        load: load?,
+        transactions,
+    })
+}
+
+fn duel(node: &Node, f: &mut Findings) -> Option<Sides<String>> {
+    const ALLOWED: &str = "two names of variants, the baseline first: [\"before\", \"after\"]";
+    let items = node.array(f, ALLOWED)?;
+    let [before, after] = items else {
+        node.fault(f, format!("has {} elements", items.len()), format!("allowed: {ALLOWED}"));
+        return None;
+    };
+    let before = before.filled(f, "the name of a variant").map(str::to_owned);
+    let after = after.filled(f, "the name of a variant").map(str::to_owned);
+    Some(Sides { before: before?, after: after? })
+}
+
+/// A list of texts in which none is named twice.
+fn unique(node: &Node, f: &mut Findings, allowed: &str) -> Vec<String> {
+    let texts = node.texts(f, allowed);
+    if let Some(twice) = texts.iter().enumerate().find(|(i, text)| texts[..*i].contains(text)).map(|(_, text)| text.clone()) {
+        node.fault(f, format!("names {twice:?} twice"), "name each once");
+    }
+    texts
+}
+
+fn expectation(keys: &mut Keys, f: &mut Findings) -> Option<(Expectation, String)> {
+    const WORDS: [(&str, Expectation); 3] =
+        [("improved", Expectation::Improved), ("regressed", Expectation::Regressed), ("unchanged", Expectation::Unchanged)];
+    let expect = keys.get("expect");
+    let why = keys.get("expect-why");
+    match (expect, why) {
+        (Some(expect), Some(why)) => {
+            let expect = expect.word(f, &WORDS);
+            let why = why.filled(f, "the reason, as text");
+            Some((expect?, why?.to_owned()))
+        }
+        (Some(expect), None) => {
+            expect.word(f, &WORDS);
+            f.add(expect.span.clone(), "expect-why", "is missing", "an expectation needs its reason: expect-why = \"...\"");
+            None
+        }
+        (None, Some(why)) => {
+            f.add(
+                why.span.clone(),
+                "expect",
+                "is missing",
+                "add expect = \"improved\", \"regressed\" or \"unchanged\", or remove expect-why",
+            );
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn margins(node: &Node, f: &mut Findings) -> Option<Margins> {
+    let mut keys = Keys::of(node, f, "a table with p50, p95 and floor")?;
+    let default = Margins::default();
+    let p50 = keys.get("p50").map_or(Some(default.p50), |node| units::percent_of(node, f));
+    let p95 = keys.get("p95").map_or(Some(default.p95), |node| units::percent_of(node, f));
+    let floor = keys.get("floor").map(|node| units::duration_of(node, f, "20us", units::HOUR));
+    keys.finish(f);
+    let floor_ns = match floor {
+        Some(floor) => u64::try_from(floor?.as_nanos()).ok()?,
+        None => default.floor_ns,
+    };
+    Some(Margins { p50: p50?, p95: p95?, floor_ns })
+}
+
+fn all_transactions(node: &Node, f: &mut Findings) -> Vec<Transaction> {
+    let items = node.array(f, "tables, each opened by [[transaction]]").unwrap_or_default();
+    if items.len() > MOST {
+        node.fault(f, format!("there are {} transactions", items.len()), format!("allowed: at most {MOST}"));
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    let mut read = Vec::new();
+    for item in items {
+        let Some(transaction) = transaction::transaction(item, f) else { continue };
+        if names.contains(&transaction.name) {
+            item.fault(f, format!("a second transaction has the name {:?}", transaction.name), "give each its own name");
+        }
+        names.push(transaction.name.clone());
+        read.push(transaction);
+    }
+    read
+}
+
+/// Whether both sides of a transaction run something else.
+fn differs(transaction: &Transaction) -> bool {
+    let what = |statement: &Statement| {
+        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
+    };
+    let what = |statements: &Vec<Statement>| statements.iter().map(what).collect::<Vec<_>>();
+    what(&transaction.statements.before) != what(&transaction.statements.after)
+}
+
+/// A name of a transaction or statement, or a finding. Names become parts of keys in the record and of headings in the report.
+fn name_of(node: &Node, f: &mut Findings) -> Option<String> {
+    const ALLOWED: &str = "letters, digits, - and _, at most 63 of them";
+    let text = node.text(f, ALLOWED)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || text.len() > 63 || !text.chars().all(good) {
+        node.not_allowed(f, ALLOWED);
+        return None;
+    }
+    Some(text.to_owned())
+}
