@@ -15,11 +15,15 @@
 //! [`record`] is the narrow waist. What is left of it is asynchronous and talks to PostgreSQL; what is right of it never names tokio or
 //! sqlx, computes each number once, and can be tested from recorded runs alone.
 
+pub mod diagnostic;
 pub mod dataset;
 pub mod suite;
 pub mod scenario;
-// New rooms are opened below as they are built.
+pub mod target;
+pub mod load;
+pub mod check;
+pub mod observe;
+pub mod experiment;
 pub mod record;
 pub mod stats;
 pub mod compare;
-pub mod load;

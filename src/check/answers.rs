@@ -68,11 +68,10 @@ fn in_any_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<Strin
     for row in &after.rows {
         *unmatched.entry(right.iter().map(|i| cell(row, *i)).collect()).or_default() -= 1;
     }
-    let copies = |row: &Vec<Option<&str>>, n: i64| vec![row.clone(); n.unsigned_abs() as usize];
-    let only_before: Vec<_> = unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| copies(row, *n)).collect();
-    let mut only_after: Vec<_> = unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| copies(row, *n)).collect();
+    let only_before: Vec<_> = unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
+    let mut only_after: Vec<_> = unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
     for row in &only_before {
-        let partner = only_after.iter().position(|other| row.iter().zip(other).all(|(a, b)| equal(*a, *b, rule.tolerance)));
+        let partner = only_after.iter().position(|other| row.iter().zip(other.iter()).all(|(a, b)| equal(*a, *b, rule.tolerance)));
         match partner {
             Some(index) => drop(only_after.swap_remove(index)),
             None => return Some(format!("{}; missing after: {}", count(before, after), show_cells(row))),

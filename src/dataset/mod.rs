@@ -148,6 +148,10 @@ impl Dataset {
     pub fn tables(&self) -> Vec<TableId> {
         todo!()
     }
+    /// The table of the tenants themselves.
+    pub fn tenants_table(&self) -> TableId {
+        todo!()
+    }
     /// A table by name (`messages`, `auth.users`).
     pub fn table(&self, name: &str) -> Option<TableId> {
         let _ = name;

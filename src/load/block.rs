@@ -15,8 +15,8 @@ use super::program::Program;
 use super::queue::Queue;
 use super::recorder::{Outcome, Recording};
 use super::schedule::{Process, Schedule};
-use super::session::{End, Session, SessionError};
-use super::wire::ConnectTarget;
+use super::session::{End, Session, SessionError, query_text};
+use super::wire::{ConnectTarget, Rows};
 use crate::record::GeneratorReport;
 
 /// How long running transactions may take to finish after the last arrival.
@@ -427,7 +427,7 @@ async fn connection_task(
     }
     let plans_after = plan_counts(&mut session).await;
     // The server keeps a session's statistics to itself for up to a second; the snapshot that follows must see them.
-    let _ = session.connection().simple("select pg_stat_force_next_flush()").await;
+    let _ = session.connection().simple("select pg_stat_force_next_flush()", Rows::Discard).await;
     let plans = PlanCounts {
         generic: plans_after.generic.saturating_sub(plans_before.generic),
         custom: plans_after.custom.saturating_sub(plans_before.custom),
@@ -450,13 +450,13 @@ async fn open_warm(shared: &Shared, number: u64) -> Result<Session, SessionError
             }
         }
     }
-    let _ = session.connection().simple("select pg_stat_force_next_flush()").await;
+    let _ = session.connection().simple("select pg_stat_force_next_flush()", Rows::Discard).await;
     Ok(session)
 }
 
 async fn plan_counts(session: &mut Session) -> PlanCounts {
     let sql = "select coalesce(sum(generic_plans), 0), coalesce(sum(custom_plans), 0) from pg_prepared_statements where name like 't%s%'";
-    let row = session.connection().query_text(sql).await.ok().and_then(|mut rows| rows.pop()).unwrap_or_default();
+    let row = query_text(session.connection(), sql).await.ok().and_then(|mut rows| rows.pop()).unwrap_or_default();
     let number = |index: usize| row.get(index).and_then(|cell| cell.as_deref()).and_then(|text| text.parse().ok()).unwrap_or(0);
     PlanCounts { generic: number(0), custom: number(1) }
 }

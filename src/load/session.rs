@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::bind::{Actor, Arrival, Bound, json_array};
 use super::program::{Program, Request, Source, StatementProgram};
-use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, WireError};
+use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::check::answers::Answer;
 use crate::dataset::Value;
 
@@ -207,7 +207,7 @@ impl Session {
                 End::Rollback => &self.rollback,
             };
             self.params.clear();
-            self.connection.execute(last, &self.params, &mut Rows::Discard).await.map_err(|error| failed("commit", error))?;
+            self.connection.execute(last, &self.params, Rows::Discard).await.map_err(|error| failed("commit", error))?;
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Session {
     async fn begin(&mut self, writes: bool) -> Result<(), SessionError> {
         let begin = if writes { &self.begin_write } else { &self.begin_read };
         self.params.clear();
-        let begun = self.connection.execute(begin, &self.params, &mut Rows::Discard).await;
+        let begun = self.connection.execute(begin, &self.params, Rows::Discard).await;
         begun.map(drop).map_err(|error| failed("begin", error))
     }
 
@@ -229,7 +229,7 @@ impl Session {
         for (_, value) in &request.settings {
             self.params.bind_text(value);
         }
-        let set = self.connection.execute(prepared, &self.params, &mut Rows::Discard).await;
+        let set = self.connection.execute(prepared, &self.params, Rows::Discard).await;
         set.map(drop).map_err(|error| failed("preamble", error))
     }
 
@@ -243,6 +243,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         let mut buffer = collect.is_some().then(RowBuffer::new);
         let mut answer = Answer::default();
+        let wrapped = self.transactions[arrival.transaction][request].preamble.is_some();
         let rows = statement.chunked.and_then(|draw| match arrival.values.get(draw) {
             Some(Bound::Rows(rows)) => Some(rows.as_slice()),
             _ => None,
@@ -255,15 +256,17 @@ impl Session {
         for chunk in chunks {
             self.bind(arrival, request, position, statement, chunk)?;
             let prepared = &self.transactions[arrival.transaction][request].statements[position];
-            let mut sink = match &mut buffer {
+            let sink = match &mut buffer {
                 Some(buffer) => {
                     buffer.clear();
                     Rows::Collect(buffer)
                 }
                 None => Rows::Discard,
             };
-            let done = self.connection.execute(prepared, &self.params, &mut sink).await.map_err(|error| failed(&statement.name, error))?;
-            self.statements_ns[statement.index] += done.last_row.saturating_duration_since(done.sent).as_nanos() as u64;
+            let done = self.connection.execute(prepared, &self.params, sink).await.map_err(|error| failed(&statement.name, error))?;
+            // Outside a transaction the commit is part of the statement.
+            let end = if wrapped { done.last_row } else { done.done };
+            self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;
             if let Some(buffer) = &buffer {
                 keep(&mut answer, prepared, buffer);
             }
@@ -301,11 +304,11 @@ impl Session {
 
     /// After an error: leaves the transaction, if the connection is still good for it.
     async fn recover(&mut self, error: SessionError) -> SessionError {
-        if error.is_lost() || !self.connection.in_transaction() {
+        if error.is_lost() || self.connection.transaction_status() == TransactionStatus::Idle {
             return error;
         }
         self.params.clear();
-        match self.connection.execute(&self.rollback, &self.params, &mut Rows::Discard).await {
+        match self.connection.execute(&self.rollback, &self.params, Rows::Discard).await {
             Ok(_) => error,
             Err(lost) => SessionError::Lost { statement: "rollback".to_owned(), error: lost },
         }
@@ -370,4 +373,12 @@ async fn pause(length: Duration) {
     while Instant::now() < end {
         tokio::task::yield_now().await;
     }
+}
+
+/// Rows of a query that takes no parameters, every value as text.
+pub async fn query_text(connection: &mut Connection, sql: &str) -> Result<Vec<Vec<Option<String>>>, WireError> {
+    let mut buffer = RowBuffer::new();
+    connection.simple(sql, Rows::Collect(&mut buffer)).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(buffer.iter().map(|row| row.map(|cell| cell.map(text)).collect()).collect())
 }
