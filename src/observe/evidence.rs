@@ -1,0 +1,154 @@
+//! Evidence: plans of the prepared statements as the tenant role, and calls of functions. Taken outside the timed blocks.
+//!
+//! A plan is asked for with EXPLAIN (ANALYZE, BUFFERS) EXECUTE on a session that has run the statement often enough to have settled
+//! between a generic and a custom plan: what is shown is what load gets, not what a query with literals would get.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use crate::dataset::Value;
+use crate::load::bind::{Arrival, Bound, decimal, json_array, timestamp};
+use crate::load::program::{Program, Source, StatementProgram};
+use crate::load::session::{End, Session, SessionError, identity, query_text};
+use crate::load::wire::{Connection, Rows, WireError};
+
+/// Executions after which PostgreSQL has decided between plans (five custom ones, then the choice).
+const SETTLED: u32 = 6;
+
+/// What was found about one statement.
+#[derive(Clone, Debug, Default)]
+pub struct Explained {
+    /// Position in its transaction.
+    pub statement: usize,
+    /// The plan as text.
+    pub plan: String,
+    /// The plan as JSON.
+    pub plan_json: Json,
+    /// Rows that the plan's top node returned.
+    pub rows: u64,
+    /// Shared buffers hit and read.
+    pub buffers: u64,
+}
+
+/// Plans of every statement of the arrival's transaction. What it writes is rolled back.
+pub async fn explain(session: &mut Session, program: &Program, arrival: &Arrival, now: i64) -> Result<Vec<Explained>, SessionError> {
+    for _ in 0..SETTLED {
+        session.run(arrival, End::Rollback, None).await?;
+    }
+    let Some(transaction) = program.transactions.get(arrival.transaction) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for request in &transaction.requests {
+        for statement in &request.statements {
+            let connection = session.connection();
+            let explained = one(connection, transaction.wrapped, &request.settings, statement, arrival, now).await;
+            found.push(explained.map_err(|error| SessionError::Lost { statement: statement.name.clone(), error })?);
+        }
+    }
+    Ok(found)
+}
+
+async fn one(
+    connection: &mut Connection,
+    wrapped: bool,
+    settings: &[(String, String)],
+    statement: &StatementProgram,
+    arrival: &Arrival,
+    now: i64,
+) -> Result<Explained, WireError> {
+    let execute = execute_sql(statement, arrival, now);
+    let mut texts = Vec::new();
+    for format in ["TEXT", "JSON"] {
+        connection.simple("begin", Rows::Discard).await?;
+        let explained = async {
+            if wrapped {
+                connection.simple(&preamble(arrival, settings), Rows::Discard).await?;
+            }
+            query_text(connection, &format!("explain (analyze, buffers, format {format}) {execute}")).await
+        }
+        .await;
+        connection.simple("rollback", Rows::Discard).await?;
+        let lines: Vec<String> = explained?.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+        texts.push(lines.join("\n"));
+    }
+    let plan_json: Json = texts.pop().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Json::Null);
+    let top = &plan_json[0]["Plan"];
+    let count = |key: &str| top[key].as_f64().unwrap_or(0.0) as u64;
+    Ok(Explained {
+        statement: statement.index,
+        plan: texts.pop().unwrap_or_default(),
+        rows: count("Actual Rows"),
+        buffers: count("Shared Hit Blocks") + count("Shared Read Blocks"),
+        plan_json,
+    })
+}
+
+fn preamble(arrival: &Arrival, settings: &[(String, String)]) -> String {
+    let (role, timeout, claims) = identity(&arrival.actor);
+    let fixed = [
+        ("search_path", "public, extensions"),
+        ("statement_timeout", timeout),
+        ("role", role),
+        ("request.jwt.claims", claims.as_str()),
+    ];
+    let all = fixed.into_iter().chain(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let calls: Vec<String> = all.map(|(name, value)| format!("set_config({}, {}, true)", literal(name), literal(value))).collect();
+    format!("select {}", calls.join(", "))
+}
+
+/// `EXECUTE name (...)` with values as text; PostgreSQL reads each as its parameter's type. Rows in chunks are given as the first chunk.
+fn execute_sql(statement: &StatementProgram, arrival: &Arrival, now: i64) -> String {
+    let value = |source: &Source| match source {
+        Source::Now => text(&Value::Timestamp(now)),
+        Source::Draw(draw) => match arrival.values.get(*draw) {
+            Some(Bound::One(value)) => text(value),
+            Some(Bound::Rows(rows)) => {
+                let length = statement.chunk.unwrap_or(rows.len()).min(rows.len());
+                Some(json_array(&rows[..length]))
+            }
+            None => None,
+        },
+    };
+    let arguments: Vec<String> =
+        statement.sources.iter().map(|source| value(source).map_or_else(|| "NULL".to_owned(), |text| literal(&text))).collect();
+    match arguments.is_empty() {
+        true => format!("execute {}", statement.prepared),
+        false => format!("execute {}({})", statement.prepared, arguments.join(", ")),
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(value) => value.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Decimal(unscaled, digits) => decimal(*unscaled, *digits),
+        Value::Text(text) | Value::Json(text) => text.to_string(),
+        Value::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
+        Value::Timestamp(micros) => timestamp(*micros),
+        Value::Vector(vector) => format!("[{}]", vector.iter().map(f32::to_string).collect::<Vec<_>>().join(",")),
+        Value::Array(values) => {
+            let quoted = |value: &Value| match text(value) {
+                Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+                None => "NULL".to_owned(),
+            };
+            format!("{{{}}}", values.iter().map(quoted).collect::<Vec<_>>().join(","))
+        }
+    })
+}
+
+fn literal(text: &str) -> String {
+    crate::target::quote_literal(text)
+}
+
+/// Calls by function since the session began to count, from `pg_stat_user_functions`; needs `track_functions`.
+pub async fn function_calls(connection: &mut Connection) -> Result<BTreeMap<String, u64>, WireError> {
+    connection.simple("select pg_stat_force_next_flush()", Rows::Discard).await?;
+    let rows = query_text(connection, "select schemaname || '.' || funcname, sum(calls)::bigint from pg_stat_user_functions group by 1").await?;
+    let pair = |row: Vec<Option<String>>| {
+        let mut cells = row.into_iter().flatten();
+        Some((cells.next()?, cells.next()?.parse().ok()?))
+    };
+    Ok(rows.into_iter().filter_map(pair).collect())
+}
