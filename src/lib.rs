@@ -6,3 +6,5 @@ pub mod diagnostic;
 pub mod record;
 pub mod scenario;
 pub mod suite;
+
+pub mod cli;
