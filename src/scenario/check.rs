@@ -30,11 +30,16 @@ pub trait Catalog {
 
 /// Everything that a scenario names and its suite or dataset has not, in file order.
 pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<Diagnostic> {
+    let variants: Vec<String> = suite.variants.keys().cloned().collect();
+    check_names(scenario, &variants, columns)
+}
+
+/// The same, for the names of a suite's variants.
+pub fn check_names(scenario: &Scenario, variants: &[String], columns: &dyn Catalog) -> Vec<Diagnostic> {
     let findings = Findings::new(scenario.origin.source().clone());
     let mut checker = Checker { scenario, catalog: columns, findings };
-    checker.variants(suite);
-    for overlay in scenario.overlays.iter().enumerate() {
-        let (index, name) = overlay;
+    checker.variants(variants);
+    for (index, name) in scenario.overlays.iter().enumerate() {
         checker.exists(&format!("overlays[{index}]"), "overlay", name, &columns.overlays());
     }
     for index in 0..scenario.transactions.len() {
@@ -64,11 +69,10 @@ impl Checker<'_> {
         found
     }
 
-    fn variants(&mut self, suite: &Suite) {
-        let known: Vec<String> = suite.variants.keys().cloned().collect();
+    fn variants(&mut self, known: &[String]) {
         for (index, side) in Side::BOTH.into_iter().enumerate() {
             let name = self.scenario.duel.get(side);
-            self.exists(&format!("duel[{index}]"), &format!("variant of {}", suite.name), name, &known);
+            self.exists(&format!("duel[{index}]"), "variant", name, known);
         }
     }
 

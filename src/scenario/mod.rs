@@ -8,6 +8,7 @@ mod check;
 mod files;
 mod origin;
 pub mod schema;
+mod schema_draw;
 pub mod sql;
 mod sql_rules;
 mod wire;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::record::{Expectation, Margins, Sides};
 
-pub use check::{Catalog, check};
+pub use check::{Catalog, check, check_names};
 pub use files::{discover, load, suites};
 pub use origin::Origin;
 pub use wire::parse;

@@ -1,1 +1,253 @@
-//! For editors.
+//! The scenario file as a JSON schema, so that editors complete and explain it.
+//!
+//! These types are never read into: `wire` walks the file itself, to find every error at once and to know its place. A test holds the two
+//! together: each key that is described here is read there, and the other way round.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Deserialize;
+
+/// The JSON schema (draft 7, which TOML editors know) of a scenario file.
+pub fn scenario_schema() -> String {
+    pretty::<ScenarioFile>()
+}
+
+/// The JSON schema of a line of `run.jsonl`.
+pub fn run_schema() -> String {
+    pretty::<crate::record::Line>()
+}
+
+fn pretty<T: JsonSchema>() -> String {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
+}
+
+/// A pgduel scenario: what is replayed, by whom, how fast, and which two variants duel.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScenarioFile {
+    /// One line for people.
+    pub title: String,
+    /// The two variants of the suite, the baseline first.
+    pub duel: [String; 2],
+    /// Ids of the published claims that it bears on.
+    pub claims: Option<Vec<String>>,
+    /// Overlays of the dataset that are loaded for it.
+    pub overlays: Option<Vec<String>>,
+    /// The verdict that the author expects. Needs expect-why.
+    pub expect: Option<Expect>,
+    /// Why that verdict is expected.
+    pub expect_why: Option<String>,
+    /// Why the scenario exists and what PostgreSQL does; Markdown, shown in the report.
+    pub analysis: Option<String>,
+    /// Differences below these do not matter.
+    pub margins: Option<Margins>,
+    /// How load is offered.
+    pub load: Option<Load>,
+    /// What runs: one table a kind of transaction.
+    pub transaction: Vec<Transaction>,
+}
+
+/// A stated expectation.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// The after side is faster.
+    Improved,
+    /// The after side is slower.
+    Regressed,
+    /// No difference that matters.
+    Unchanged,
+}
+
+/// Differences below these do not matter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Margins {
+    /// For medians and fixed work, such as "5%" (the default).
+    pub p50: Option<String>,
+    /// For 95th percentiles, such as "10%" (the default).
+    pub p95: Option<String>,
+    /// Absolute floor with a unit, such as "20us" (the default).
+    pub floor: Option<String>,
+}
+
+/// How load is offered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Load {
+    /// When transactions start. Default "auto": a Poisson rate found by a probe, or fixed work where that does not fit.
+    pub rate: Option<Rate>,
+    /// Connections in the pool, 1 to 10000. Default 4.
+    pub connections: Option<u32>,
+    /// Injected round-trip time with a unit, such as "20ms". Default "0ms".
+    pub rtt: Option<String>,
+    /// What one round-trip time is charged for. Default "round-trip".
+    pub rtt_per: Option<RttPer>,
+    /// How PostgreSQL plans prepared statements. Default "auto".
+    pub plans: Option<Plans>,
+}
+
+/// When transactions start.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Rate {
+    /// Poisson, so many a second.
+    PerSecond(f64),
+    /// Chosen by a probe.
+    Auto(Auto),
+    /// Poisson, so many a second.
+    Poisson(Poisson),
+    /// One every 1/rate seconds.
+    Constant(Constant),
+    /// So many sessions, each starting its next transaction when the last one is done.
+    Closed(Closed),
+    /// Fixed work: sessions, and transactions a block.
+    Work(Work),
+}
+
+/// Chosen by a probe.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auto {
+    /// Chosen by a probe.
+    Auto,
+}
+
+/// Poisson arrivals.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Poisson {
+    /// Transactions a second.
+    pub poisson: f64,
+}
+
+/// Even arrivals.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// Transactions a second.
+    pub constant: f64,
+}
+
+/// Closed loop.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// Sessions side by side.
+    pub closed: u32,
+}
+
+/// Fixed work.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Sessions side by side.
+    pub work: u32,
+    /// Transactions a block; chosen by a probe if left out.
+    pub transactions: Option<u64>,
+}
+
+/// What one round-trip time is charged for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RttPer {
+    /// Every round trip to the database.
+    RoundTrip,
+    /// Every request of the application.
+    Request,
+}
+
+/// How PostgreSQL plans prepared statements.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plans {
+    /// PostgreSQL chooses.
+    Auto,
+    /// Planned anew each time.
+    Custom,
+    /// One plan for all parameters.
+    Generic,
+}
+
+/// What one arrival runs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Transaction {
+    /// Its name: letters, digits, - and _.
+    pub name: String,
+    /// Share in the mix, relative to the others. Default 1.
+    pub weight: Option<f64>,
+    /// Who runs it: "member", a role of the dataset ("owner", "admin", ...), "anon", "service", or "none" (no preamble).
+    pub identity: String,
+    /// Which tenants it is run for. Default "by-weight".
+    pub tenants: Option<Tenants>,
+    /// Whether it changes data. Default false.
+    pub writes: Option<bool>,
+    /// How both sides' answers must relate. Default "same".
+    pub answers: Option<Answers>,
+    /// Columns of the answer that are not compared.
+    pub ignore: Option<Vec<String>>,
+    /// Relative tolerance for floating-point values. Default 1e-9.
+    pub tolerance: Option<f64>,
+    /// Where each :name comes from. :now, the dataset's clock, is always there.
+    pub draw: Option<BTreeMap<String, Draw>>,
+    /// The statements, in order.
+    pub statement: Vec<Statement>,
+}
+
+/// Which tenants a transaction is run for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tenants {
+    /// As often as they have data.
+    ByWeight,
+    /// All alike.
+    Uniform,
+    /// Always the largest.
+    Whale,
+}
+
+/// How both sides' answers must relate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Answers {
+    /// By a rule.
+    Rule(AnswerRule),
+    /// They may differ, and why.
+    Differs(Differs),
+    /// Vector search: the share of exact nearest neighbours that the after side must reach.
+    Recall(Recall),
+}
+
+/// A rule for answers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerRule {
+    /// The same rows in the same order.
+    Same,
+    /// The same rows in any order.
+    SameRows,
+    /// The same number of rows.
+    SameCount,
+}
+
+/// Answers may differ.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Differs {
+    /// Why they may.
+    pub differs: String,
+}
+
+/// Recall of a vector search.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// From 0.01 to 1, such as 0.95. A statement of the after side needs its `exact` form.
+    pub recall: f64,
+}
+
+pub use super::schema_draw::{Draw, Statement};

@@ -2,11 +2,15 @@
 //!
 //! Takes a folder, returns a validated [`Suite`]. It reads files but never a database; `target` applies what is listed here.
 
+mod wire;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::dataset::Model;
+
+pub use wire::load;
 
 /// A suite, validated.
 #[derive(Clone, Debug)]

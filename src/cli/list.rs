@@ -1,0 +1,167 @@
+//! `pgduel list`: what there is to run.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::diagnostic::Diagnostic;
+use crate::scenario::{self, Scenario};
+use crate::suite::{self, Suite};
+
+/// Everything below a project's root.
+#[derive(Debug, Default, Serialize)]
+pub struct Listing {
+    /// Suites, by name.
+    pub suites: Vec<SuiteEntry>,
+    /// What could not be read, one line each.
+    pub errors: Vec<String>,
+}
+
+/// One suite.
+#[derive(Debug, Default, Serialize)]
+pub struct SuiteEntry {
+    /// Name of its folder.
+    pub name: String,
+    /// Title for people.
+    pub title: String,
+    /// Its variants.
+    pub variants: Vec<VariantEntry>,
+    /// Its scenarios, by path.
+    pub scenarios: Vec<ScenarioEntry>,
+}
+
+/// One variant.
+#[derive(Debug, Serialize)]
+pub struct VariantEntry {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// The variant it builds on.
+    pub from: Option<String>,
+}
+
+/// One scenario.
+#[derive(Debug, Serialize)]
+pub struct ScenarioEntry {
+    /// `suite/name`, as the commands take it.
+    pub path: String,
+    /// Title for people.
+    pub title: String,
+    /// The two variants, baseline first.
+    pub duel: [String; 2],
+    /// Names of its transactions.
+    pub transactions: Vec<String>,
+    /// Claim ids.
+    pub claims: Vec<String>,
+    /// Whether it changes data.
+    pub writes: bool,
+}
+
+/// Reads all suites and scenarios below `root`. What cannot be read is left out and named in `errors`.
+pub fn list(root: &Path) -> Listing {
+    let mut listing = Listing::default();
+    let mut names = scenario::suites(root).unwrap_or_default();
+    let seeds = std::fs::read_dir(root.join("seeds")).into_iter().flatten().flatten();
+    names.extend(seeds.filter(|e| e.path().join("suite.toml").is_file()).map(|e| e.file_name().to_string_lossy().into_owned()));
+    names.sort();
+    names.dedup();
+    for name in names {
+        let mut entry = match suite::load(&root.join("seeds").join(&name)) {
+            Ok(suite) => suite_entry(&suite),
+            Err(errors) => {
+                listing.complain(&errors);
+                SuiteEntry { name: name.clone(), ..SuiteEntry::default() }
+            }
+        };
+        for path in scenario::discover(root, &name).unwrap_or_default() {
+            match scenario::load(root, &path) {
+                Ok(scenario) => entry.scenarios.push(scenario_entry(&scenario)),
+                Err(errors) => listing.complain(&errors),
+            }
+        }
+        listing.suites.push(entry);
+    }
+    listing
+}
+
+impl Listing {
+    /// One line for a file, however much is wrong with it: `pgduel lint` tells the rest.
+    fn complain(&mut self, errors: &[Diagnostic]) {
+        let Some(first) = errors.first() else { return };
+        let more = match errors.len() {
+            1 => String::new(),
+            n => format!(" (and {} more; see pgduel lint)", n - 1),
+        };
+        self.errors.push(format!("{}{more}", first.plain()));
+    }
+}
+
+fn suite_entry(suite: &Suite) -> SuiteEntry {
+    let variants = suite.variants.values();
+    SuiteEntry {
+        name: suite.name.clone(),
+        title: suite.title.clone(),
+        variants: variants.map(|v| VariantEntry { name: v.name.clone(), title: v.title.clone(), from: v.from.clone() }).collect(),
+        scenarios: Vec::new(),
+    }
+}
+
+fn scenario_entry(scenario: &Scenario) -> ScenarioEntry {
+    ScenarioEntry {
+        path: scenario.path(),
+        title: scenario.title.clone(),
+        duel: [scenario.duel.before.clone(), scenario.duel.after.clone()],
+        transactions: scenario.transactions.iter().map(|transaction| transaction.name.clone()).collect(),
+        claims: scenario.claims.clone(),
+        writes: scenario.writes(),
+    }
+}
+
+/// Prints a listing as aligned tables in `columns` columns. What could not be read is for the caller to print.
+pub fn print(listing: &Listing, columns: u16, out: &mut dyn Write) -> io::Result<()> {
+    for (index, suite) in listing.suites.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        match suite.title.is_empty() {
+            true => writeln!(out, "{}", suite.name)?,
+            false => writeln!(out, "{}  {}", suite.name, suite.title)?,
+        }
+        let mut variants = table(columns, &["variant", "builds on", "what it is"]);
+        for variant in &suite.variants {
+            variants.add_row([variant.name.as_str(), variant.from.as_deref().unwrap_or(""), variant.title.as_str()]);
+        }
+        let mut scenarios = table(columns, &["scenario", "title", "duel", "transactions", "claims"]);
+        for scenario in &suite.scenarios {
+            let duel = scenario.duel.join(" / ");
+            let transactions = scenario.transactions.join(", ");
+            scenarios.add_row([&scenario.path, &scenario.title, &duel, &transactions, &scenario.claims.join(", ")]);
+        }
+        for table in [variants, scenarios].iter().filter(|table| table.row_count() > 0) {
+            writeln!(out)?;
+            for line in table.to_string().lines() {
+                writeln!(out, "{}", format!(" {line}").trim_end())?;
+            }
+        }
+    }
+    if listing.suites.is_empty() {
+        writeln!(out, "There is no suite here: a suite is a folder in seeds/ with a suite.toml, and one in scenarios/.")?;
+    }
+    Ok(())
+}
+
+/// Prints a listing as JSON.
+pub fn print_json(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, listing)?;
+    writeln!(out)
+}
+
+fn table(columns: u16, header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(columns.saturating_sub(1)).set_header(header);
+    table
+}

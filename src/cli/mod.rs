@@ -1,0 +1,4 @@
+//! One file per command: parse, call, print. No SQL, no arithmetic.
+
+pub mod lint;
+pub mod list;
