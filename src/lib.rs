@@ -5,3 +5,4 @@ pub mod suite;
 pub mod scenario;
 pub mod record;
 pub mod compare;
+pub mod report;
