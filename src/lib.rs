@@ -27,3 +27,4 @@ pub mod experiment;
 pub mod record;
 pub mod stats;
 pub mod compare;
+pub mod report;

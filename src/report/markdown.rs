@@ -1,0 +1,84 @@
+//! The run as Markdown that is fit for a pull request: verdicts first, the rest folded.
+
+use anyhow::Context;
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Error, Output, State, escape_formatter};
+
+use super::{Run, environment};
+use super::view::view;
+
+const TEMPLATE: &str = include_str!("templates/report.md");
+
+/// The run as Markdown (the dialect of GitHub and GitLab).
+pub fn markdown(run: &Run<'_>) -> anyhow::Result<String> {
+    let mut environment = environment()?;
+    environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
+    environment.set_formatter(formatter);
+    environment.add_filter("code", |text: &str| Value::from_safe_string(code(text)));
+    environment.add_filter("fenced", |text: &str, language: &str| Value::from_safe_string(fenced(text, language)));
+    environment.add_template("report.md", TEMPLATE).context("the Markdown template of the report")?;
+    let template = environment.get_template("report.md")?;
+    template.render(Serde(view(run))).context("rendering the Markdown report")
+}
+
+/// Escapes every text that is not marked safe, so that no value can become markup or mention a person.
+fn formatter(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    match value.as_str() {
+        Some(text) if !value.is_safe() => out.write_str(&inline(text)).map_err(Error::from),
+        Some(text) => out.write_str(text).map_err(Error::from),
+        None => match state.auto_escape() {
+            // Numbers and nothing cannot be markup.
+            AutoEscape::Custom(_) if value.is_undefined() || value.is_none() => Ok(()),
+            AutoEscape::Custom(_) => out.write_str(&value.to_string()).map_err(Error::from),
+            _ => escape_formatter(out, state, value),
+        },
+    }
+}
+
+/// Text as one line of inline Markdown.
+fn inline(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '#' => out.extend(['\\', character]),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // An empty comment between the sign and the name: no one is notified.
+            '@' => out.push_str("@<!-- -->"),
+            '\n' | '\r' | '\t' => out.push(' '),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+/// Text as inline code, also within a table.
+fn code(text: &str) -> String {
+    let text = text.replace(['\n', '\r', '\t'], " ").replace('|', "\\|");
+    let fence = "`".repeat(longest_run(&text) + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// Text as a block of code that it cannot end.
+fn fenced(text: &str, language: &str) -> String {
+    let fence = "`".repeat((longest_run(text) + 1).max(3));
+    format!("{fence}{language}\n{}\n{fence}", text.trim_end())
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|character| character != '`').map(str::len).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_cannot_become_markup() {
+        assert_eq!(inline("a|b <i> *c* @team #1"), "a\\|b &lt;i&gt; \\*c\\* @<!-- -->team \\#1");
+        assert_eq!(code("a `b` | c"), "``a `b` \\| c``");
+        assert_eq!(fenced("x\n```\ny\n", "sql"), "````sql\nx\n```\ny\n````");
+    }
+}

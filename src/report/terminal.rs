@@ -1,0 +1,354 @@
+//! The run as text for a terminal: one line a scenario and metric, then what needs attention, then the outcome.
+
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
+
+use super::format::plain;
+use super::view::{MetricView, RunView, ScenarioView, view};
+use super::words::Tone;
+use super::{Run, words};
+
+/// Below this width the columns do not fit and a metric takes two lines.
+const NARROWEST_TABLE: usize = 84;
+/// No terminal is served below this width; text is then wrapped by the terminal.
+const NARROWEST: usize = 40;
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Style<'a> {
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether to colour; nothing is told by colour alone.
+    pub color: bool,
+    /// Where the report is, if it was written.
+    pub report: Option<&'a str>,
+}
+
+/// The run as text with a line end.
+pub fn terminal(run: &Run<'_>, style: &Style<'_>) -> String {
+    let view = view(run);
+    let mut page = Page { out: String::new(), width: style.width.max(NARROWEST), color: style.color };
+    page.header(&view);
+    let widths = Widths::of(&view, page.width);
+    for scenario in &view.scenarios {
+        page.scenario(scenario, &widths);
+    }
+    page.failures(&view);
+    page.warnings(&view);
+    page.inconclusive(&view);
+    page.outcome(&view, style.report);
+    page.out
+}
+
+/// Column widths that all scenarios share.
+struct Widths {
+    name: usize,
+    before: usize,
+    after: usize,
+    change: usize,
+    verdict: usize,
+    pairs: usize,
+}
+
+impl Widths {
+    fn of(view: &RunView, width: usize) -> Widths {
+        let metrics: Vec<&MetricView> = view.scenarios.iter().flat_map(shown).collect();
+        let widest = |read: &dyn Fn(&MetricView) -> usize, least: usize| metrics.iter().map(|one| read(one)).max().unwrap_or(0).max(least);
+        let before = widest(&|one| letters(&one.before), 6);
+        let after = widest(&|one| letters(&one.after), 6);
+        let change = widest(&|one| letters(&change_text(one)), 6);
+        let verdict = widest(&|one| letters(&verdict_text(one)), 7);
+        let pairs = 5;
+        let rest = before + after + change + verdict + pairs + 6 * 2;
+        Widths { name: width.saturating_sub(rest).max(14), before, after, change, verdict, pairs }
+    }
+
+    fn each(&self) -> [usize; 6] {
+        [self.name, self.before, self.after, self.change, self.verdict, self.pairs]
+    }
+
+    fn total(&self) -> usize {
+        self.each().iter().map(|width| width + 2).sum()
+    }
+}
+
+/// Gated metrics; where there are none, all.
+fn shown(scenario: &ScenarioView) -> Vec<&MetricView> {
+    let gated: Vec<&MetricView> = scenario.metrics.iter().filter(|metric| metric.gated).collect();
+    if gated.is_empty() { scenario.metrics.iter().collect() } else { gated }
+}
+
+fn letters(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn change_text(metric: &MetricView) -> String {
+    format!("{} {}", metric.change, metric.interval).trim().to_owned()
+}
+
+fn verdict_text(metric: &MetricView) -> String {
+    let shown = if metric.gated { "" } else { " (not gated)" };
+    format!("{} {}{shown}", metric.symbol, metric.verdict)
+}
+
+struct Page {
+    out: String,
+    width: usize,
+    color: bool,
+}
+
+impl Page {
+    fn header(&mut self, view: &RunView) {
+        let mut parts = vec![format!("pgduel {}", view.version), format!("{}, {} mode", view.suite, view.mode)];
+        let fact = |group: usize, label: &str| {
+            let facts = view.facts.get(group).map(|group| group.facts.as_slice()).unwrap_or_default();
+            facts.iter().find(|(name, _)| name == label).map(|(_, value)| value.clone())
+        };
+        parts.extend(fact(0, "Seed").map(|seed| format!("seed {seed}")));
+        parts.extend(fact(1, "Server").map(|server| server.split(" on ").next().unwrap_or_default().to_owned()));
+        parts.extend(fact(1, "Processor"));
+        self.paragraph("", &parts.join(" · "), None);
+    }
+
+    fn scenario(&mut self, scenario: &ScenarioView, widths: &Widths) {
+        self.out.push('\n');
+        let name = self.painted(&plain(&scenario.path), Paint::Bold);
+        let facts = format!("{} → {} · {} · {}", scenario.before, scenario.after, scenario.rtt, scenario.pairs);
+        let facts = plain(&facts);
+        if letters(&scenario.path) + 2 + letters(&facts) <= self.width {
+            self.out.push_str(&format!("{name}  {facts}\n"));
+        } else {
+            self.out.push_str(&format!("{name}\n"));
+            self.paragraph("  ", &facts, None);
+        }
+        if let Some(word) = scenario.stopped_short {
+            let text = format!("{} {word}", scenario.symbol);
+            self.paragraph("  ", &text, Some(Paint::Tone(scenario.tone)));
+            self.paragraph("  ", &scenario.stop, None);
+        }
+        let metrics = shown(scenario);
+        if widths.total() <= self.width && self.width >= NARROWEST_TABLE {
+            self.table(&metrics, widths);
+        } else {
+            self.stacked(&metrics);
+        }
+        let hidden = scenario.metrics.len() - metrics.len();
+        if hidden > 0 {
+            let text = format!("and {} not gated, in the report", words::plural(hidden as u64, "metric"));
+            self.paragraph("  ", &text, Some(Paint::Dim));
+        }
+        if let Some(expectation) = &scenario.expectation {
+            let paint = if scenario.expectation_contradicted { Paint::Tone(Tone::Regressed) } else { Paint::Dim };
+            self.paragraph("  ", expectation, Some(paint));
+        }
+    }
+
+    fn table(&mut self, metrics: &[&MetricView], widths: &Widths) {
+        if metrics.is_empty() {
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width as u16);
+        if self.color {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let head = ["", "before", "after", "change", "verdict", "pairs"].map(|label| self.cell(label, Some(Paint::Dim)));
+        table.set_header(head);
+        for metric in metrics {
+            let tone = Some(Paint::Tone(metric.tone));
+            table.add_row([
+                self.cell(&plain(&format!("{} {}", metric.subject, metric.quantity)), None),
+                self.cell(&metric.before, None),
+                self.cell(&metric.after, None),
+                self.cell(&change_text(metric), tone),
+                self.cell(&verdict_text(metric), tone),
+                self.cell(&metric.pairs.to_string(), None),
+            ]);
+        }
+        for (column, width) in table.column_iter_mut().zip(widths.each()) {
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width as u16 + 2)));
+        }
+        for index in [1, 2, 5] {
+            if let Some(column) = table.column_mut(index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        for line in table.lines() {
+            self.out.push(' ');
+            self.out.push_str(line.trim_end());
+            self.out.push('\n');
+        }
+    }
+
+    fn stacked(&mut self, metrics: &[&MetricView]) {
+        for metric in metrics {
+            let times = format!("{} {}: {} → {}", metric.subject, metric.quantity, metric.before, metric.after);
+            self.paragraph("  ", &times, None);
+            let verdict = format!("{} · {} · {}", change_text(metric), verdict_text(metric), words::plural(u64::from(metric.pairs), "pair"));
+            self.paragraph("    ", &verdict, Some(Paint::Tone(metric.tone)));
+        }
+    }
+
+    /// Failed checks in full: a leak shows its rows.
+    fn failures(&mut self, view: &RunView) {
+        for scenario in &view.scenarios {
+            for check in &scenario.failures {
+                let side = check.side.map(|side| format!(" ({side})")).unwrap_or_default();
+                let title = format!("✗ {}: {} of {}{side} failed", scenario.path, check.kind, check.subject);
+                self.out.push('\n');
+                self.paragraph("", &title, Some(Paint::Tone(Tone::Failed)));
+                for finding in &check.findings {
+                    self.item(finding);
+                }
+            }
+        }
+    }
+
+    fn warnings(&mut self, view: &RunView) {
+        let mut title = true;
+        for scenario in &view.scenarios {
+            let checks = scenario.checks.iter().filter(|check| check.symbol == "!");
+            let found = checks.flat_map(|check| {
+                check.findings.iter().map(move |finding| format!("{}: {} of {}: {finding}", scenario.path, check.kind, check.subject))
+            });
+            let said = scenario.warnings.iter().map(|warning| format!("{}: {warning}", scenario.path));
+            let errors = scenario
+                .errors
+                .iter()
+                .map(|(code, counts)| format!("{}: errors {code}: {} before, {} after", scenario.path, counts.before, counts.after));
+            for warning in said.chain(found).chain(errors) {
+                self.titled(&mut title, "Warnings");
+                self.item(&warning);
+            }
+        }
+    }
+
+    fn inconclusive(&mut self, view: &RunView) {
+        let mut title = true;
+        for scenario in &view.scenarios {
+            for line in &scenario.inconclusive {
+                self.titled(&mut title, "What inconclusive means here");
+                self.item(&format!("{} {line}", scenario.path));
+            }
+        }
+    }
+
+    fn outcome(&mut self, view: &RunView, report: Option<&str>) {
+        self.out.push('\n');
+        if let Some(ending) = view.ending {
+            self.paragraph("", ending, None);
+        }
+        let counts: Vec<String> =
+            view.tiles.iter().filter(|tile| tile.number > 0).map(|tile| format!("{} {} {}", tile.symbol, tile.number, tile.label)).collect();
+        if !counts.is_empty() {
+            self.paragraph("", &counts.join("   "), None);
+        }
+        let headline = view.headline.clone();
+        self.paragraph("", &headline, Some(Paint::Tone(view.tone)));
+        if let Some(report) = report {
+            self.line("report   ", report);
+        }
+        self.line("command  ", &view.command);
+    }
+
+    /// A label and a value on one line, however long, as it is to be copied.
+    fn line(&mut self, label: &str, value: &str) {
+        let label = self.painted(label, Paint::Dim);
+        self.out.push_str(&format!("{label}{}\n", plain(value).replace('\n', " ")));
+    }
+
+    fn titled(&mut self, first: &mut bool, title: &str) {
+        if std::mem::take(first) {
+            let title = self.painted(title, Paint::Bold);
+            self.out.push_str(&format!("\n{title}\n"));
+        }
+    }
+
+    fn item(&mut self, text: &str) {
+        for (index, line) in wrapped(&plain(text), self.width - 4).iter().enumerate() {
+            self.out.push_str(if index == 0 { "  • " } else { "    " });
+            self.out.push_str(line);
+            self.out.push('\n');
+        }
+    }
+
+    fn paragraph(&mut self, indent: &str, text: &str, paint: Option<Paint>) {
+        for line in wrapped(&plain(text), self.width - indent.len()) {
+            let line = paint.map_or_else(|| line.clone(), |paint| self.painted(&line, paint));
+            self.out.push_str(&format!("{indent}{line}\n"));
+        }
+    }
+
+    fn painted(&self, text: &str, paint: Paint) -> String {
+        if self.color { format!("\u{1b}[{}m{text}\u{1b}[0m", paint.code()) } else { text.to_owned() }
+    }
+
+    fn cell(&self, text: &str, paint: Option<Paint>) -> Cell {
+        let cell = Cell::new(text);
+        match paint {
+            Some(paint) if self.color => paint.cell(cell),
+            _ => cell,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Bold,
+    Dim,
+    Tone(Tone),
+}
+
+impl Paint {
+    fn code(self) -> &'static str {
+        match self {
+            Paint::Bold => "1",
+            Paint::Dim | Paint::Tone(Tone::Unchanged) => "2",
+            Paint::Tone(Tone::Improved) => "32",
+            Paint::Tone(Tone::Regressed) => "31",
+            Paint::Tone(Tone::Inconclusive) => "33",
+            Paint::Tone(Tone::Failed) => "1;31",
+        }
+    }
+
+    fn cell(self, cell: Cell) -> Cell {
+        match self {
+            Paint::Bold => cell.add_attribute(Attribute::Bold),
+            Paint::Dim | Paint::Tone(Tone::Unchanged) => cell.add_attribute(Attribute::Dim),
+            Paint::Tone(Tone::Improved) => cell.fg(Color::DarkGreen),
+            Paint::Tone(Tone::Regressed | Tone::Failed) => cell.fg(Color::DarkRed),
+            Paint::Tone(Tone::Inconclusive) => cell.fg(Color::DarkYellow),
+        }
+    }
+}
+
+/// Lines of at most `width` letters, broken at spaces; a word that is longer stands on a line of its own, uncut.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && letters(&line) + 1 + letters(word) > width {
+                lines.push(std::mem::take(&mut line));
+            } else if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn lines_break_at_spaces() {
+        assert_eq!(wrapped("one two three", 8), vec!["one two", "three"]);
+        assert_eq!(wrapped("a incomprehensibilities b\nc", 8), vec!["a", "incomprehensibilities", "b", "c"]);
+        assert_eq!(wrapped("", 8), vec![""]);
+    }
+}

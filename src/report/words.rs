@@ -1,0 +1,311 @@
+//! The sentences of the report, one place for all formats: what a verdict, a stop, a load, an outcome is called.
+
+use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, StopReason};
+
+use super::format::{change, count, duration, factor, percent, significant};
+use super::{Ending, Run};
+
+/// How a thing is to be looked at: the class of its colour, also in terminals.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tone {
+    /// Faster, passed.
+    Improved,
+    /// Slower, without this being a fault of the run.
+    Regressed,
+    /// No difference.
+    Unchanged,
+    /// Cannot be said.
+    Inconclusive,
+    /// Wrong, broken or unusable.
+    Failed,
+}
+
+/// The tone of a verdict.
+pub fn verdict_tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Improved => Tone::Improved,
+        Verdict::Regressed => Tone::Regressed,
+        Verdict::Unchanged => Tone::Unchanged,
+        Verdict::Inconclusive => Tone::Inconclusive,
+    }
+}
+
+/// A sign that tells the tone without colour.
+pub fn symbol(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Improved => "▲",
+        Tone::Regressed => "▼",
+        Tone::Unchanged => "=",
+        Tone::Inconclusive => "?",
+        Tone::Failed => "✗",
+    }
+}
+
+/// A verdict in a word.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Improved => "improved",
+        Verdict::Regressed => "regressed",
+        Verdict::Unchanged => "unchanged",
+        Verdict::Inconclusive => "inconclusive",
+    }
+}
+
+/// A metric's verdict as its scenario makes it read: `regressed (expected)`, `inconclusive (budget)`.
+pub fn verdict_in(metric: &Metric, scenario: &ScenarioComparison) -> String {
+    let word = verdict(metric.verdict);
+    let expected = match scenario.scenario.expect {
+        Some(Expectation::Regressed) => metric.verdict == Verdict::Regressed,
+        Some(Expectation::Improved | Expectation::Unchanged) | None => false,
+    };
+    if metric.gate != Gate::Gated {
+        word.to_owned()
+    } else if expected {
+        format!("{word} (expected)")
+    } else if metric.verdict == Verdict::Inconclusive && scenario.stop == StopReason::Budget {
+        format!("{word} (budget)")
+    } else {
+        word.to_owned()
+    }
+}
+
+/// What is measured, short.
+pub fn quantity(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::ServiceP50 => "p50",
+        Quantity::ServiceP95 => "p95",
+        Quantity::ServiceMean => "mean",
+        Quantity::ResponseP50 => "response p50",
+        Quantity::ResponseP95 => "response p95",
+        Quantity::ResponseP99 => "response p99",
+        Quantity::AcquireP50 => "acquire p50",
+    }
+}
+
+/// What a metric is of: `transaction/statement`, or the transaction.
+pub fn subject(metric: &Metric) -> String {
+    match &metric.statement {
+        Some(statement) => format!("{}/{statement}", metric.transaction),
+        None => metric.transaction.clone(),
+    }
+}
+
+/// The mode.
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Quick => "quick",
+        Mode::Default => "default",
+        Mode::ChecksOnly => "checks only",
+    }
+}
+
+/// A stated expectation.
+pub fn expectation(expectation: Expectation) -> &'static str {
+    match expectation {
+        Expectation::Improved => "improved",
+        Expectation::Regressed => "regressed",
+        Expectation::Unchanged => "unchanged",
+    }
+}
+
+/// What came of the expectation, as a sentence; `None` if nothing was stated.
+pub fn expectation_met(scenario: &ScenarioComparison) -> Option<String> {
+    let expected = expectation(scenario.scenario.expect?);
+    let came = match scenario.expectation_met {
+        Some(true) => "and so it is",
+        Some(false) => "but this run contradicts it",
+        None => "which this run cannot tell",
+    };
+    let why = scenario.scenario.expect_why.as_deref().map(|why| format!(" Why: {why}")).unwrap_or_default();
+    Some(format!("Expected to be {expected}, {came}.{why}"))
+}
+
+/// The round-trip time that numbers were measured at. `local` tells whether the server is reached without a network.
+pub fn rtt(rtt_ns: u64, local: bool) -> String {
+    match (rtt_ns, local) {
+        (0, true) => "0 ms RTT".to_owned(),
+        (0, false) => "the network's own RTT".to_owned(),
+        (rtt, true) => format!("{} ms RTT", trimmed(rtt as f64 / 1e6)),
+        (rtt, false) => format!("{} ms RTT on top of the network's", trimmed(rtt as f64 / 1e6)),
+    }
+}
+
+fn trimmed(value: f64) -> String {
+    let text = significant(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// How load was offered.
+pub fn load(load: &LoadRecord) -> String {
+    match load {
+        LoadRecord::Open { rate_per_second, arrivals, connections, auto } => {
+            let found = if *auto { ", rate found by probe" } else { "" };
+            format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
+        }
+        LoadRecord::FixedWork { sessions, iterations, .. } => format!(
+            "fixed work, {}, {} (before) and {} (after) transactions a block",
+            plural(u64::from(*sessions), "session"),
+            count(iterations.before),
+            count(iterations.after)
+        ),
+    }
+}
+
+/// `1 pair`, `2 pairs`.
+pub fn plural(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
+}
+
+/// Pairs kept and discarded.
+pub fn pairs(scenario: &ScenarioComparison) -> String {
+    let kept = plural(u64::from(scenario.pairs.kept), "pair");
+    match scenario.pairs.discarded {
+        0 => kept,
+        discarded => format!("{kept} ({discarded} discarded)"),
+    }
+}
+
+/// Why a scenario stopped, as a sentence.
+pub fn stop(stop: &StopReason) -> String {
+    match stop {
+        StopReason::Precise => "Stopped when every gated interval was narrow enough.".to_owned(),
+        StopReason::Pairs => "Stopped after the wanted number of pairs.".to_owned(),
+        StopReason::Budget => "Stopped because the budget was spent.".to_owned(),
+        StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
+        StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
+        StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
+        StopReason::TooManyDiscarded => "Stopped because more than a fifth of the pairs had to be discarded.".to_owned(),
+        StopReason::Interrupted => "Interrupted.".to_owned(),
+        StopReason::Infrastructure { message } => format!("The server or the machine failed: {message}"),
+    }
+}
+
+/// The word for a scenario that has no verdict of its own, with its tone; `None` where metrics speak.
+pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static str)> {
+    match &scenario.stop {
+        StopReason::ChecksFailed => Some((Tone::Failed, "checks failed")),
+        StopReason::Rejected { .. } => Some((Tone::Failed, "rejected by PostgreSQL")),
+        StopReason::TooManyDiscarded => Some((Tone::Failed, "invalid: too many pairs discarded")),
+        StopReason::Infrastructure { .. } => Some((Tone::Failed, "server or machine failed")),
+        StopReason::ChecksOnly if scenario.outcome == Outcome::Passed => Some((Tone::Improved, "checks passed")),
+        StopReason::ChecksOnly => Some((Tone::Failed, "checks failed")),
+        StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
+        StopReason::Precise | StopReason::Pairs | StopReason::Budget => None,
+    }
+}
+
+/// A check's kind.
+pub fn check(kind: CheckKind) -> &'static str {
+    match kind {
+        CheckKind::Answers => "answers",
+        CheckKind::Isolation => "isolation",
+        CheckKind::Plan => "plan",
+        CheckKind::Recall => "recall",
+        CheckKind::Environment => "environment",
+    }
+}
+
+/// How a check came out.
+pub fn check_outcome(outcome: CheckOutcome) -> &'static str {
+    match outcome {
+        CheckOutcome::Passed => "passed",
+        CheckOutcome::Warning => "warning",
+        CheckOutcome::Failed => "failed",
+    }
+}
+
+/// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes.
+pub fn inconclusive(metric: &Metric) -> String {
+    let margin = percent(metric.margin - 1.0);
+    let seen = match metric.detectable {
+        Some(effect) if effect.is_finite() => format!("this run could have seen {}× or more", factor(effect, 2)),
+        _ => "this run has too few pairs to say what it could have seen".to_owned(),
+    };
+    let more = match metric.pairs_needed {
+        Some(needed) if needed > metric.pairs => {
+            let more = plural(u64::from(needed - metric.pairs), "more pair");
+            format!("{more} ({needed} in all) would settle the {margin} margin")
+        }
+        Some(needed) => format!("{needed} pairs should settle the {margin} margin, so the estimate itself is too close to it to call"),
+        None => format!("how many pairs the {margin} margin takes cannot be told yet"),
+    };
+    format!("{seen}; {more}")
+}
+
+/// The run in one sentence, and its tone.
+pub fn headline(run: &Run<'_>) -> (Tone, String) {
+    let comparison = run.comparison;
+    let tone = match comparison.outcome {
+        Outcome::Passed if tally(comparison, Verdict::Improved) > 0 || comparison.gated_metrics == 0 => Tone::Improved,
+        Outcome::Passed => Tone::Unchanged,
+        Outcome::Inconclusive | Outcome::Interrupted => Tone::Inconclusive,
+        Outcome::Surprise => Tone::Regressed,
+        Outcome::Infrastructure | Outcome::WrongAnswers | Outcome::Invalid => Tone::Failed,
+    };
+    let concerned = || named(comparison, comparison.outcome);
+    let text = match comparison.outcome {
+        Outcome::Interrupted => "Interrupted: shown is what was measured until then.".to_owned(),
+        Outcome::Infrastructure => format!("The server or the machine failed{}.", concerned()),
+        Outcome::WrongAnswers => format!("Wrong answers or a leak{}. A faster wrong answer is a failure.", concerned()),
+        Outcome::Invalid => format!("Invalid: too little of the run can be used{}.", concerned()),
+        Outcome::Surprise => format!("A surprise: {}.", surprises(comparison).join("; ")),
+        Outcome::Inconclusive => "Nothing bad was found, but not everything could be decided.".to_owned(),
+        Outcome::Passed if run.header.mode == Mode::ChecksOnly => "All checks passed; nothing was timed.".to_owned(),
+        Outcome::Passed => "Everything is as it should be.".to_owned(),
+    };
+    let prefix = if run.header.aa { "A/A run, both sides are the same variant. " } else { "" };
+    (tone, format!("{prefix}{text}"))
+}
+
+/// How the run came to its end, where this is worth a word.
+pub fn ending(ending: Ending) -> Option<&'static str> {
+    match ending {
+        Ending::Complete => None,
+        Ending::Interrupted => Some("The run was interrupted; everything measured until then was kept."),
+        Ending::Killed => Some("The run was killed before its end; every finished block was kept."),
+        Ending::Torn => Some("The run was killed while it wrote; its torn last line was left out, every finished block was kept."),
+    }
+}
+
+/// Gated metrics with this verdict.
+pub fn tally(comparison: &Comparison, verdict: Verdict) -> usize {
+    gated(comparison).filter(|(_, metric)| metric.verdict == verdict).count()
+}
+
+/// All gated metrics with their scenario.
+pub fn gated(comparison: &Comparison) -> impl Iterator<Item = (&ScenarioComparison, &Metric)> {
+    let scenarios = comparison.scenarios.iter();
+    scenarios.flat_map(|scenario| scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated).map(move |metric| (scenario, metric)))
+}
+
+fn named(comparison: &Comparison, outcome: Outcome) -> String {
+    let names: Vec<&str> =
+        comparison.scenarios.iter().filter(|scenario| scenario.outcome == outcome).map(|one| one.scenario.scenario.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(", ")) }
+}
+
+fn surprises(comparison: &Comparison) -> Vec<String> {
+    let surprising = comparison.scenarios.iter().filter(|scenario| scenario.outcome == Outcome::Surprise);
+    surprising
+        .map(|scenario| {
+            let name = &scenario.scenario.scenario;
+            let slower =
+                scenario.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
+            match (scenario.expectation_met, scenario.scenario.expect, slower) {
+                (Some(false), Some(expected), _) => format!("{name} was expected to be {} and is not", expectation(expected)),
+                (_, _, Some(metric)) => {
+                    let change = change(metric.ratio.as_ref(), metric.verdict);
+                    format!("{name} is {} ({} {})", change.words, subject(metric), quantity(metric.quantity))
+                }
+                _ => format!("{name} did not come out as stated"),
+            }
+        })
+        .collect()
+}
+
+/// Time spent, for facts.
+pub fn elapsed(ns: u64) -> String {
+    duration(ns as f64)
+}

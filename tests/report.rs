@@ -1,0 +1,191 @@
+//! The report's formats against golden files. `PGDUEL_BLESS=1 cargo test --test report` writes them anew, to be reviewed as a diff.
+
+#[path = "report/fixture.rs"]
+mod fixture;
+
+use std::path::PathBuf;
+
+use pgduel::compare::{Comparison, Outcome};
+use pgduel::record::{End, Header, Line, Record};
+use pgduel::report::{self, Ending, Run, Style};
+
+fn golden(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/report").join(name);
+    if std::env::var_os("PGDUEL_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the golden file can be written");
+        return;
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    if wanted == text {
+        return;
+    }
+    let differs = wanted.lines().zip(text.lines()).position(|(wanted, got)| wanted != got);
+    let line = differs.unwrap_or(wanted.lines().count().min(text.lines().count()));
+    panic!(
+        "{name} differs from its golden file at line {}:\n  wanted: {:?}\n     got: {:?}\nPGDUEL_BLESS=1 writes it anew",
+        line + 1,
+        wanted.lines().nth(line),
+        text.lines().nth(line)
+    );
+}
+
+fn with_run<T>(comparison: Comparison, read: impl FnOnce(&Run<'_>) -> T) -> T {
+    let header: Header = fixture::header();
+    read(&Run { header: &header, comparison: &comparison, ending: Ending::Complete })
+}
+
+fn style(width: usize, color: bool) -> Style<'static> {
+    Style { width, color, report: Some("results/2026-01-15-omniops.1/report.html") }
+}
+
+#[test]
+fn terminal_of_100_columns() {
+    let text = with_run(fixture::comparison(), |run| report::terminal(run, &style(100, false)));
+    golden("terminal-100.txt", &text);
+    for line in text.lines().filter(|line| !line.starts_with("command")) {
+        assert!(line.chars().count() <= 100, "too wide: {line}");
+    }
+}
+
+#[test]
+fn terminal_of_60_columns() {
+    golden("terminal-60.txt", &with_run(fixture::healthy(), |run| report::terminal(run, &style(60, false))));
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    let colored = with_run(fixture::comparison(), |run| report::terminal(run, &style(100, true)));
+    assert!(colored.contains("\u{1b}["));
+    let mut bare = String::new();
+    let mut rest = colored.as_str();
+    while let Some((text, tail)) = rest.split_once('\u{1b}') {
+        bare.push_str(text);
+        rest = tail.split_once('m').map_or("", |(_, tail)| tail);
+    }
+    bare.push_str(rest);
+    let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&bare), trimmed(&with_run(fixture::comparison(), |run| report::terminal(run, &style(100, false)))));
+}
+
+#[test]
+fn any_width_works() {
+    for width in [0, 1, 40, 80, 99, 101, 250, 70_000] {
+        let text = with_run(fixture::comparison(), |run| report::terminal(run, &style(width, false)));
+        assert!(text.contains("11× faster [9.8, 12.1]"), "{width}: {text}");
+    }
+}
+
+#[test]
+fn markdown() {
+    let text = with_run(fixture::comparison(), |run| report::markdown(run).expect("it renders"));
+    golden("report.md", &text);
+    assert!(!text.contains("<script>alert('plan')</script> & \"quoted\" `tick` | pipe\n"), "markup outside code");
+}
+
+#[test]
+fn json() {
+    let text = with_run(fixture::comparison(), |run| report::json(run).expect("it renders"));
+    golden("report.json", &text);
+    let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(value["version"], report::JSON_VERSION);
+    assert!(value["comparison"]["scenarios"][1]["metrics"][1]["ratio"]["upper"].is_null(), "no upper bound is null");
+}
+
+#[test]
+fn html() {
+    golden("report.html", &with_run(fixture::comparison(), |run| report::html(run).expect("it renders")));
+}
+
+#[test]
+fn html_asks_for_nothing() {
+    let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
+    for attribute in ["src=", "url(", "@import", "<script", "<link rel=\"stylesheet", "<iframe", "<img", "srcset", "xlink", "<object", "onload=", "onerror="] {
+        assert!(!html.contains(attribute), "{attribute}");
+    }
+    for target in html.split("href=\"").skip(1) {
+        assert!(target.starts_with('#') || target.starts_with("data:,"), "href to {}", &target[..40]);
+    }
+}
+
+#[test]
+fn html_shows_untrusted_text_as_text() {
+    let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
+    assert!(!html.contains("<script"), "a plan became a script");
+    assert!(html.contains("&lt;script&gt;alert(&#x27;&#x27;plan&#x27;&#x27;)"), "the plan is not shown");
+    assert!(!html.contains("<b>Raw</b>"), "markup of the analysis got through");
+}
+
+#[test]
+fn html_charts_follow_the_theme() {
+    let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
+    let charts: String = html.split("<svg").skip(1).filter_map(|part| part.split("</svg>").next()).collect();
+    assert!(charts.contains("class=\"f-improved\"") && charts.contains("class=\"s-after\""));
+    assert!(!charts.contains("=\"#"), "a fixed colour is left in a chart");
+    assert_eq!(html.matches("<svg").count(), html.matches("<title>").count() - 1, "each chart has a title, beside the page's");
+}
+
+#[test]
+fn the_same_run_gives_the_same_bytes() {
+    let all = || {
+        with_run(fixture::comparison(), |run| {
+            [report::terminal(run, &style(100, true)), report::markdown(run).unwrap(), report::json(run).unwrap(), report::html(run).unwrap()]
+        })
+    };
+    assert_eq!(all(), all());
+}
+
+#[test]
+fn an_empty_run_has_a_report() {
+    for outcome in [Outcome::Interrupted, Outcome::Infrastructure, Outcome::Invalid, Outcome::Passed] {
+        let empty = Comparison { scenarios: vec![], outcome, minimum_pairs: 0, gated_metrics: 0 };
+        with_run(empty, |run| {
+            assert!(report::terminal(run, &style(100, false)).contains("command"));
+            assert!(report::markdown(run).unwrap().contains("pgduel omniops"));
+            assert!(report::html(run).unwrap().contains("</html>"));
+        });
+    }
+}
+
+#[test]
+fn values_without_meaning_do_not_break_charts() {
+    let mut comparison = fixture::comparison();
+    for one in &mut comparison.scenarios {
+        for metric in &mut one.metrics {
+            metric.value_ns.after = f64::NAN;
+            metric.margin = 0.0;
+            if let Some(ratio) = &mut metric.ratio {
+                (ratio.point, ratio.lower, ratio.upper) = (f64::MIN_POSITIVE, 0.0, f64::INFINITY);
+            }
+        }
+        for block in &mut one.blocks {
+            (block.value_ns, block.started_seconds) = (1.0, 0.0);
+        }
+        for curve in one.curves.values_mut() {
+            curve.before = vec![(0.5, 7.0), (f64::NAN, 1.0), (0.6, 7.0)];
+            curve.after.clear();
+        }
+    }
+    with_run(comparison, |run| {
+        assert!(!report::html(run).unwrap().contains("NaN"));
+        report::terminal(run, &style(100, false));
+    });
+}
+
+#[test]
+fn the_end_of_the_record_is_told() {
+    let end = |interrupted| Line::End(End { interrupted, finished_at: "2026-01-15T09:33:00Z".into() });
+    let comparison = fixture::healthy();
+    let cases = [
+        (vec![end(false)], false, Ending::Complete),
+        (vec![end(true)], false, Ending::Interrupted),
+        (vec![], false, Ending::Killed),
+        (vec![], true, Ending::Torn),
+    ];
+    for (lines, torn, wanted) in cases {
+        let record = Record { header: fixture::header(), lines, torn };
+        let run = Run::new(&record, &comparison);
+        assert_eq!(run.ending, wanted);
+        let told = report::terminal(&run, &style(100, false));
+        assert_eq!(told.contains("was killed") || told.contains("was interrupted"), wanted != Ending::Complete, "{told}");
+    }
+}

@@ -1,0 +1,334 @@
+//! A run made by hand, with one of each: improved, regressed as expected, unchanged, inconclusive, leaked, fixed work, open bounds,
+//! names that are too long, text that tries to be markup. Nothing in it was measured.
+
+use std::collections::BTreeMap;
+
+use pgduel::compare::*;
+use pgduel::record::*;
+
+pub const HOSTILE: &str = "<script>alert('plan')</script> & \"quoted\" `tick` | pipe";
+
+pub fn header() -> Header {
+    let settings = [("shared_buffers", "1GB"), ("work_mem", "4MB"), ("jit", "off"), ("fsync", "on"), ("random_page_cost", "1.1")];
+    let rows = [("organizations", 40), ("members", 212), ("conversations", 2_132), ("messages", 5_998), ("page_embeddings", 20_229)];
+    Header {
+        schema_version: SCHEMA_VERSION,
+        pgduel: "0.1.0".into(),
+        started_at: "2026-01-15T09:30:00Z".into(),
+        command: "pgduel duel omniops/history-fetch omniops/messages-policy omniops/session-lookup omniops/rls-select-all \
+                  omniops/embedding-ingestion --quick --seed 42"
+            .into(),
+        suite: "omniops".into(),
+        mode: Mode::Quick,
+        aa: false,
+        seed: 42,
+        budget_seconds: Some(180.0),
+        machine: Machine { cpu: "Example CPU @ 2.50GHz".into(), cores: 2, memory_bytes: 8 << 30, os: "Linux 6.1.0".into() },
+        server: ServerDescription {
+            kind: "embedded".into(),
+            version: "PostgreSQL 15.14 on x86_64-pc-linux-gnu, compiled by gcc".into(),
+            version_num: 150_014,
+            pgvector: Some("0.8.0".into()),
+            local: true,
+            settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        },
+        dataset: DatasetDescription {
+            scale: 1.0,
+            vectors: 5_000,
+            overlays: vec![],
+            now: "2026-01-01T00:00:00Z".into(),
+            tenants: 40,
+            rows: rows.map(|(table, rows)| (table.to_owned(), rows)).into(),
+            digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+        },
+    }
+}
+
+pub fn comparison() -> Comparison {
+    let scenarios = vec![history(), policy(), lookup(), leak(), ingestion()];
+    Comparison { scenarios, outcome: Outcome::WrongAnswers, minimum_pairs: 12, gated_metrics: 9 }
+}
+
+/// The same run without the scenario that leaks.
+pub fn healthy() -> Comparison {
+    let mut comparison = comparison();
+    comparison.scenarios.retain(|one| one.outcome != Outcome::WrongAnswers);
+    comparison.outcome = Outcome::Inconclusive;
+    comparison
+}
+
+fn interval(point: f64, lower: f64, upper: f64) -> Option<Interval> {
+    Some(Interval { point, lower, upper })
+}
+
+struct Measured {
+    statement: Option<&'static str>,
+    quantity: Quantity,
+    ns: (f64, f64),
+    ratio: Option<Interval>,
+    verdict: Verdict,
+}
+
+fn metric(transaction: &str, measured: Measured) -> Metric {
+    let shown = |why: &str| Gate::Shown { why: why.into() };
+    let (gate, margin) = match measured.quantity {
+        Quantity::ServiceP50 | Quantity::ServiceMean => (Gate::Gated, 1.05),
+        Quantity::ServiceP95 => (Gate::Gated, 1.10),
+        Quantity::ResponseP99 => (shown("a 99th percentile spreads too much to be judged as a ratio"), 1.10),
+        _ => (shown("belongs to the whole transaction and depends on the rate"), 1.10),
+    };
+    let open = measured.verdict == Verdict::Inconclusive;
+    Metric {
+        transaction: transaction.into(),
+        statement: measured.statement.map(Into::into),
+        quantity: measured.quantity,
+        value_ns: Sides { before: measured.ns.0, after: measured.ns.1 },
+        ratio: measured.ratio,
+        pairs: 12,
+        samples_per_block: 318,
+        gate,
+        verdict: measured.verdict,
+        margin,
+        p: (0.9998, 0.0002),
+        level: 0.0011,
+        pair_spread: 0.047,
+        detectable: if open { Some(1.118) } else { Some(1.06) },
+        pairs_needed: if open { Some(34) } else { Some(9) },
+    }
+}
+
+/// Latencies that look like latencies: a body, and a tail that grows.
+fn curve(median: f64, tail: f64) -> Vec<(f64, f64)> {
+    let quantiles = [0.0, 0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 1.0];
+    let at = |quantile: f64| {
+        let rarity: f64 = -(1.0_f64 - quantile.min(0.9998)).log10();
+        median * (0.72 + 0.93 * rarity + tail * rarity.powi(3) / 9.0)
+    };
+    quantiles.map(|quantile| (quantile, at(quantile).round())).to_vec()
+}
+
+fn blocks(before: f64, after: f64, pairs: u32) -> Vec<BlockPoint> {
+    let mut points = Vec::new();
+    for pair in 0..pairs {
+        let first = if matches!(pair % 4, 0 | 3) { Side::Before } else { Side::After };
+        for (index, side) in [first, first.other()].into_iter().enumerate() {
+            let position = pair * 2 + index as u32;
+            let wobble = 1.0 + 0.03 * f64::from((position * 7) % 5) - 0.06 + if pair == 5 { 0.45 } else { 0.0 };
+            points.push(BlockPoint {
+                position,
+                pair,
+                side,
+                started_seconds: 14.0 + f64::from(position) * 1.12,
+                value_ns: (wobble * if side == Side::Before { before } else { after }).round(),
+                discarded: (pair == 5).then(|| "checkpoint on one side only".to_owned()),
+            });
+        }
+    }
+    points
+}
+
+fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord {
+    let statement = StatementRecord { name: "history".into(), sql: sql.into(), executions: 1 };
+    ScenarioRecord {
+        scenario: path.into(),
+        title: title.into(),
+        analysis: analysis.into(),
+        claims: vec!["O-01".into(), "O-03".into()],
+        digest: "00".into(),
+        variants: Sides { before: "before-domain".into(), after: "after".into() },
+        transactions: vec![TransactionRecord {
+            name: "fetch".into(),
+            weight: 1.0,
+            identity: "member".into(),
+            writes: false,
+            statements: Sides { before: vec![statement.clone()], after: vec![statement] },
+        }],
+        load: LoadRecord::Open { rate_per_second: 412.3, arrivals: "poisson".into(), connections: 4, auto: true },
+        expect: None,
+        expect_why: None,
+        margins: Margins::default(),
+        rtt_ns: 0,
+        writes: false,
+    }
+}
+
+fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> ScenarioComparison {
+    let database = |side, variant: &str, indexes| VariantRecord {
+        scenario: record.scenario.clone(),
+        side,
+        variant: variant.into(),
+        applied: vec![AppliedFile { file: format!("seeds/omniops/{variant}.sql"), statements: 23, duration_ns: 184_000_000 }],
+        table_bytes: 96 << 20,
+        index_bytes: indexes,
+        resident: true,
+    };
+    let check = |kind, subject: &str, cases| CheckRecord {
+        scenario: record.scenario.clone(),
+        kind,
+        subject: subject.into(),
+        side: None,
+        cases,
+        outcome: CheckOutcome::Passed,
+        findings: vec![],
+    };
+    ScenarioComparison {
+        variants: vec![database(Side::Before, "before-domain", 31 << 20), database(Side::After, "after", 38 << 20)],
+        checks: vec![check(CheckKind::Answers, "fetch", 200), check(CheckKind::Isolation, "conversations", 12)],
+        metrics,
+        capacity: Sides { before: None, after: None },
+        evidence: vec![],
+        curves: BTreeMap::new(),
+        blocks: vec![],
+        classes: vec![],
+        errors: BTreeMap::new(),
+        server: Sides::default(),
+        pairs: PairCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
+        stop: StopReason::Pairs,
+        warnings: vec![],
+        outcome,
+        expectation_met: None,
+        scenario: record,
+    }
+}
+
+fn history() -> ScenarioComparison {
+    let sql = "select role, content from messages\n where conversation_id = :conversation\n order by created_at limit 20";
+    let analysis = "Every reply of the assistant first reads **the last 20 messages** of the conversation.\n\n\
+        - before: the policy calls `auth.uid()` for each row and walks a join\n- after: the policy is one hashed subquery\n\n\
+        See [the manual](https://www.postgresql.org/docs/15/ddl-rowsecurity.html). <b>Raw</b> markup stays text.";
+    let mut record = record("omniops/history-fetch", "Conversation history fetch", analysis, sql);
+    record.expect = Some(Expectation::Improved);
+    let of = |statement, quantity, ns, ratio, verdict| metric("fetch", Measured { statement, quantity, ns, ratio, verdict });
+    let metrics = vec![
+        of(Some("history"), Quantity::ServiceP50, (1_243_000.0, 112_400.0), interval(0.0905, 0.0826, 0.102), Verdict::Improved),
+        of(Some("history"), Quantity::ServiceP95, (3_920_000.0, 251_000.0), interval(0.0641, 0.0512, 0.0810), Verdict::Improved),
+        of(None, Quantity::ResponseP50, (2_110_000.0, 731_000.0), interval(0.346, 0.310, 0.390), Verdict::Improved),
+        of(None, Quantity::ResponseP99, (9_310_000.0, 2_030_000.0), interval(0.218, 0.09, 0.61), Verdict::Inconclusive),
+        of(None, Quantity::AcquireP50, (8_100.0, 2_300.0), None, Verdict::Inconclusive),
+    ];
+    let mut one = scenario(record, metrics, Outcome::Passed);
+    one.expectation_met = Some(true);
+    one.capacity = Sides { before: Some(824.6), after: Some(5_310.0) };
+    one.curves.insert("fetch".into(), Sides { before: curve(2_110_000.0, 1.4), after: curve(731_000.0, 0.8) });
+    one.curves.insert("fetch/history".into(), Sides { before: curve(1_243_000.0, 1.0), after: curve(112_400.0, 0.7) });
+    one.blocks = blocks(1_243_000.0, 112_400.0, 13);
+    one.pairs = PairCount { kept: 12, discarded: 1, reasons: [("checkpoint on one side only".to_owned(), 1)].into() };
+    one.classes = [("whale", 1_600_000.0, 131_000.0), ("middle", 1_200_000.0, 110_000.0), ("tail", 910_000.0, 104_000.0)]
+        .map(|(class, before, after)| ClassRow {
+            transaction: "fetch".into(),
+            class: class.into(),
+            count: Sides { before: 1_310, after: 1_310 },
+            p50_ns: Sides { before: Some(before), after: Some(after) },
+            p95_ns: Sides { before: Some(before * 2.9), after: if class == "tail" { None } else { Some(after * 2.1) } },
+        })
+        .to_vec();
+    let counters = |hit, generic| ServerPerTransaction { blocks_hit: hit, blocks_read: 0.0, wal_bytes: 0.0, temp_bytes: 0.0, generic_share: generic };
+    one.server = Sides { before: counters(1_243.0, 0.0), after: counters(12.4, 0.98) };
+    one.evidence = vec![evidence(Side::Before, SLOW_PLAN, 1_243, 612), evidence(Side::After, FAST_PLAN, 12, 1)];
+    one
+}
+
+const SLOW_PLAN: &str = "Limit  (cost=412.10..412.15 rows=20 width=118) (actual time=1.210..1.214 rows=20 loops=1)\n  Buffers: shared hit=1243\n  ->  Sort  (cost=412.10..412.55 rows=180 width=118) (actual time=1.209..1.211 rows=20 loops=1)\n        Sort Key: messages.created_at\n        Sort Method: top-N heapsort  Memory: 31kB\n        ->  Seq Scan on messages  (cost=0.00..407.31 rows=180 width=118) (actual time=0.012..1.150 rows=204 loops=1)\n              Filter: ((conversation_id = $1) AND (SubPlan 1))\n              Rows Removed by Filter: 5794\nPlanning Time: 0.210 ms\nExecution Time: 1.251 ms";
+const FAST_PLAN: &str = "Limit  (cost=0.28..18.40 rows=20 width=118) (actual time=0.031..0.058 rows=20 loops=1)\n  Buffers: shared hit=12\n  InitPlan 1 (returns $1)\n  ->  Index Scan using idx_messages_conversation_created on messages  (actual time=0.030..0.055 rows=20 loops=1)\n        Index Cond: (conversation_id = $1)\n        Filter: (note <> '<script>alert(''plan'')</script>')\nPlanning Time: 0.190 ms\nExecution Time: 0.081 ms";
+
+fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord {
+    EvidenceRecord {
+        scenario: "omniops/history-fetch".into(),
+        side,
+        statement: "fetch/history".into(),
+        identity: "whale member".into(),
+        plan: plan.into(),
+        plan_json: serde_json::json!([{ "Plan": { "Node Type": "Limit" } }]),
+        rows: 20,
+        buffers,
+        function_calls: [("auth.uid".to_owned(), calls)].into(),
+        recall: BTreeMap::new(),
+    }
+}
+
+fn policy() -> ScenarioComparison {
+    let analysis = "The new policy of `messages` reads the parent conversation for one row, where the old one did not.";
+    let mut record = record("omniops/messages-policy", "Messages policy for one conversation", analysis, "select count(*) from messages");
+    record.expect = Some(Expectation::Regressed);
+    record.expect_why = Some("the policy gains a join (X-45).".into());
+    record.rtt_ns = 20_000_000;
+    let of = |quantity, ns, ratio, verdict| metric("fetch", Measured { statement: Some("history"), quantity, ns, ratio, verdict });
+    let metrics = vec![
+        of(Quantity::ServiceP50, (211_000.0, 274_000.0), interval(1.30, 1.21, 1.39), Verdict::Regressed),
+        of(Quantity::ServiceP95, (402_000.0, 603_000.0), interval(1.5, 1.12, f64::INFINITY), Verdict::Regressed),
+    ];
+    let mut one = scenario(record, metrics, Outcome::Passed);
+    one.expectation_met = Some(true);
+    one.curves.insert("fetch/history".into(), Sides { before: curve(211_000.0, 0.9), after: curve(274_000.0, 1.2) });
+    one.blocks = blocks(211_000.0, 274_000.0, 12);
+    one
+}
+
+fn lookup() -> ScenarioComparison {
+    let path = "omniops/session-lookup-by-a-name-that-someone-made-much-longer-than-any-table-was-made-for";
+    let title = "Session lookup, whose title is long enough to need more than a single line on any screen there is";
+    let record = record(path, title, "Finds a conversation by its session.", HOSTILE);
+    let of = |statement, quantity, ns, ratio, verdict| metric("look-up-the-session-of-a-visitor", Measured { statement, quantity, ns, ratio, verdict });
+    let statement = Some("select-conversation-by-session-id-and-domain");
+    let metrics = vec![
+        of(statement, Quantity::ServiceP50, (84_100.0, 84_300.0), interval(1.002, 0.98, 1.03), Verdict::Unchanged),
+        of(statement, Quantity::ServiceP95, (160_000.0, 149_000.0), interval(0.93, 0.74, 1.17), Verdict::Inconclusive),
+        of(Some("touch"), Quantity::ServiceP50, (61_000.0, 55_000.0), interval(0.9, 0.0, 1.4), Verdict::Inconclusive),
+    ];
+    let mut one = scenario(record, metrics, Outcome::Inconclusive);
+    one.stop = StopReason::Budget;
+    one.warnings = vec!["The data fits in shared buffers before, but not after: caches differ.".into(), HOSTILE.into()];
+    one.errors.insert("40001 serialization_failure".into(), Sides { before: 3, after: 0 });
+    one.errors.insert("57014 query_canceled".into(), Sides { before: 0, after: 1_204 });
+    one.curves.insert("look-up/select".into(), Sides { before: curve(84_100.0, 2.0), after: curve(84_300.0, 1.9) });
+    one.blocks = blocks(84_100.0, 84_300.0, 12);
+    one
+}
+
+fn leak() -> ScenarioComparison {
+    let record = record("omniops/rls-select-all", "RLS select of all conversations", "Reads everything that the member may see.", "select * from conversations");
+    let mut one = scenario(record, vec![], Outcome::WrongAnswers);
+    one.stop = StopReason::ChecksFailed;
+    one.pairs = PairCount::default();
+    let failed = CheckRecord {
+        scenario: one.scenario.scenario.clone(),
+        kind: CheckKind::Isolation,
+        subject: "conversations".into(),
+        side: Some(Side::After),
+        cases: 12,
+        outcome: CheckOutcome::Failed,
+        findings: vec![
+            "member 7 of tenant 3 (tail) sees 1 row that is not theirs: id 0b5c2f1e-7d0a-4f0e-9d53-1f3a6f0c9e11 of tenant 0 (whale)".into(),
+            "admin 2 of tenant 3 (tail) sees 1 row that is not theirs: id 0b5c2f1e-7d0a-4f0e-9d53-1f3a6f0c9e11 of tenant 0 (whale)".into(),
+        ],
+    };
+    let plan = CheckRecord {
+        kind: CheckKind::Plan,
+        subject: "fetch/history".into(),
+        cases: 1,
+        outcome: CheckOutcome::Warning,
+        findings: vec![format!("idx_conversations_org is not in the plan: {HOSTILE}")],
+        ..failed.clone()
+    };
+    one.checks.insert(0, failed);
+    one.checks.insert(1, plan);
+    one
+}
+
+fn ingestion() -> ScenarioComparison {
+    let mut record = record("omniops/embedding-ingestion", "Embedding ingestion, row by row against 100 a statement", "One statement for 100 rows saves 99 round trips.", "insert into page_embeddings select * from rows");
+    record.writes = true;
+    record.load = LoadRecord::FixedWork {
+        sessions: 1,
+        iterations: Sides { before: 12, after: 1_150 },
+        why: "the capacities differ by more than 4×.".into(),
+    };
+    let of = |quantity, ns, ratio, verdict| metric("ingest", Measured { statement: None, quantity, ns, ratio, verdict });
+    let metrics = vec![of(Quantity::ServiceMean, (1_480_000_000.0, 12_100_000.0), interval(0.00818, 0.0079, 0.0085), Verdict::Improved)];
+    let mut one = scenario(record, metrics, Outcome::Passed);
+    one.curves.insert("ingest".into(), Sides { before: vec![(0.5, 1.4e9), (0.9, 1.9e9), (1.0, 2e9)], after: curve(12_100_000.0, 0.5) });
+    one.blocks = blocks(1_480_000_000.0, 12_100_000.0, 12);
+    let counters = |wal| ServerPerTransaction { blocks_hit: 812.0, blocks_read: 1.5, wal_bytes: wal, temp_bytes: 0.0, generic_share: 1.0 };
+    one.server = Sides { before: counters(1_310_720.0), after: counters(655_360.0) };
+    one
+}
