@@ -36,14 +36,13 @@ check_cargo() {
 # --- macOS ---------------------------------------------------------------------------------------------------------
 
 setup_macos() {
-    local prefix found=''
-    for prefix in /opt/homebrew/opt /usr/local/opt; do
-        for dir in "$prefix"/postgresql@*; do
-            [ -x "$dir/bin/postgres" ] || continue
-            ls "$dir"/share/postgresql*/extension/vector.control >/dev/null 2>&1 && found=$dir
-        done
-    done
+    local bin share found=''
     have cc || fail "no C compiler. Run: xcode-select --install"
+    for bin in /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
+        [ -x "$bin/pg_config" ] || continue
+        share=$("$bin/pg_config" --sharedir)
+        [ -f "$share/extension/vector.control" ] && found=$bin
+    done
     [ -n "$found" ] || fail "no PostgreSQL with pgvector. Run: brew install postgresql@17 pgvector"
     say "ready: $found"
 }
@@ -128,7 +127,8 @@ build_pgvector() {
 
 setup_debian() {
     local major plan=() packages=() pgvector=no
-    have cc && have make || { plan+=('a C compiler and make (gcc, libc6-dev, make)'); packages+=(gcc libc6-dev make); }
+    have cc || { plan+=('a C compiler (gcc, libc6-dev)'); packages+=(gcc libc6-dev); }
+    have make || { plan+=('make'); packages+=(make); }
     major=$(installed_major vector)
     if [ -z "$major" ]; then
         pgvector=yes
@@ -155,8 +155,6 @@ setup_debian() {
     if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector"; then
         packages+=("postgresql-$major-pgvector")
         pgvector=no
-    elif [ "$pgvector" = yes ]; then
-        have cc && have make || [[ " ${packages[*]-} " == *' gcc '* ]] || packages+=(gcc libc6-dev make)
     fi
     # An idle server of the distribution's own (port 5432) may start with the package; pgduel never uses it.
     [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"
