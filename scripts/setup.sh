@@ -68,10 +68,11 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
 }
 
+# Whether apt would install package $1 in version $2 or newer.
 has_candidate() {
     local candidate
     candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
-    [ -n "$candidate" ] && [ "$candidate" != '(none)' ]
+    [ -n "$candidate" ] && [ "$candidate" != '(none)' ] && dpkg --compare-versions "$candidate" ge "$2"
 }
 
 # The archive this machine already installs its release from, so that mirrors and proxies keep working.
@@ -84,10 +85,14 @@ archive_uri() {
 # Builds pgvector from Debian's own, signed source package of a newer release. Neither the machine's package sources
 # nor its package lists change: everything happens in a temporary directory, except the final `make install`.
 build_pgvector() {
-    local major=$1 codename uri pg_config pgxs jobs
+    local major=$1 distribution codename uri pg_config pgxs jobs
     local -a apt
     # shellcheck disable=SC1091
+    distribution=$(. /etc/os-release && printf '%s' "${ID:-}")
+    # shellcheck disable=SC1091
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    # Only Debian's archive is known to have the source under this suite's name.
+    [ "$distribution" = debian ] || fail "'$distribution' has no postgresql-$major-pgvector $PGVECTOR_VERSION or newer. Add PostgreSQL's own package archive (https://wiki.postgresql.org/wiki/Apt), then run this again"
     uri=$(archive_uri "$codename")
     [ -n "$uri" ] || fail "found no package archive for '$codename' in apt's configuration. Install pgvector for PostgreSQL $major by hand: https://github.com/pgvector/pgvector#installation"
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -152,7 +157,7 @@ setup_debian() {
         [ -n "$major" ] || fail "apt knows no package 'postgresql'. Install PostgreSQL 15 or newer and run this again"
         packages+=("postgresql-$major")
     fi
-    if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector"; then
+    if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector" "$PGVECTOR_VERSION"; then
         packages+=("postgresql-$major-pgvector")
         pgvector=no
     fi
