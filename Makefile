@@ -36,6 +36,6 @@ quickstart: build ## duel the Omniops suite's before and after on one scenario o
 test: setup ## every test, against a real PostgreSQL that the tests start themselves
 	cargo test --locked
 
-lint: setup ## formatting and clippy, warnings are errors
+lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings

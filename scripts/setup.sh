@@ -36,14 +36,13 @@ check_cargo() {
 # --- macOS ---------------------------------------------------------------------------------------------------------
 
 setup_macos() {
-    local prefix found=''
-    for prefix in /opt/homebrew/opt /usr/local/opt; do
-        for dir in "$prefix"/postgresql@*; do
-            [ -x "$dir/bin/postgres" ] || continue
-            ls "$dir"/share/postgresql*/extension/vector.control >/dev/null 2>&1 && found=$dir
-        done
-    done
+    local bin share found=''
     have cc || fail "no C compiler. Run: xcode-select --install"
+    for bin in /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
+        [ -x "$bin/pg_config" ] || continue
+        share=$("$bin/pg_config" --sharedir)
+        [ -f "$share/extension/vector.control" ] && found=$bin
+    done
     [ -n "$found" ] || fail "no PostgreSQL with pgvector. Run: brew install postgresql@17 pgvector"
     say "ready: $found"
 }
@@ -69,10 +68,11 @@ apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
 }
 
+# Whether apt would install package $1 in version $2 or newer.
 has_candidate() {
     local candidate
     candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
-    [ -n "$candidate" ] && [ "$candidate" != '(none)' ]
+    [ -n "$candidate" ] && [ "$candidate" != '(none)' ] && dpkg --compare-versions "$candidate" ge "$2"
 }
 
 # The archive this machine already installs its release from, so that mirrors and proxies keep working.
@@ -85,10 +85,14 @@ archive_uri() {
 # Builds pgvector from Debian's own, signed source package of a newer release. Neither the machine's package sources
 # nor its package lists change: everything happens in a temporary directory, except the final `make install`.
 build_pgvector() {
-    local major=$1 codename uri pg_config pgxs jobs
+    local major=$1 distribution codename uri pg_config pgxs jobs
     local -a apt
     # shellcheck disable=SC1091
+    distribution=$(. /etc/os-release && printf '%s' "${ID:-}")
+    # shellcheck disable=SC1091
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
+    # Only Debian's archive is known to have the source under this suite's name.
+    [ "$distribution" = debian ] || fail "'$distribution' has no postgresql-$major-pgvector $PGVECTOR_VERSION or newer. Add PostgreSQL's own package archive (https://wiki.postgresql.org/wiki/Apt), then run this again"
     uri=$(archive_uri "$codename")
     [ -n "$uri" ] || fail "found no package archive for '$codename' in apt's configuration. Install pgvector for PostgreSQL $major by hand: https://github.com/pgvector/pgvector#installation"
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -128,7 +132,8 @@ build_pgvector() {
 
 setup_debian() {
     local major plan=() packages=() pgvector=no
-    have cc && have make || { plan+=('a C compiler and make (gcc, libc6-dev, make)'); packages+=(gcc libc6-dev make); }
+    have cc || { plan+=('a C compiler (gcc, libc6-dev)'); packages+=(gcc libc6-dev); }
+    have make || { plan+=('make'); packages+=(make); }
     major=$(installed_major vector)
     if [ -z "$major" ]; then
         pgvector=yes
@@ -152,11 +157,9 @@ setup_debian() {
         [ -n "$major" ] || fail "apt knows no package 'postgresql'. Install PostgreSQL 15 or newer and run this again"
         packages+=("postgresql-$major")
     fi
-    if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector"; then
+    if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector" "$PGVECTOR_VERSION"; then
         packages+=("postgresql-$major-pgvector")
         pgvector=no
-    elif [ "$pgvector" = yes ]; then
-        have cc && have make || [[ " ${packages[*]-} " == *' gcc '* ]] || packages+=(gcc libc6-dev make)
     fi
     # An idle server of the distribution's own (port 5432) may start with the package; pgduel never uses it.
     [ ${#packages[@]} = 0 ] || apt_install "${packages[@]}"

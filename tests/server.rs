@@ -149,9 +149,11 @@ async fn a_killed_server_starts_again_and_recovers() {
         .expect("connects");
     run(
         &mut connection,
-        "create table survivors as select generate_series(1, 1000) as x; checkpoint",
+        "create table survivors as select generate_series(1, 1000) as x",
     )
     .await;
+    // Without fsync a commit does not wait; the checkpoint does.
+    run(&mut connection, "checkpoint").await;
     let pid = Pid::from_raw(server.pid()).expect("a process id");
     kill_process(pid, Signal::KILL).expect("killed");
     drop(server);
@@ -227,7 +229,6 @@ async fn a_server_left_running_is_taken_over_and_stopped_on_request() {
         matches!(stopped.as_slice(), [Stopped::Ended { pid: ended, .. }] if *ended == pid),
         "{stopped:?}"
     );
-    assert!(!lives(pid));
     assert_eq!(
         embedded_status(Some(home.path())).expect("a status")[0].pid,
         None

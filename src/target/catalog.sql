@@ -41,7 +41,7 @@ privileges as (
     select 'type ' || name, coalesce(typacl, acldefault('T', typowner)) from types
     union all
     select 'default privileges of ' || d.defaclrole::regrole || coalesce(' in ' || s.nspname, '') || ' on '
-           || d.defaclobjtype, d.defaclacl
+           || d.defaclobjtype::text, d.defaclacl
       from pg_default_acl d left join schemas s on s.oid = d.defaclnamespace
      where d.defaclnamespace = 0 or s.oid is not null
 )
@@ -61,7 +61,7 @@ select 'relation ' || name,
            case relpersistence when 'u' then 'unlogged' when 't' then 'temporary' end,
            'access method ' || (select amname from pg_am where pg_am.oid = relam),
            case when relkind in ('r', 'p') then 'row security ' || relrowsecurity || ' forced ' || relforcerowsecurity end,
-           case when relreplident <> 'd' and relkind in ('r', 'p') then 'replica identity ' || relreplident end,
+           case when relreplident <> 'd' and relkind in ('r', 'p') then 'replica identity ' || relreplident::text end,
            'partition by ' || case when relkind = 'p' then pg_get_partkeydef(oid) end,
            case when relispartition then pg_get_expr(relpartbound, oid) end,
            (select 'inherits ' || string_agg(inhparent::regclass::text, ', ' order by inhseqno)
@@ -80,7 +80,7 @@ select 'column ' || r.name || '.' || a.attname,
            case when a.attgenerated <> '' then 'generated as ' else 'default ' end || pg_get_expr(d.adbin, d.adrelid),
            case when a.attcollation <> t.typcollation
                 then 'collate ' || (select collname from pg_collation where pg_collation.oid = a.attcollation) end,
-           case when a.attstorage <> t.typstorage then 'storage ' || a.attstorage end,
+           case when a.attstorage <> t.typstorage then 'storage ' || a.attstorage::text end,
            'statistics ' || nullif(a.attstattarget, -1))
   from relations r
   join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
@@ -128,12 +128,12 @@ select 'policy ' || r.name || '.' || p.polname,
   from relations r join pg_policy p on p.polrelid = r.oid
 
 union all
-select 'trigger ' || r.name || '.' || t.tgname, pg_get_triggerdef(t.oid) || ' enabled ' || t.tgenabled
+select 'trigger ' || r.name || '.' || t.tgname, pg_get_triggerdef(t.oid) || ' enabled ' || t.tgenabled::text
   from relations r join pg_trigger t on t.tgrelid = r.oid
  where not t.tgisinternal
 
 union all
-select 'rule ' || r.name || '.' || w.rulename, pg_get_ruledef(w.oid) || ' enabled ' || w.ev_enabled
+select 'rule ' || r.name || '.' || w.rulename, pg_get_ruledef(w.oid) || ' enabled ' || w.ev_enabled::text
   from relations r join pg_rewrite w on w.ev_class = r.oid
  where w.rulename <> '_RETURN'
 

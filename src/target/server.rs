@@ -48,7 +48,7 @@ pub enum Server {
     /// pgduel's own.
     Embedded(Box<EmbeddedServer>),
     /// Somebody else's.
-    External(ExternalServer),
+    External(Box<ExternalServer>),
 }
 
 /// Who runs the server.
@@ -86,7 +86,7 @@ impl From<EmbeddedServer> for Server {
 
 impl From<ExternalServer> for Server {
     fn from(server: ExternalServer) -> Self {
-        Self::External(server)
+        Self::External(Box::new(server))
     }
 }
 
@@ -174,7 +174,7 @@ impl Server {
             .chain(self.settings().iter().map(|(name, _)| name.as_str()))
             .collect();
         let settings: Vec<(String, String)> = sqlx::query_as(
-            "select name, current_setting(name) from pg_settings where name = any($1)",
+            "select lower(name), current_setting(name) from pg_settings where lower(name) = any($1)",
         )
         .bind(names)
         .fetch_all(&mut connection)
