@@ -28,3 +28,5 @@ pub mod record;
 pub mod stats;
 pub mod compare;
 pub mod report;
+pub mod cli;
+pub mod report;

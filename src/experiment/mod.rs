@@ -1,4 +1,171 @@
 //! The experiment: from scenarios and a server to a record.
+//!
+//! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, blocks in quads, evidence. Everything it
+//! learns goes to the record at once; nothing is judged here. The one thing it must know of judging, when intervals are narrow enough to
+//! stop, is handed in as a [`StopRule`].
 
+mod block;
+mod databases;
+mod duel;
+mod evidence;
 pub mod offer;
 pub mod order;
+mod side;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::dataset::{Dataset, Sizing};
+use crate::record::{
+    BlockRecord, DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ScenarioRecord, ServerDescription, Sides, Writer,
+};
+use crate::scenario::Scenario;
+use crate::suite::Suite;
+use crate::target::{HostKind, Server, ServerKind};
+
+pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The suite.
+    pub suite: Suite,
+    /// Scenarios in the order in which they are to run.
+    pub scenarios: Vec<Scenario>,
+    /// Size of the data.
+    pub sizing: Sizing,
+    /// Seed of everything.
+    pub seed: u64,
+    /// Length and aim.
+    pub mode: Mode,
+    /// Time for all of it; `None`: quick mode's own length, or [`DEFAULT_BUDGET`] a scenario.
+    pub budget: Option<Duration>,
+    /// Both sides are the first variant.
+    pub aa: bool,
+    /// The command line, secrets redacted.
+    pub command: String,
+}
+
+/// Time a scenario gets in default mode.
+pub const DEFAULT_BUDGET: Duration = Duration::from_secs(240);
+
+/// Told what is going on, for people.
+pub trait Progress: Sync {
+    /// Something begins or is worth knowing.
+    fn note(&self, text: &str);
+    /// So many of so many pairs of a scenario are kept.
+    fn pairs(&self, scenario: &str, kept: u32, wanted: u32);
+    /// Where the seeder shows its bars.
+    fn bars(&self) -> &dyn crate::seed::Progress;
+}
+
+/// Whether a scenario has been measured precisely enough, from its blocks so far.
+pub type StopRule<'a> = &'a (dyn Fn(&ScenarioRecord, &[BlockRecord]) -> bool + Sync);
+
+/// What a run needs beside its plan.
+pub struct Environment<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Where everything is written.
+    pub record: &'a mut Writer,
+    /// Set when the run is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// For people.
+    pub progress: &'a dyn Progress,
+    /// When to stop measuring.
+    pub enough: StopRule<'a>,
+}
+
+/// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
+pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let mut overlays: Vec<String> = plan.scenarios.iter().flat_map(|scenario| scenario.overlays.clone()).collect();
+    overlays.sort();
+    overlays.dedup();
+    let dataset = plan_dataset(plan, &overlays)?;
+    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
+    let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
+    environment.record.append(&Line::Header(Box::new(header)))?;
+    let duels = duel::Duels::new(plan, started, environment);
+    duels.run(environment, &dataset, &digest).await
+}
+
+/// The dataset at the plan's size and seed.
+pub fn plan_dataset(plan: &Plan, overlays: &[String]) -> anyhow::Result<Arc<Dataset>> {
+    let sizing = Sizing { overlays: overlays.to_vec(), ..plan.sizing.clone() };
+    Ok(Arc::new(Dataset::plan(plan.suite.model.clone(), sizing, plan.seed)?))
+}
+
+fn sizing_text(plan: &Plan, overlays: &[String]) -> String {
+    format!("scale {} vectors {:?} overlays {overlays:?}", plan.sizing.scale, plan.sizing.vectors)
+}
+
+async fn header(plan: &Plan, server: &Server, dataset: &Dataset, overlays: &[String], digest: &str) -> anyhow::Result<Header> {
+    let rows = dataset.tables().into_iter().map(|table| (dataset.table_name(table).to_owned(), dataset.rows(table))).collect();
+    Ok(Header {
+        schema_version: SCHEMA_VERSION,
+        pgduel: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        command: plan.command.clone(),
+        suite: plan.suite.name.clone(),
+        mode: plan.mode,
+        aa: plan.aa,
+        seed: plan.seed,
+        budget_seconds: plan.budget.map(|budget| budget.as_secs_f64()),
+        machine: machine(),
+        server: describe(server).await?,
+        dataset: DatasetDescription {
+            scale: plan.sizing.scale,
+            vectors: dataset.vector_rows(),
+            overlays: overlays.to_vec(),
+            now: crate::load::bind::timestamp(dataset.now()),
+            tenants: u64::from(dataset.tenants()),
+            rows,
+            digest: digest.to_owned(),
+        },
+    })
+}
+
+async fn describe(server: &Server) -> anyhow::Result<ServerDescription> {
+    let found = server.describe().await.context("cannot describe the server")?;
+    Ok(ServerDescription {
+        kind: match found.kind {
+            ServerKind::Embedded => "embedded",
+            ServerKind::External => "external",
+        }
+        .to_owned(),
+        version: found.version,
+        version_num: u32::try_from(found.version_num).unwrap_or(0),
+        pgvector: found.pgvector_version,
+        local: found.host == HostKind::Loopback,
+        settings: found.settings,
+    })
+}
+
+/// The machine that this process runs on.
+pub fn machine() -> Machine {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let memory = field(&read("/proc/meminfo"), "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let release = rustix::system::uname();
+    Machine {
+        cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_bytes: memory.unwrap_or(0) * 1024,
+        os: format!("{} {}", release.sysname().to_string_lossy(), release.release().to_string_lossy()),
+    }
+}
+
+/// The variants of a scenario; both the first one for A/A.
+fn variants(plan: &Plan, scenario: &Scenario) -> Sides<String> {
+    match plan.aa {
+        true => Sides { before: scenario.duel.before.clone(), after: scenario.duel.before.clone() },
+        false => scenario.duel.clone(),
+    }
+}

@@ -79,6 +79,23 @@ impl Program {
             scenario.transactions.iter().enumerate().map(|(index, transaction)| TransactionProgram::new(index, transaction, side)).collect();
         Program { transactions, plans: scenario.load.plans, request_pause_ns: pause }
     }
+
+    /// The program with the exact form in place of each approximate search; `None` if there is none to replace.
+    pub fn exact(scenario: &Scenario, side: Side) -> Option<Program> {
+        let mut found = false;
+        let mut scenario = scenario.clone();
+        for transaction in &mut scenario.transactions {
+            for statement in transaction.statements.get_mut(side) {
+                if let Some(exact) = &statement.exact {
+                    let scanned = crate::scenario::sql::scan(exact);
+                    statement.parameters = (scanned.numbered, scanned.names);
+                    statement.settings.clear();
+                    found = true;
+                }
+            }
+        }
+        found.then(|| Program::new(&scenario, side))
+    }
 }
 
 impl TransactionProgram {

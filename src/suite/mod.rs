@@ -21,6 +21,8 @@ pub struct Suite {
     pub title: String,
     /// `seeds/<suite>`.
     pub folder: PathBuf,
+    /// The dataset's file.
+    pub dataset_file: PathBuf,
     /// The dataset model.
     pub model: Arc<Model>,
     /// SQL before the data: extensions, roles, tables.

@@ -37,6 +37,7 @@ pub fn load(folder: &Path) -> Result<Suite, Vec<Diagnostic>> {
         name: folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         title: read.title,
         folder: folder.to_owned(),
+        dataset_file: read.dataset,
         model: Arc::new(model),
         tables: read.tables,
         indexes: read.indexes,

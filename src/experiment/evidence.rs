@@ -1,0 +1,166 @@
+//! Evidence of a scenario: plans on both sides for the whale and a tail tenant, and function calls where the suite can count them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::side::SideUnderTest;
+use super::{Environment, databases};
+use crate::check::agreement::Recall;
+use crate::load::bind::{Arrival, Mix, Range64};
+use crate::load::program::Program;
+use crate::load::session::{End, Session};
+use crate::observe::evidence::{explain, function_calls};
+use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides};
+use crate::scenario::Scenario;
+use crate::suite::Suite;
+use crate::target::apply_sql_file;
+
+/// SQL that turns inlined identity functions into ones that the server counts; beside the suite's folder.
+const COUNTING_SQL: &str = "supabase-counting.sql";
+
+/// Takes plans and counts and appends them to the record. A statement that cannot be explained becomes a warning.
+pub async fn collect(
+    environment: &mut Environment<'_>,
+    scenario: &Scenario,
+    mix: &Mix,
+    sides: &Sides<SideUnderTest>,
+    suite: &Suite,
+) -> anyhow::Result<()> {
+    environment.progress.note("collecting plans and function calls");
+    for side in Side::BOTH {
+        let route = sides.get(side);
+        let calls = match count_calls(environment, scenario, mix, route, suite).await {
+            Ok(calls) => calls,
+            Err(error) => {
+                warn(environment, scenario, side, "function calls", format!("cannot be counted: {error:#}"))?;
+                BTreeMap::new()
+            }
+        };
+        let mut session = route.session(mix.dataset().now()).await?;
+        for (index, transaction) in scenario.transactions.iter().enumerate() {
+            let arrival = typical(mix, index);
+            let found = explain(&mut session, &route.program, &arrival, mix.dataset().now()).await;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    warn(environment, scenario, side, &transaction.name, format!("cannot be explained: {error}"))?;
+                    session = route.session(mix.dataset().now()).await?;
+                    continue;
+                }
+            };
+            for explained in found {
+                let Some(statement) = transaction.statements.get(side).get(explained.statement) else { continue };
+                let first = explained.statement == 0;
+                let name = format!("{}/{}", transaction.name, statement.name);
+                check_plan(environment, scenario, side, &name, statement, &explained.plan)?;
+                let record = EvidenceRecord {
+                    scenario: scenario.path(),
+                    side,
+                    statement: name,
+                    identity: format!("{} tenant", arrival.class.name()),
+                    plan: explained.plan,
+                    plan_json: explained.plan_json,
+                    rows: explained.rows,
+                    buffers: explained.buffers,
+                    function_calls: calls.get(&index).filter(|_| first).cloned().unwrap_or_default(),
+                    recall: Recall::new().into_values().next().unwrap_or_default(),
+                };
+                environment.record.append(&Line::Evidence(Box::new(record)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One arrival of a transaction: the largest tenant that can run it.
+fn typical(mix: &Mix, index: usize) -> Arrival {
+    let tenant = mix.tenants_for(index).first().copied();
+    mix.arrival_of(Range64::Evidence(index as u32).first(), index, tenant, None)
+}
+
+fn check_plan(
+    environment: &mut Environment<'_>,
+    scenario: &Scenario,
+    side: Side,
+    name: &str,
+    statement: &crate::scenario::Statement,
+    plan: &str,
+) -> anyhow::Result<()> {
+    if statement.plan_has.is_empty() && statement.plan_lacks.is_empty() {
+        return Ok(());
+    }
+    let missing = statement.plan_has.iter().filter(|wanted| !plan.contains(wanted.as_str())).map(|wanted| format!("the plan lacks {wanted}"));
+    let unwanted =
+        statement.plan_lacks.iter().filter(|wanted| plan.contains(wanted.as_str())).map(|wanted| format!("the plan must not hold {wanted}"));
+    let findings: Vec<String> = missing.chain(unwanted).collect();
+    let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Warning };
+    let record = CheckRecord {
+        scenario: scenario.path(),
+        kind: CheckKind::Plan,
+        subject: name.to_owned(),
+        side: Some(side),
+        cases: 1,
+        outcome,
+        findings,
+    };
+    environment.record.append(&Line::Check(record))?;
+    Ok(())
+}
+
+fn warn(environment: &mut Environment<'_>, scenario: &Scenario, side: Side, subject: &str, finding: String) -> anyhow::Result<()> {
+    let record = CheckRecord {
+        scenario: scenario.path(),
+        kind: CheckKind::Environment,
+        subject: subject.to_owned(),
+        side: Some(side),
+        cases: 1,
+        outcome: CheckOutcome::Warning,
+        findings: vec![finding],
+    };
+    environment.record.append(&Line::Check(record))?;
+    Ok(())
+}
+
+/// Function calls of one run of each transaction, on a copy of the side in which the identity functions are counting ones.
+async fn count_calls(
+    environment: &Environment<'_>,
+    scenario: &Scenario,
+    mix: &Mix,
+    route: &SideUnderTest,
+    suite: &Suite,
+) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
+    let sql = suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
+    let Some(sql) = sql.filter(|_| suite.tables.iter().any(|file| file.ends_with("supabase.sql"))) else { return Ok(BTreeMap::new()) };
+    let name = format!("{}_c", route.database);
+    databases::clone_database(environment.server, &route.database, &name).await?;
+    let counted = async {
+        let mut connection = environment.server.connect(&name).await?;
+        apply_sql_file(&mut connection, &sql).await?;
+        sqlx::Connection::close(connection).await?;
+        let mut target = route.direct.clone();
+        target.database.clone_from(&name);
+        target.settings.push(("track_functions".to_owned(), "all".to_owned()));
+        let program: Arc<Program> = route.program.clone();
+        let mut session = Session::open(&target, program, mix.dataset().now()).await?;
+        let mut counted = BTreeMap::new();
+        for index in 0..scenario.transactions.len() {
+            let arrival = typical(mix, index);
+            // Until the plan is settled, planning calls functions as well.
+            for _ in 0..6 {
+                session.run(&arrival, End::Rollback, None).await?;
+            }
+            let before = function_calls(session.connection()).await?;
+            session.run(&arrival, End::Rollback, None).await?;
+            let after = function_calls(session.connection()).await?;
+            let grown = |(name, calls): (String, u64)| {
+                let calls = calls - before.get(&name).copied().unwrap_or(0).min(calls);
+                (calls > 0).then_some((name, calls))
+            };
+            counted.insert(index, after.into_iter().filter_map(grown).collect());
+        }
+        anyhow::Ok(counted)
+    }
+    .await;
+    crate::target::drop_database(environment.server, &name).await?;
+    counted
+}

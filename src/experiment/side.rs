@@ -1,0 +1,88 @@
+//! One side of a duel: its database, its program, and how to get there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::load::network::RttProxy;
+use crate::load::program::Program;
+use crate::load::session::{Session, SessionError};
+use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
+use crate::scenario::Plans;
+use crate::target::{ConnInfo, Endpoint, Server};
+
+/// A side, ready to be loaded.
+pub struct SideUnderTest {
+    /// The database that is loaded.
+    pub database: String,
+    /// What runs there.
+    pub program: Arc<Program>,
+    /// Direct route.
+    pub direct: ConnectTarget,
+    /// Route with the injected round-trip time, if any.
+    proxy: Option<RttProxy>,
+}
+
+impl SideUnderTest {
+    /// Prepares the route to `database`.
+    pub fn new(server: &Server, database: &str, program: Arc<Program>, rtt: Duration) -> std::io::Result<SideUnderTest> {
+        let mut direct = connect_target(&server.conn_info(database));
+        direct.settings = plan_settings(program.plans);
+        let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(&direct, rtt)?) };
+        Ok(SideUnderTest { database: database.to_owned(), program, direct, proxy })
+    }
+
+    /// The route that is timed.
+    pub fn target(&self) -> ConnectTarget {
+        match &self.proxy {
+            Some(proxy) => proxy.route(&self.direct),
+            None => self.direct.clone(),
+        }
+    }
+
+    /// A session on the direct route, for checks and evidence.
+    pub async fn session(&self, now: i64) -> Result<Session, SessionError> {
+        Session::open(&self.direct, self.program.clone(), now).await
+    }
+
+    /// A session that runs another program, such as the exact form of searches.
+    pub async fn session_with(&self, program: Program, now: i64) -> Result<Session, SessionError> {
+        Session::open(&self.direct, Arc::new(program), now).await
+    }
+
+    /// From now on statements are planned for their values each time.
+    pub fn pin_custom_plans(&mut self) {
+        self.direct.settings = plan_settings(Plans::Custom);
+    }
+}
+
+fn plan_settings(plans: Plans) -> Vec<(String, String)> {
+    let mode = match plans {
+        Plans::Auto => return Vec::new(),
+        Plans::Custom => "force_custom_plan",
+        Plans::Generic => "force_generic_plan",
+    };
+    vec![("plan_cache_mode".to_owned(), mode.to_owned())]
+}
+
+/// The same place in the hot path's words.
+pub fn connect_target(info: &ConnInfo) -> ConnectTarget {
+    let (host, port) = match &info.endpoint {
+        Endpoint::Socket { directory, port } => (Host::Unix(directory.clone()), *port),
+        Endpoint::Tcp { host, port } => (Host::Tcp(host.clone()), *port),
+    };
+    use sqlx::postgres::PgSslMode;
+    let ssl_mode = match info.ssl_mode {
+        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => SslMode::Disable,
+        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => SslMode::Require,
+    };
+    ConnectTarget {
+        host,
+        port,
+        user: info.user.clone(),
+        password: info.password.as_ref().map(|password| Password::new(password.expose())),
+        database: info.database.clone(),
+        application_name: "pgduel load".to_owned(),
+        settings: Vec::new(),
+        ssl_mode,
+    }
+}
