@@ -115,16 +115,17 @@ build_pgvector() {
     # functions uses. Its headers and makefiles are enough: unpack them beside the source.
     pg_config=/usr/lib/postgresql/$major/bin/pg_config
     pgxs=$("$pg_config" --pgxs)
-    local -a flags=(OPTFLAGS= with_llvm=no "PG_CONFIG=$pg_config")
+    # OPTFLAGS= leaves out -march=native: the result is the package's, not this processor's.
+    local -a flags=(OPTFLAGS= with_llvm=no "PG_CONFIG=$pg_config") headers=()
     if [ ! -f "$("$pg_config" --includedir-server)/postgres.h" ]; then
         (cd "$work" && apt-get -q -o "APT::Sandbox::User=$(id -un)" download "postgresql-server-dev-$major" libpq-dev >&2)
         for deb in "$work"/*.deb; do dpkg -x "$deb" "$work/headers"; done
-        flags+=("pkgincludedir=$work/headers$("$pg_config" --pkgincludedir)")
+        headers=("pkgincludedir=$work/headers$("$pg_config" --pkgincludedir)")
         [ -f "$pgxs" ] || flags+=("PGXS=$work/headers$pgxs")
     fi
     jobs=$(nproc 2>/dev/null || echo 2)
     say "building pgvector for PostgreSQL $major"
-    make -s -C "$work/source" -j"$jobs" "${flags[@]}" >&2
+    make -s -C "$work/source" -j"$jobs" "${flags[@]}" ${headers[@]+"${headers[@]}"} >&2
     as_root make -s -C "$work/source" "${flags[@]}" install >&2
     rm -rf "$work"
     trap - EXIT

@@ -34,7 +34,7 @@ pub enum Endpoint {
 }
 
 /// Whether traffic leaves this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HostKind {
     /// A Unix socket, `localhost` or a loopback address.

@@ -52,7 +52,7 @@ pub enum Server {
 }
 
 /// Who runs the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServerKind {
     /// pgduel does.
@@ -62,7 +62,7 @@ pub enum ServerKind {
 }
 
 /// What a server is, as far as it bears on a measurement. Holds no address and no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServerDescription {
     /// `version()`, in full.
     pub version: String,

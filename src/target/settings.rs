@@ -7,7 +7,9 @@ const MIB: u64 = 1024 * 1024;
 const ASSUMED_MEMORY_BYTES: u64 = 2048 * MIB;
 
 /// Whether a commit waits for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// As in production: what is measured includes the flush.

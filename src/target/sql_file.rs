@@ -15,7 +15,7 @@ use super::sql_split::{Statement, line_of, split_statements};
 const HEAD_LENGTH: usize = 80;
 
 /// A statement that was applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AppliedStatement {
     /// Its beginning, on one line.
     pub sql_head: String,
