@@ -8,8 +8,35 @@
 //! tenant. Who owns row i is therefore a binary search, and "the conversations of tenant 7" is a range. The order in which
 //! rows are *loaded* is another one ([`Dataset::load_order`]), because a heap sorted by tenant would flatter every index.
 
+//!
+//! Parts: `wire` and `forms` read the file into a [`Model`]; `plan` makes counts and owners of it; `people` knows tenants and users;
+//! `generate` makes values with `text`, `vector` and `rng`.
+
+mod digest;
+mod error;
+mod forms;
+mod generate;
+mod model;
+mod people;
+mod plan;
+mod read;
+mod rng;
+mod text;
+mod vector;
+mod wire;
+
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use digest::digest;
+pub use error::{DatasetError, FileError};
+pub use model::Model;
+pub use rng::Streams;
+
+use generate::Place;
+use model::{ColumnModel, Kind, Order, TableModel};
+use plan::{FRESH, Plan, TablePlan};
+use vector::Mixture;
 
 /// Number of a table in its dataset, in file order.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -105,177 +132,287 @@ pub struct User {
     pub memberships: Vec<Membership>,
 }
 
-/// What `dataset.toml` says, validated.
+/// A model at a size and a seed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Model {}
+pub struct Dataset {
+    inner: Arc<Inner>,
+}
 
-/// A model at a size and a seed.
-#[derive(Clone, Debug)]
-pub struct Dataset {}
+#[derive(Debug)]
+struct Inner {
+    model: Arc<Model>,
+    sizing: Sizing,
+    seed: u64,
+    plan: Plan,
+    /// By table and column.
+    columns: Vec<Vec<ColumnState>>,
+    /// For the parents of fresh rows, by table.
+    strays: Vec<Streams>,
+}
 
-/// What is wrong with a dataset file, or a size it cannot have.
-#[derive(Debug, thiserror::Error)]
-#[error("dataset")]
-pub struct DatasetError {}
+/// What a column needs for its values.
+#[derive(Debug)]
+struct ColumnState {
+    streams: Streams,
+    mixture: Option<Mixture>,
+}
 
 impl Model {
     /// Parses and validates `text`, the contents of `file` (only named in errors).
     pub fn parse(file: &str, text: &str) -> Result<Model, DatasetError> {
-        let _ = (file, text);
-        todo!()
+        wire::parse(file, text)
     }
 }
 
 impl Dataset {
     /// Plans the dataset: row counts, owners, memberships. No row is generated yet.
     pub fn plan(model: Arc<Model>, sizing: Sizing, seed: u64) -> Result<Dataset, DatasetError> {
-        let _ = (model, sizing, seed);
-        todo!()
+        let plan = plan::plan(&model, &sizing, seed)?;
+        let state = |table: &TableModel, column: &ColumnModel| {
+            let purpose = format!("{}.{}", table.name, column.name);
+            let mixture = match &column.cell.kind {
+                Kind::Vector(vector) => Some(Mixture::new(vector, seed, &purpose)),
+                _ => None,
+            };
+            ColumnState { streams: Streams::new(seed, &purpose), mixture }
+        };
+        let columns = model.tables.iter().map(|t| t.columns.iter().map(|c| state(t, c)).collect()).collect();
+        let strays = model.tables.iter().map(|t| Streams::new(seed, &format!("{}/stray", t.name))).collect();
+        Ok(Dataset { inner: Arc::new(Inner { model, sizing, seed, plan, columns, strays }) })
     }
+
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
-        todo!()
+        &self.inner.model
     }
+
+    /// The size it was planned with.
+    pub fn sizing(&self) -> &Sizing {
+        &self.inner.sizing
+    }
+
     /// The seed.
     pub fn seed(&self) -> u64 {
-        todo!()
+        self.inner.seed
     }
+
     /// The dataset's clock, microseconds since 1970-01-01 UTC.
     pub fn now(&self) -> i64 {
-        todo!()
+        self.inner.model.now_us
     }
+
     /// Ids of all tables, in load order (parents first).
     pub fn tables(&self) -> Vec<TableId> {
-        todo!()
+        (0..self.inner.model.tables.len() as u16).map(TableId).collect()
     }
+<<<<<<< HEAD
     /// The table of the tenants themselves.
     pub fn tenants_table(&self) -> TableId {
         todo!()
     }
+=======
+
+>>>>>>> data
     /// A table by name (`messages`, `auth.users`).
     pub fn table(&self, name: &str) -> Option<TableId> {
-        let _ = name;
-        todo!()
+        self.tables().into_iter().find(|t| self.table_name(*t) == name)
     }
+
     /// Name of a table as SQL has it, schema-qualified if not in public.
     pub fn table_name(&self, table: TableId) -> &str {
-        let _ = table;
-        todo!()
+        self.table_model(table).map_or("", |t| &t.name)
     }
+
     /// Names of the columns that are generated, in order.
     pub fn columns(&self, table: TableId) -> Vec<&str> {
-        let _ = table;
-        todo!()
+        self.table_model(table).map_or_else(Vec::new, |t| t.columns.iter().map(|c| c.name.as_str()).collect())
     }
+
     /// A column by name.
     pub fn column(&self, table: TableId, name: &str) -> Option<ColumnId> {
-        let _ = (table, name);
-        todo!()
+        let number = self.table_model(table)?.columns.iter().position(|c| c.name == name)?;
+        u16::try_from(number).ok().map(ColumnId)
     }
+
     /// The primary key column.
     pub fn key(&self, table: TableId) -> ColumnId {
-        let _ = table;
-        todo!()
+        self.table_model(table).map_or(ColumnId(0), |t| t.key)
     }
-    /// Number of rows.
+
+    /// Number of rows, overlays included.
     pub fn rows(&self, table: TableId) -> u64 {
-        let _ = table;
-        todo!()
+        self.plan_of(table).map_or(0, |p| p.rows)
     }
+
     /// The value of a cell. Rows past the end are fresh rows (see [`Dataset::fresh_row`]) of an arbitrary parent.
     pub fn value(&self, table: TableId, row: u64, column: ColumnId) -> Value {
-        let _ = (table, row, column);
-        todo!()
+        self.cell_at(self.place(table, row), column)
     }
+
     /// A whole row.
     pub fn row(&self, table: TableId, row: u64) -> Vec<Value> {
-        let _ = (table, row);
-        todo!()
+        self.row_at(self.place(table, row))
     }
+
     /// A row that is not in the dataset, for inserts: `number` makes its key unique, `parent` (a row of the parent table) owns it.
+    /// Its times are now and a little later.
     pub fn fresh_row(&self, table: TableId, number: u64, parent: u64) -> Vec<Value> {
-        let _ = (table, number, parent);
-        todo!()
+        let parent = self.parent_table(table).map(|_| parent);
+        self.row_at(Place { table, row: FRESH | number & (FRESH - 1), parent })
     }
+
+    fn row_at(&self, place: Place) -> Vec<Value> {
+        let columns = self.table_model(place.table).map_or(0, |t| t.columns.len() as u16);
+        (0..columns).map(|c| self.cell_at(place, ColumnId(c))).collect()
+    }
+
     /// Row numbers in the order they are to be loaded (by time or shuffled, as the model says), a pure function as well.
     pub fn load_order(&self, table: TableId) -> Vec<u64> {
-        let _ = table;
-        todo!()
+        let rows = self.rows(table);
+        match self.table_model(table).map_or(Order::Key, |t| t.order) {
+            Order::Key => (0..rows).collect(),
+            Order::Shuffled => {
+                let purpose = format!("{}/order", self.table_name(table));
+                rng::shuffled(&mut stream(self.seed(), &purpose, 0), rows)
+            }
+            Order::Time(column) => {
+                let time = |row| if let Value::Timestamp(us) = self.value(table, row, column) { us } else { i64::MIN };
+                let mut order: Vec<(i64, u64)> = (0..rows).map(|row| (time(row), row)).collect();
+                order.sort_unstable();
+                order.into_iter().map(|(_, row)| row).collect()
+            }
+        }
     }
+
     /// Number of tenants.
     pub fn tenants(&self) -> u32 {
-        todo!()
+        self.inner.plan.tenant_weights.len() as u32
     }
-    /// The tenant's own row in the tenants table is row `tenant`; this is the class it belongs to.
-    pub fn class(&self, tenant: Tenant) -> TenantClass {
-        let _ = tenant;
-        todo!()
+
+    /// The tenants table: row `t` is tenant `t`.
+    pub fn tenants_table(&self) -> TableId {
+        self.inner.model.tenants
     }
+
+    /// The membership table.
+    pub fn membership_table(&self) -> Option<TableId> {
+        self.inner.model.membership.as_ref().map(|m| m.table)
+    }
+
     /// Share of the data that belongs to each tenant; sums to 1.
     pub fn tenant_weights(&self) -> &[f64] {
-        todo!()
+        &self.inner.plan.tenant_weights
     }
-    /// Which tenant a row belongs to; `None` for tables that belong to nobody.
-    pub fn tenant_of(&self, table: TableId, row: u64) -> Option<Tenant> {
-        let _ = (table, row);
-        todo!()
-    }
-    /// Row ranges of a tenant, at most two (a membership table has home and guest rows), never empty ones.
-    pub fn rows_of_tenant(&self, table: TableId, tenant: Tenant) -> Vec<Range<u64>> {
-        let _ = (table, tenant);
-        todo!()
-    }
+
     /// The parent table of a table, if it has one.
     pub fn parent_table(&self, table: TableId) -> Option<TableId> {
-        let _ = table;
-        todo!()
+        self.table_model(table)?.parent
     }
+
     /// Row of the parent table that owns `row`.
     pub fn parent_of(&self, table: TableId, row: u64) -> Option<u64> {
-        let _ = (table, row);
-        todo!()
+        self.place(table, row).parent
     }
-    /// Rows of `child` (whose parent table is `parent`) that `row` owns.
+
+    /// Rows of `child` (whose parent table is `parent`) that `row` owns, without the overlays' own rows of `child`
+    /// ([`Dataset::overlay_rows`]).
     pub fn children_of(&self, parent: TableId, row: u64, child: TableId) -> Range<u64> {
-        let _ = (parent, row, child);
-        todo!()
+        match self.plan_of(child).filter(|_| self.parent_table(child) == Some(parent)) {
+            Some(plan) => plan.children(row),
+            None => 0..0,
+        }
     }
-    /// The users table.
-    pub fn users_table(&self) -> Option<TableId> {
-        todo!()
-    }
-    /// Role names, strongest first.
-    pub fn roles(&self) -> Vec<Arc<str>> {
-        todo!()
-    }
-    /// A user by row of the users table.
-    pub fn user(&self, row: u64) -> User {
-        let _ = row;
-        todo!()
-    }
-    /// Rows of the users table whose membership of `tenant` has `role` (`None`: any role), in rising order.
-    pub fn members(&self, tenant: Tenant, role: Option<&str>) -> Vec<u64> {
-        let _ = (tenant, role);
-        todo!()
-    }
-    /// Rows of an overlay with their size, such as conversations of 100, 1,000 and 10,000 messages: `(size, row)`.
+
+    /// Rows of an overlay with their size, such as conversations of 100, 1,000 and 10,000 messages: `(size, row)`. Empty if it is not
+    /// loaded.
     pub fn overlay_rows(&self, overlay: &str) -> Vec<(u64, u64)> {
-        let _ = overlay;
-        todo!()
+        let number = self.inner.model.overlays.iter().position(|o| o.name == overlay);
+        number.and_then(|n| self.inner.plan.overlays.get(n)).cloned().unwrap_or_default()
     }
+
     /// A query vector for a vector column: from the same mixture, held out of the data, near what `tenant` has.
     pub fn query_vector(&self, table: TableId, column: ColumnId, number: u64, tenant: Tenant) -> Option<Arc<[f32]>> {
-        let _ = (table, column, number, tenant);
-        todo!()
+        self.mixture(table, column).map(|m| m.query(number, u64::from(tenant)))
     }
-    /// Estimated bytes on disk, heap and indexes, before anything is loaded.
+
+    /// Estimated bytes on disk, heap and indexes, before anything is loaded. From a few rows of each table; good to a factor of
+    /// about 1.5.
     pub fn estimated_bytes(&self) -> u64 {
-        todo!()
+        self.tables().into_iter().map(|t| self.bytes_a_row(t).saturating_mul(self.rows(t))).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of a row: tuple header and line pointer (28), values, about 40 an index for three of them. A vector of more than 2 kB
+    /// lies in TOAST in four pieces a page of 8 kB, and once more in its index, as pages of HNSW hold whole vectors.
+    fn bytes_a_row(&self, table: TableId) -> u64 {
+        const SAMPLE: u64 = 32;
+        let rows = self.rows(table);
+        let columns = self.table_model(table).map_or(&[][..], |t| &t.columns);
+        let mut bytes = 28 + 3 * 40;
+        for (number, column) in columns.iter().enumerate() {
+            if let Kind::Vector(vector) = &column.cell.kind {
+                let pages = (vector.dim as u64 * 4).div_ceil(7_900).max(1);
+                bytes += if vector.dim > 500 { 2 * pages * 8_192 } else { 3 * (vector.dim as u64 * 4) };
+                continue;
+            }
+            let sampled = SAMPLE.min(rows);
+            let size = |i| width(&self.value(table, i * (rows / sampled.max(1)), ColumnId(number as u16)));
+            bytes += (0..sampled).map(size).sum::<u64>() / sampled.max(1);
+        }
+        bytes
+    }
+
+    fn table_model(&self, table: TableId) -> Option<&TableModel> {
+        self.inner.model.tables.get(usize::from(table.0))
+    }
+
+    fn column_model(&self, table: TableId, column: ColumnId) -> Option<&ColumnModel> {
+        self.table_model(table)?.columns.get(usize::from(column.0))
+    }
+
+    fn layout(&self) -> &Plan {
+        &self.inner.plan
+    }
+
+    fn plan_of(&self, table: TableId) -> Option<&TablePlan> {
+        self.inner.plan.tables.get(usize::from(table.0))
+    }
+
+    fn state(&self, table: TableId, column: ColumnId) -> Option<&ColumnState> {
+        self.inner.columns.get(usize::from(table.0))?.get(usize::from(column.0))
+    }
+
+    fn mixture(&self, table: TableId, column: ColumnId) -> Option<&Mixture> {
+        self.state(table, column)?.mixture.as_ref()
+    }
+
+    /// The parent row that owns a row; of a fresh row, any.
+    fn owner(&self, table: TableId, row: u64) -> Option<u64> {
+        let parents = self.plan_of(self.parent_table(table)?)?.base;
+        let plan = self.plan_of(table)?;
+        if row < plan.rows {
+            return plan.parent(row);
+        }
+        let strays = self.inner.strays.get(usize::from(table.0))?;
+        (parents > 0).then(|| rng::below(&mut strays.at(row), parents))
     }
 }
 
-/// The random stream of a purpose and a number: a window of a ChaCha8 stream, the same on every machine.
+/// Bytes of a value in a heap tuple.
+fn width(value: &Value) -> u64 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => 1,
+        Value::Int(_) | Value::Float(_) | Value::Timestamp(_) | Value::Decimal(..) => 8,
+        Value::Uuid(_) => 16,
+        Value::Text(text) => text.len() as u64 + 4,
+        // jsonb has an entry of 4 bytes for each key and value.
+        Value::Json(text) => text.len() as u64 + 24,
+        Value::Vector(x) => x.len() as u64 * 4 + 8,
+        Value::Array(items) => 24 + items.iter().map(width).sum::<u64>(),
+    }
+}
+
+/// The random stream of a purpose and a number, the same on every machine. For many numbers of one purpose keep a [`Streams`].
 pub fn stream(seed: u64, purpose: &str, number: u64) -> rand_chacha::ChaCha8Rng {
-    let _ = (seed, purpose, number);
-    todo!()
+    Streams::new(seed, purpose).at(number)
 }
