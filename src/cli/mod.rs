@@ -1,4 +1,105 @@
-//! One file per command: parse, call, print. No SQL, no arithmetic.
+//! The commands: one file each, which parses, calls and prints. No SQL, no arithmetic.
 
+mod args;
+mod duel;
 pub mod lint;
 pub mod list;
+mod progress;
+mod project;
+mod report;
+mod server;
+
+use std::io::{IsTerminal, Write};
+
+use clap::{CommandFactory, Parser};
+
+pub use args::{Cli, Command};
+
+/// Exit codes, as the README lists them.
+pub mod exit {
+    /// Everything as it should be.
+    pub const PASS: i32 = 0;
+    /// Usage or file error.
+    pub const USAGE: i32 = 2;
+    /// Server or machine failed.
+    pub const INFRASTRUCTURE: i32 = 5;
+}
+
+/// What a command ended with: an exit code, or an error that is yet to be printed.
+pub type CommandResult = Result<i32, Failure>;
+
+/// An error with the exit code that it means.
+#[derive(Debug)]
+pub enum Failure {
+    /// A file that a person wrote, or arguments: exit code 2.
+    Files(Vec<crate::diagnostic::Diagnostic>),
+    /// Arguments, in words: exit code 2.
+    Usage(String),
+    /// Server, machine, record: exit code 5.
+    Infrastructure(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Infrastructure(error)
+    }
+}
+
+/// Parses the arguments, runs the command, prints what went wrong, and gives the exit code.
+pub fn main() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; clap prints each where it belongs.
+            let code = if error.use_stderr() { exit::USAGE } else { exit::PASS };
+            let _ = error.print();
+            return code;
+        }
+    };
+    match run(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            complain(&failure);
+            match failure {
+                Failure::Files(_) | Failure::Usage(_) => exit::USAGE,
+                Failure::Infrastructure(_) => exit::INFRASTRUCTURE,
+            }
+        }
+    }
+}
+
+fn run(cli: &Cli) -> CommandResult {
+    match &cli.command {
+        Command::List(args) => project::list(cli, args),
+        Command::Lint(args) => project::lint(cli, args),
+        Command::Duel(args) => duel::duel(cli, args),
+        Command::Report(args) => report::report(args),
+        Command::Server(args) => server::server(args),
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "pgduel", &mut std::io::stdout());
+            Ok(exit::PASS)
+        }
+    }
+}
+
+fn complain(failure: &Failure) {
+    let mut err = std::io::stderr();
+    let _ = match failure {
+        Failure::Files(diagnostics) => {
+            for diagnostic in diagnostics {
+                let _ = match err.is_terminal() {
+                    true => writeln!(err, "{}", lint::graphical(diagnostic, terminal_width(), lint::Colour::On)),
+                    false => writeln!(err, "{}", diagnostic.plain()),
+                };
+            }
+            Ok(())
+        }
+        Failure::Usage(text) => writeln!(err, "pgduel: {text}"),
+        Failure::Infrastructure(error) => writeln!(err, "pgduel: {error:#}"),
+    };
+}
+
+/// Columns of the terminal, or 100 where there is none.
+pub fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(100, |size| usize::from(size.ws_col).max(40))
+}

@@ -205,14 +205,7 @@ impl Dataset {
     pub fn tables(&self) -> Vec<TableId> {
         (0..self.inner.model.tables.len() as u16).map(TableId).collect()
     }
-<<<<<<< HEAD
-    /// The table of the tenants themselves.
-    pub fn tenants_table(&self) -> TableId {
-        todo!()
-    }
-=======
 
->>>>>>> data
     /// A table by name (`messages`, `auth.users`).
     pub fn table(&self, name: &str) -> Option<TableId> {
         self.tables().into_iter().find(|t| self.table_name(*t) == name)
@@ -333,6 +326,31 @@ impl Dataset {
     /// A query vector for a vector column: from the same mixture, held out of the data, near what `tenant` has.
     pub fn query_vector(&self, table: TableId, column: ColumnId, number: u64, tenant: Tenant) -> Option<Arc<[f32]>> {
         self.mixture(table, column).map(|m| m.query(number, u64::from(tenant)))
+    }
+
+    /// Names of a table's columns that hold vectors.
+    pub fn vector_columns(&self, table: TableId) -> Vec<String> {
+        let columns = self.table_model(table).map_or(&[][..], |model| &model.columns);
+        columns.iter().filter(|column| matches!(column.cell.kind, Kind::Vector(_))).map(|column| column.name.clone()).collect()
+    }
+
+    /// Names of all overlays of the model, loaded or not.
+    pub fn overlay_names(&self) -> Vec<String> {
+        self.inner.model.overlays.iter().map(|overlay| overlay.name.clone()).collect()
+    }
+
+    /// Table and sizes of an overlay of the model, loaded or not.
+    pub fn overlay(&self, name: &str) -> Option<(TableId, Vec<u64>)> {
+        let overlay = self.inner.model.overlays.iter().find(|overlay| overlay.name == name)?;
+        Some((overlay.table, overlay.sizes.clone()))
+    }
+
+    /// Rows that hold vectors, over all tables.
+    pub fn vector_rows(&self) -> u64 {
+        let holds = |table: &TableId| {
+            self.table_model(*table).is_some_and(|model| model.columns.iter().any(|column| matches!(column.cell.kind, Kind::Vector(_))))
+        };
+        self.tables().into_iter().filter(holds).map(|table| self.rows(table)).sum()
     }
 
     /// Estimated bytes on disk, heap and indexes, before anything is loaded. From a few rows of each table; good to a factor of

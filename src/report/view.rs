@@ -197,7 +197,7 @@ fn scenario(index: usize, one: &ScenarioComparison, header: &Header) -> Scenario
     let (tone, verdict) = scenario_verdict(one);
     let load_why = match &record.load {
         LoadRecord::FixedWork { why, .. } => Some(why.clone()).filter(|why| !why.is_empty()),
-        LoadRecord::Open { .. } => None,
+        LoadRecord::Open { .. } | LoadRecord::Closed { .. } => None,
     };
     let checks: Vec<CheckView> = one.checks.iter().map(check).collect();
     let name = |check: &CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
