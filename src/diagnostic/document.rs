@@ -265,7 +265,8 @@ impl<'n> Keys<'n> {
         let found = self.get(key);
         if found.is_none() {
             let path = if self.node.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.node.path) };
-            findings.add(self.node.span.clone(), &path, "is missing", format!("add {key} = {what}"));
+            let help = if what.starts_with("[[") { format!("add {what} tables") } else { format!("add {key} = {what}") };
+            findings.add(self.node.span.clone(), &path, "is missing", help);
         }
         found
     }
