@@ -58,9 +58,7 @@ pub fn parse(findings: &mut Findings) -> Option<Node> {
         let span = error.span().unwrap_or(0..0);
         findings.add(span, "", format!("not TOML: {}", error.message()), "see https://toml.io for the syntax");
     }
-    let span = table.span();
     let root = Node { path: String::new(), span: 0..0, value: convert_table(table.into_inner(), "", findings, &mut bad) };
-    let _ = span;
     (!bad).then_some(root)
 }
 

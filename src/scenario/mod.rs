@@ -4,6 +4,7 @@
 //! dataset, `sql` finds the `:name` parameters, `files` knows where scenarios lie, `schema` is the file format for editors. Nothing here
 //! talks to PostgreSQL.
 
+mod catalog;
 mod check;
 mod files;
 mod origin;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crate::record::{Expectation, Margins, Sides};
 
+pub use catalog::{DatasetCatalog, OverlayNames};
 pub use check::{Catalog, check, check_names};
 pub use files::{discover, load, suites};
 pub use origin::Origin;
