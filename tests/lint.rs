@@ -268,6 +268,10 @@ fn projects_are_walked_listed_and_counted() {
 fn a_file_that_is_too_large_or_too_deep_is_refused() {
     let large = format!("# {}", "x".repeat(1 << 20));
     assert!(findings("large", &large)[0].plain().contains("larger than 1 MiB"));
+    // Many mistakes are counted, not all shown: each place costs a walk through the text.
+    let head = "title = 'T'\nduel = ['a', 'b']\n[[transaction]]\nname = 't'\nidentity = 'anon'\n[[transaction.statement]]\nname = 's'";
+    let found = findings("many", &format!("{head}\nsql = 'select {}1'\n", "now(), ".repeat(100_000)));
+    assert_eq!((found.len(), found[100].message.as_str()), (101, "99900 more errors are not shown"));
     for deep in ["[".repeat(5000), "a.".repeat(5000) + "a = 1", "{a=".repeat(5000)] {
         assert!(!findings("deep", &format!("x = {deep}\n")).is_empty());
     }

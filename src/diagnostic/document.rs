@@ -107,6 +107,9 @@ impl Node {
 
     /// Adds a finding about some bytes of this string's value.
     pub fn fault_within(&self, findings: &mut Findings, part: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        if findings.is_full() {
+            return findings.add(self.span.clone(), &self.path, message, help);
+        }
         let source = findings.source().clone();
         let token = source.text().get(self.span.clone()).unwrap_or_default();
         let place = |decoded| self.span.start + raw_offset(token, decoded);

@@ -10,6 +10,8 @@ use crate::diagnostic::document::{Keys, Node, Value, did_you_mean, parse as pars
 use crate::diagnostic::{Diagnostic, Findings, Source, closest, list, read_text};
 
 const FILE: &str = "suite.toml";
+/// Most variants of a suite.
+const MOST: usize = 200;
 const VISIBLE: &str = "\"all\", \"none\", \"member\", { role = \"owner\" } or { own = \"user_id\" }";
 
 /// What `suite.toml` says, with the files that it names known to be there.
@@ -129,6 +131,10 @@ fn variants(node: &Node, folder: &Path, f: &mut Findings) -> BTreeMap<String, Va
         node.not_allowed(f, "variants by name, each opened by [variant.NAME]");
         return BTreeMap::new();
     };
+    if entries.len() > MOST {
+        node.fault(f, format!("there are {} variants", entries.len()), format!("allowed: at most {MOST}"));
+        return BTreeMap::new();
+    }
     let mut raw: BTreeMap<String, Raw> = BTreeMap::new();
     for entry in entries {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

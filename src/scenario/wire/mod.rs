@@ -94,7 +94,8 @@ fn duel(node: &Node, f: &mut Findings) -> Option<Sides<String>> {
 /// A list of texts in which none is named twice.
 fn unique(node: &Node, f: &mut Findings, allowed: &str) -> Vec<String> {
     let texts = node.texts(f, allowed);
-    if let Some(twice) = texts.iter().enumerate().find(|(i, text)| texts[..*i].contains(text)).map(|(_, text)| text.clone()) {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = texts.iter().find(|text| !seen.insert(text.as_str())) {
         node.fault(f, format!("names {twice:?} twice"), "name each once");
     }
     texts
