@@ -1,9 +1,15 @@
 //! Scenario and suite files: what is read from good ones, and what is said of bad ones.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use pgduel::cli::lint::{self, Colour, Outcome, Style};
+use pgduel::cli::list;
+use pgduel::diagnostic::Diagnostic;
 use pgduel::record::Side;
-use pgduel::scenario::{self, AnswerRule, Arrival, Draw, Pick, Within};
+use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Pick, Within, schema};
+use pgduel::suite;
+use proptest::prelude::*;
 
 fn data(file: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lint").join(file)
@@ -43,4 +49,291 @@ fn every_key_is_read() {
     assert_eq!(ingest.statements.get(Side::Before)[0].each.as_ref().unwrap().chunk, 1);
     assert_eq!(ingest.statements.after[0].name, "at-once");
     assert!(!ingest.comparable_by_statement() && count.comparable_by_statement() && read.writes());
+}
+
+/// Compares with a checked-in file, or writes it where `PGDUEL_BLESS` is set.
+fn golden(file: &Path, found: &str) -> Result<(), String> {
+    if std::env::var_os("PGDUEL_BLESS").is_some() {
+        std::fs::write(file, found).unwrap();
+        return Ok(());
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    if expected == found {
+        return Ok(());
+    }
+    let file = file.display();
+    Err(format!("{file} differs. If it should, run PGDUEL_BLESS=1 cargo test --test lint and look at the diff.\n--- found\n{found}"))
+}
+
+/// A dataset of the tests' own.
+struct Tables;
+
+impl Catalog for Tables {
+    fn tables(&self) -> Vec<String> {
+        ["organizations", "conversations", "messages", "scraped_pages", "page_embeddings", "plans"].map(str::to_owned).to_vec()
+    }
+    fn columns(&self, table: &str) -> Vec<String> {
+        let columns: &[&str] = match table {
+            "organizations" => &["id", "name"],
+            "conversations" => &["id", "session_id", "created_at"],
+            "page_embeddings" => &["id", "embedding"],
+            "messages" | "scraped_pages" | "plans" => &["id", "content"],
+            _ => &[],
+        };
+        columns.iter().map(|column| column.to_string()).collect()
+    }
+    fn vector_columns(&self, table: &str) -> Vec<String> {
+        if table == "page_embeddings" { vec!["embedding".into()] } else { Vec::new() }
+    }
+    fn parent(&self, table: &str) -> Option<String> {
+        let parent = match table {
+            "conversations" | "scraped_pages" => "organizations",
+            "messages" => "conversations",
+            "page_embeddings" => "scraped_pages",
+            _ => return None,
+        };
+        Some(parent.into())
+    }
+    fn tenants_table(&self) -> String {
+        "organizations".into()
+    }
+    fn has_tenant(&self, table: &str) -> bool {
+        table != "plans"
+    }
+    fn roles(&self) -> Vec<String> {
+        ["owner", "admin", "member"].map(str::to_owned).to_vec()
+    }
+    fn overlays(&self) -> Vec<String> {
+        vec!["lengths".into()]
+    }
+    fn overlay(&self, name: &str) -> Option<(String, Vec<u64>)> {
+        (name == "lengths").then(|| ("conversations".into(), vec![100, 1000, 10_000]))
+    }
+}
+
+const VARIANTS: [&str; 3] = ["before-domain", "before-customer", "after"];
+
+fn findings(name: &str, text: &str) -> Vec<Diagnostic> {
+    match scenario::parse("omniops", name, Path::new(&format!("{name}.toml")), text) {
+        Ok(scenario) => scenario::check_names(&scenario, &VARIANTS.map(str::to_owned), &Tables),
+        Err(errors) => errors,
+    }
+}
+
+/// Each finding as one line; then the first of them as a terminal shows it.
+fn printed(found: Vec<Diagnostic>) -> String {
+    let outcome = Outcome { files: 1, found };
+    let mut out = Vec::new();
+    lint::print(&outcome, Style::Plain, &mut out).unwrap();
+    let graphical = outcome.found.first().map(|first| lint::graphical(first, 100, Colour::Off)).unwrap_or_default();
+    let graphical: String = graphical.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    format!("{}\n{graphical}", String::from_utf8(out).unwrap())
+}
+
+fn toml_files(folder: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(data(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|found| found == "toml")).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn each_bad_scenario_is_told_what_is_wrong() {
+    let files = toml_files("bad");
+    assert!(files.len() >= 25);
+    let mut wrong = Vec::new();
+    for file in files {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let found = findings(&name, &std::fs::read_to_string(&file).unwrap());
+        assert!(!found.is_empty(), "{name} is taken for good");
+        wrong.extend(golden(&file.with_extension("txt"), &printed(found)).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_bad_suite_is_told_what_is_wrong() {
+    let mut wrong = Vec::new();
+    for name in ["from", "keys", "no-variant", "visible"] {
+        let folder = data("suites").join(name);
+        let found = suite::load(&folder).expect_err(name);
+        // Where the tests run is not part of the message.
+        let text = printed(found).replace(&format!("{}/", data("suites").display()), "");
+        wrong.extend(golden(&folder.join("errors.txt"), &text).err());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_good_scenario_fits_its_suite_and_its_schema() {
+    let text = std::fs::read_to_string(data("good/every-key.toml")).unwrap();
+    let found = findings("every-key", &text);
+    assert!(found.is_empty(), "{}", printed(found));
+    toml::from_str::<schema::ScenarioFile>(&text).unwrap();
+}
+
+#[test]
+fn the_checked_in_schemas_are_the_generated_ones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema");
+    let schemas = [("scenario.schema.json", schema::scenario_schema()), ("run.schema.json", schema::run_schema())];
+    for (file, generated) in schemas {
+        golden(&folder.join(file), &generated).unwrap();
+    }
+}
+
+/// What the reader asks for in a table, by its message for a key that it does not know.
+fn keys_read(text: &str) -> BTreeSet<String> {
+    let found = findings("keys", text);
+    let help =
+        found.iter().filter(|diagnostic| diagnostic.message.starts_with("is not a key")).find_map(|diagnostic| diagnostic.help.clone());
+    let help = help.unwrap_or_else(|| panic!("no unknown key in {text}"));
+    help.trim_start_matches("allowed: ").split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_schema_describes_just_the_keys_that_are_read() {
+    let json: serde_json::Value = serde_json::from_str(&schema::scenario_schema()).unwrap();
+    let described = |name: &str| -> BTreeSet<String> {
+        let table = if name.is_empty() { &json } else { &json["definitions"][name] };
+        table["properties"].as_object().unwrap_or_else(|| panic!("{name}")).keys().cloned().collect()
+    };
+    let draw = |draw: &str| format!("[[transaction]]\ndraw.x = {{ {draw}, zzz = 1 }}");
+    let tables = [
+        ("", "zzz = 1".to_owned()),
+        ("Margins", "[margins]\nzzz = 1".to_owned()),
+        ("Load", "[load]\nzzz = 1".to_owned()),
+        ("Transaction", "[[transaction]]\nzzz = 1".to_owned()),
+        ("Statement", "[[transaction]]\n[[transaction.statement]]\nzzz = 1".to_owned()),
+        ("Row", draw("from = 't'")),
+        ("Row", draw("from = 't', overlay = 'o'")),
+        ("Of", draw("of = 'x'")),
+        ("Tenant", draw("tenant = 'x'")),
+        ("Int", draw("int = [1, 2]")),
+        ("Choice", draw("choice = ['x']")),
+        ("Ago", draw("ago = '1d'")),
+        ("Words", draw("words = 1")),
+        ("QueryVector", draw("query-vector = 'a.b'")),
+        ("Rows", draw("rows = 't'")),
+        ("Const", draw("const = 1")),
+    ];
+    for (name, text) in tables {
+        let mut described = described(name);
+        if name == "Row" && !text.contains("overlay") {
+            // Only an overlay has a size.
+            described.remove("size");
+        }
+        assert_eq!(keys_read(&text), described, "{name}");
+    }
+}
+
+#[test]
+fn projects_are_walked_listed_and_counted() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("scenarios/shop");
+    std::fs::create_dir_all(folder.join("deep")).unwrap();
+    let good = "title = 'Cart'\nduel = ['a', 'b']\nclaims = ['S-1']\n[[transaction]]\nname = 't'\nidentity = 'anon'\n\
+                [[transaction.statement]]\nname = 's'\nsql = 'select 1'\n";
+    std::fs::write(folder.join("cart.toml"), good).unwrap();
+    std::fs::write(folder.join("deep/bad.toml"), "title = 1\n").unwrap();
+    std::fs::write(folder.join("claims.toml"), "no scenario").unwrap();
+    assert_eq!(scenario::suites(root.path()).unwrap(), ["shop"]);
+    assert_eq!(scenario::discover(root.path(), "shop").unwrap(), ["shop/cart", "shop/deep/bad"]);
+    assert_eq!(scenario::load(root.path(), "shop/cart").unwrap().title, "Cart");
+    let missing = scenario::load(root.path(), "shop/crat").unwrap_err()[0].plain();
+    assert!(missing.contains("did you mean \"shop/cart\"?") && missing.contains("shop/deep/bad"), "{missing}");
+    for outside in ["../shop/cart", "shop/../../etc/passwd", "shop", "/etc/passwd", ""] {
+        assert!(scenario::load(root.path(), outside).unwrap_err()[0].plain().contains("allowed: suite/scenario"), "{outside}");
+    }
+
+    let outcome = lint::lint(root.path(), &[], &|_| panic!("there is no suite"));
+    assert_eq!(outcome.files, 2);
+    let text = printed(outcome.found);
+    assert!(text.contains("there is no suite \"shop\"") && text.contains("bad.toml:1: title: the number 1 is not allowed"), "{text}");
+
+    let listing = list::list(root.path());
+    assert_eq!(listing.errors.len(), 2, "{:?}", listing.errors);
+    let mut out = Vec::new();
+    list::print(&listing, 100, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 100));
+    let line = text.lines().find(|line| line.contains("shop/cart")).unwrap();
+    assert!(["Cart", "a / b", "t", "S-1"].iter().all(|part| line.contains(part)), "{text}");
+    let mut out = Vec::new();
+    list::print_json(&listing, &mut out).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(json["suites"][0]["scenarios"][0]["duel"], serde_json::json!(["a", "b"]));
+}
+
+#[test]
+fn a_file_that_is_too_large_or_too_deep_is_refused() {
+    let large = format!("# {}", "x".repeat(1 << 20));
+    assert!(findings("large", &large)[0].plain().contains("larger than 1 MiB"));
+    // Many mistakes are counted, not all shown: each place costs a walk through the text.
+    let head = "title = 'T'\nduel = ['a', 'b']\n[[transaction]]\nname = 't'\nidentity = 'anon'\n[[transaction.statement]]\nname = 's'";
+    let found = findings("many", &format!("{head}\nsql = 'select {}1'\n", "now(), ".repeat(100_000)));
+    assert_eq!((found.len(), found[100].message.as_str()), (101, "99900 more errors are not shown"));
+    for deep in ["[".repeat(5000), "a.".repeat(5000) + "a = 1", "{a=".repeat(5000)] {
+        assert!(!findings("deep", &format!("x = {deep}\n")).is_empty());
+    }
+}
+
+/// The fenced blocks of a document that are in this language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fences = text.split("\n```").skip(1).step_by(2);
+    fences.filter_map(|block| Some(block.strip_prefix(language)?.strip_prefix('\n')?.to_owned() + "\n")).collect()
+}
+
+#[test]
+fn the_examples_in_the_documentation_work() {
+    let text = include_str!("../docs/scenario-format.md");
+    let blocks_of = blocks(text, "toml");
+    let find = |part: &str| blocks_of.iter().find(|block| block.contains(part)).unwrap_or_else(|| panic!("no block with {part}"));
+    let smallest = find("title = \"Conversation history fetch\"");
+    assert!(findings("smallest", smallest).is_empty(), "{}", printed(findings("smallest", smallest)));
+
+    // All draws, with a statement that uses each.
+    let draws = find("draw.me ");
+    let names: Vec<String> = draws.lines().filter_map(|l| Some(format!(":{}", l.strip_prefix("draw.")?.split_once(' ')?.0))).collect();
+    let head = "title = 'T'\nduel = ['before-domain', 'after']\noverlays = ['lengths']\n";
+    let transaction = "[[transaction]]\nname = 't'\nidentity = 'member'\nwrites = true\n";
+    let statement = |sql: &str| format!("[[transaction.statement]]\nname = 's'\nsql = 'select {sql}'\n");
+    // The tests' own tables have no title.
+    let draws = draws.replace("column = \"title\"", "column = \"id\"");
+    let all = format!("{head}{}{transaction}{draws}{}", find("p95   ="), statement(&names.join(", ")));
+    assert!(findings("draws", &all).is_empty(), "{}", printed(findings("draws", &all)));
+
+    let load = format!("{head}{}{transaction}{}", find("rtt-per     ="), statement("1"));
+    assert!(findings("load", &load).is_empty(), "{}", printed(findings("load", &load)));
+    let insert = find("json_populate_recordset");
+    let rows = "draw.rows = { rows = \"page_embeddings\", count = 3 }\n";
+    let insert = format!("{head}{transaction}{rows}{insert}");
+    assert!(findings("insert", &insert).is_empty(), "{}", printed(findings("insert", &insert)));
+    let search = format!(
+        "{head}{transaction}answers = {{ recall = 0.9 }}\ndraw.q = {{ query-vector = \"page_embeddings.embedding\" }}\n{}",
+        find("name = \"search\"")
+    );
+    assert!(findings("search", &search).is_empty(), "{}", printed(findings("search", &search)));
+
+    // And the picture of an error is what is printed.
+    let slip = smallest.replace("= :conversation", "= :conversatoin");
+    let name = Path::new("scenarios/omniops/history-fetch.toml");
+    let found = scenario::parse("omniops", "history-fetch", name, &slip).unwrap_err();
+    let picture: Vec<String> = lint::graphical(&found[1], 100, Colour::Off).lines().map(|line| line.trim_end().to_owned()).collect();
+    let shown = blocks(text, "").into_iter().find(|block| block.contains("conversatoin")).unwrap();
+    assert_eq!(shown.trim_end(), picture.join("\n").trim_end());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_damage_to_a_file_is_a_panic(at in 0.0f64..1.0, cut in 0usize..40, insert in "[\\[\\]{}\"'=:,.#a-z0-9\n\\\\ é-]{0,6}") {
+        let text = include_str!("data/lint/good/every-key.toml");
+        let start = text.char_indices().map(|(i, _)| i).nth((text.chars().count() as f64 * at) as usize).unwrap_or(0);
+        let end = (start + cut..).find(|i| *i >= text.len() || text.is_char_boundary(*i)).unwrap().min(text.len());
+        let damaged = format!("{}{insert}{}", &text[..start], &text[end..]);
+        for diagnostic in findings("damaged", &damaged) {
+            prop_assert!(diagnostic.span.start <= damaged.len() && !lint::graphical(&diagnostic, 80, Colour::Off).is_empty());
+        }
+    }
 }

@@ -108,7 +108,14 @@ fn is_suite(file: &Path) -> bool {
 /// Adds the files below a path that are to be looked at.
 fn collect(path: &Path, deeper: usize, files: &mut Vec<PathBuf>, outcome: &mut Outcome) {
     if path.is_file() {
-        return files.push(path.to_owned());
+        // A dataset is looked at with its suite.
+        let suite = path.with_file_name("suite.toml");
+        let is_dataset = path.file_name().is_some_and(|name| name == "dataset.toml") && suite.is_file();
+        let file = if is_dataset { suite } else { path.to_owned() };
+        if !files.contains(&file) {
+            files.push(file);
+        }
+        return;
     }
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
@@ -123,7 +130,7 @@ fn collect(path: &Path, deeper: usize, files: &mut Vec<PathBuf>, outcome: &mut O
                 collect(&entry, deeper - 1, files, outcome);
             }
         } else if name.ends_with(".toml") && !matches!(name.as_str(), "dataset.toml" | "claims.toml") && !name.starts_with('.') {
-            files.push(entry);
+            collect(&entry, 0, files, outcome);
         }
     }
 }

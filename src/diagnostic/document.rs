@@ -58,9 +58,7 @@ pub fn parse(findings: &mut Findings) -> Option<Node> {
         let span = error.span().unwrap_or(0..0);
         findings.add(span, "", format!("not TOML: {}", error.message()), "see https://toml.io for the syntax");
     }
-    let span = table.span();
     let root = Node { path: String::new(), span: 0..0, value: convert_table(table.into_inner(), "", findings, &mut bad) };
-    let _ = span;
     (!bad).then_some(root)
 }
 
@@ -109,6 +107,9 @@ impl Node {
 
     /// Adds a finding about some bytes of this string's value.
     pub fn fault_within(&self, findings: &mut Findings, part: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        if findings.is_full() {
+            return findings.add(self.span.clone(), &self.path, message, help);
+        }
         let source = findings.source().clone();
         let token = source.text().get(self.span.clone()).unwrap_or_default();
         let place = |decoded| self.span.start + raw_offset(token, decoded);
@@ -265,7 +266,8 @@ impl<'n> Keys<'n> {
         let found = self.get(key);
         if found.is_none() {
             let path = if self.node.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.node.path) };
-            findings.add(self.node.span.clone(), &path, "is missing", format!("add {key} = {what}"));
+            let help = if what.starts_with("[[") { format!("add {what} tables") } else { format!("add {key} = {what}") };
+            findings.add(self.node.span.clone(), &path, "is missing", help);
         }
         found
     }

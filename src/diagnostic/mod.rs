@@ -167,12 +167,16 @@ impl miette::Diagnostic for Diagnostic {
 pub struct Findings {
     source: Source,
     found: Vec<Diagnostic>,
+    more: usize,
 }
+
+/// Most diagnostics that are kept of one file. Nobody reads more, and each costs a walk through the text.
+const MOST: usize = 100;
 
 impl Findings {
     /// None yet.
     pub fn new(source: Source) -> Findings {
-        Findings { source, found: Vec::new() }
+        Findings { source, found: Vec::new(), more: 0 }
     }
 
     /// The file.
@@ -182,31 +186,42 @@ impl Findings {
 
     /// Adds one about a span of bytes.
     pub fn add(&mut self, span: Range<usize>, key: &str, message: impl Into<String>, help: impl Into<String>) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         let help = help.into();
         let help = (!help.is_empty()).then_some(help);
         self.found.push(Diagnostic { source: self.source.clone(), span, key: without_indexes(key), message: message.into(), help });
     }
 
-    /// Number found so far.
+    /// Number kept so far.
     pub fn count(&self) -> usize {
         self.found.len()
     }
 
+    /// Whether further ones are only counted.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= MOST
+    }
+
     /// All of them in file order; `Ok(value)` if there is none. A missing value without a finding cannot happen, but is no panic either.
-    pub fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
+    pub fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
         match (self.found.is_empty(), value) {
             (true, Some(value)) => Ok(value),
             (true, None) => Err(vec![Diagnostic::of_file(self.source.file(), "the file could not be understood", None)]),
-            (false, _) => {
-                self.found.sort_by_key(|diagnostic| diagnostic.span.start);
-                Err(self.found)
-            }
+            (false, _) => Err(self.into_vec()),
         }
     }
 
     /// All of them, in file order.
     pub fn into_vec(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| diagnostic.span.start);
+        if self.more > 0 {
+            let end = self.source.text().len();
+            let message = format!("{} more errors are not shown", self.more);
+            self.found.push(Diagnostic { source: self.source, span: end..end, key: String::new(), message, help: None });
+        }
         self.found
     }
 }

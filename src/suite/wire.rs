@@ -10,6 +10,8 @@ use crate::diagnostic::document::{Keys, Node, Value, did_you_mean, parse as pars
 use crate::diagnostic::{Diagnostic, Findings, Source, closest, list, read_text};
 
 const FILE: &str = "suite.toml";
+/// Most variants of a suite.
+const MOST: usize = 200;
 const VISIBLE: &str = "\"all\", \"none\", \"member\", { role = \"owner\" } or { own = \"user_id\" }";
 
 /// What `suite.toml` says, with the files that it names known to be there.
@@ -25,6 +27,7 @@ pub(super) struct Read {
 /// A variant as its table says, before `from` is followed.
 struct Raw<'n> {
     node: &'n Node,
+    from: Option<&'n Node>,
     variant: Variant,
 }
 
@@ -82,7 +85,7 @@ fn suite(root: &Node, folder: &Path, f: &mut Findings) -> Option<Read> {
     let dataset = keys.require(f, "dataset", "\"dataset.toml\"").and_then(|node| path(node, folder, "toml", f));
     let tables = keys.require(f, "tables", "[\"base.sql\"]").map(|node| paths(node, folder, f)).unwrap_or_default();
     let indexes = keys.get("indexes").map(|node| paths(node, folder, f)).unwrap_or_default();
-    let variants = keys.require(f, "variant", "... as [variant.NAME] tables").map(|node| variants(node, folder, f));
+    let variants = keys.require(f, "variant", "{ ... }, as [variant.NAME] tables").map(|node| variants(node, folder, f));
     keys.finish(f);
     Some(Read { title: title?.to_owned(), dataset: dataset?, tables, indexes, variants: variants? })
 }
@@ -129,6 +132,10 @@ fn variants(node: &Node, folder: &Path, f: &mut Findings) -> BTreeMap<String, Va
         node.not_allowed(f, "variants by name, each opened by [variant.NAME]");
         return BTreeMap::new();
     };
+    if entries.len() > MOST {
+        node.fault(f, format!("there are {} variants", entries.len()), format!("allowed: at most {MOST}"));
+        return BTreeMap::new();
+    }
     let mut raw: BTreeMap<String, Raw> = BTreeMap::new();
     for entry in entries {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -137,15 +144,15 @@ fn variants(node: &Node, folder: &Path, f: &mut Findings) -> BTreeMap<String, Va
             let help = "allowed: lower-case letters, digits and -, at most 40 of them";
             f.add(entry.key_span.clone(), &entry.node.path, "is no name of a variant", help);
         }
-        if let Some(variant) = variant(&entry.key, &entry.node, folder, f) {
-            raw.insert(entry.key.clone(), Raw { node: &entry.node, variant });
+        if let Some((variant, from)) = variant(&entry.key, &entry.node, folder, f) {
+            raw.insert(entry.key.clone(), Raw { node: &entry.node, from, variant });
         }
     }
     let known: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
     raw.keys().filter_map(|name| Some((name.clone(), whole(name, &raw, &known, f)?))).collect()
 }
 
-fn variant(name: &str, node: &Node, folder: &Path, f: &mut Findings) -> Option<Variant> {
+fn variant<'n>(name: &str, node: &'n Node, folder: &Path, f: &mut Findings) -> Option<(Variant, Option<&'n Node>)> {
     let mut keys = Keys::of(node, f, "a table with title, from, sql, rollback, visible")?;
     let title = keys.require(f, "title", "\"one line for people\"").and_then(|node| node.filled(f, "one line for people"));
     let from_node = keys.get("from");
@@ -158,7 +165,7 @@ fn variant(name: &str, node: &Node, folder: &Path, f: &mut Findings) -> Option<V
     if let (Some(node), None) = (rollback_node, from_node) {
         node.fault(f, "leads nowhere: the variant builds on no other one", "add from = \"another-variant\", or remove rollback");
     }
-    Some(Variant { name: name.to_owned(), title: title?.to_owned(), sql, rollback, from, visible })
+    Some((Variant { name: name.to_owned(), title: title?.to_owned(), sql, rollback, from, visible }, from_node))
 }
 
 fn visible(node: &Node, f: &mut Findings) -> BTreeMap<String, Visibility> {
@@ -220,7 +227,11 @@ fn whole(name: &str, raw: &BTreeMap<String, Raw>, known: &[&str], f: &mut Findin
             // One that is there but could not be read was reported; one that is named by a base, at that base.
             if chain.len() == 1 && !known.contains(&base.as_str()) {
                 let near = closest(&base, known.iter().copied());
-                own.node.fault(f, format!("from: there is no variant {base:?}{}", did_you_mean(near)), format!("there are: {}", list(known)));
+                own.from.unwrap_or(own.node).fault(
+                    f,
+                    format!("there is no variant {base:?}{}", did_you_mean(near)),
+                    format!("there are: {}", list(known)),
+                );
             }
             return None;
         };

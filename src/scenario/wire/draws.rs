@@ -23,9 +23,7 @@ pub fn draws(node: &Node, f: &mut Findings, identity: Option<&Identity>) -> Vec<
     }
     let mut read: Vec<(String, Draw)> = Vec::new();
     for entry in entries {
-        let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let starts = entry.key.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
-        if !starts || !entry.key.chars().all(good) || entry.key.len() > 63 {
+        if !is_name(&entry.key) && entry.key != NOW {
             let help = "allowed: letters, digits and _, not beginning with a digit, as in :conversation_id";
             f.add(entry.key_span.clone(), &entry.node.path, "is no name of a parameter", help);
         }
@@ -39,6 +37,12 @@ pub fn draws(node: &Node, f: &mut Findings, identity: Option<&Identity>) -> Vec<
         }
     }
     read
+}
+
+/// Whether a statement can name a parameter so.
+fn is_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(good) && (1..=63).contains(&text.len()) && text != NOW
 }
 
 /// The draw that another one builds on, and the key that says so.
@@ -89,7 +93,7 @@ pub fn usage(drawn: Option<&Node>, draws: &[(String, Draw)], reads: &[Read], f: 
             used.push(name);
         }
     }
-    for entry in entries.iter().filter(|entry| !used.contains(&entry.key)) {
+    for entry in entries.iter().filter(|entry| !used.contains(&entry.key) && is_name(&entry.key)) {
         let help = format!("use :{} in a statement, or remove the draw", entry.key);
         f.add(entry.key_span.clone(), &entry.node.path, "is drawn but never used", help);
     }
@@ -122,7 +126,7 @@ fn repetition(read: &Read, draws: &[(String, Draw)], known: &[&str], f: &mut Fin
         }
         let repeats = [&read.sides.before, &read.sides.after].into_iter().flatten().filter(|s| s.each.as_ref() == Some(each));
         for statement in repeats {
-            if !statement.parameters.1.contains(name) {
+            if known.contains(&name.as_str()) && !statement.parameters.1.contains(name) {
                 node.fault(f, format!("the statement does not use :{name}"), format!("use :{name} in sql, or remove each"));
                 break;
             }

@@ -36,7 +36,7 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
         Value::Table(entries) => {
             const KINDS: [&str; 4] = ["poisson", "constant", "closed", "work"];
             let named: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).filter(|key| KINDS.contains(key)).collect();
-            let [_] = named[..] else {
+            let [named] = named[..] else {
                 let near = entries.first().and_then(|entry| closest(&entry.key, KINDS));
                 let message = match named.len() {
                     0 => format!("names no kind of arrival{}", did_you_mean(near)),
@@ -45,7 +45,7 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
                 node.fault(f, message, format!("allowed: {RATES}"));
                 return None;
             };
-            kind(node, f)
+            kind(named, node, f)
         }
         _ => {
             node.not_allowed(f, RATES);
@@ -54,24 +54,23 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
     }
 }
 
-/// An arrival as a table, known to have one of the four kinds.
-fn kind(node: &Node, f: &mut Findings) -> Option<Arrival> {
+/// An arrival as a table that names this one of the four kinds.
+fn kind(named: &str, node: &Node, f: &mut Findings) -> Option<Arrival> {
     let mut keys = Keys::of(node, f, RATES)?;
     let sessions = |node: &Node, f: &mut Findings| node.int(f, 1..=MOST_SESSIONS).and_then(|n| u32::try_from(n).ok());
-    let poisson = keys.get("poisson").map(|node| per_second(node, f).map(Arrival::Poisson));
-    let constant = keys.get("constant").map(|node| per_second(node, f).map(Arrival::Constant));
-    let closed = keys.get("closed").map(|node| sessions(node, f).map(Arrival::Closed));
-    let work = keys.get("work").map(|node| sessions(node, f));
-    let work = work.map(|sessions| {
-        let transactions = keys.get("transactions").map(|node| node.int(f, 1..=1_000_000_000));
-        let transactions = match transactions {
-            Some(count) => Some(u64::try_from(count?).ok()?),
-            None => None,
-        };
-        Some(Arrival::Work { sessions: sessions?, transactions })
-    });
+    let arrival = match named {
+        "poisson" => keys.get("poisson").and_then(|node| per_second(node, f)).map(Arrival::Poisson),
+        "constant" => keys.get("constant").and_then(|node| per_second(node, f)).map(Arrival::Constant),
+        "closed" => keys.get("closed").and_then(|node| sessions(node, f)).map(Arrival::Closed),
+        _ => {
+            let sessions = keys.get("work").and_then(|node| sessions(node, f));
+            let count = keys.get("transactions").map(|node| node.int(f, 1..=1_000_000_000));
+            let transactions = count.flatten().and_then(|n| u64::try_from(n).ok());
+            sessions.map(|sessions| Arrival::Work { sessions, transactions })
+        }
+    };
     keys.finish(f);
-    poisson.or(constant).or(closed).or(work).flatten()
+    arrival
 }
 
 fn per_second(node: &Node, f: &mut Findings) -> Option<f64> {

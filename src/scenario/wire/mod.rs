@@ -44,20 +44,22 @@ pub fn parse(suite: &str, name: &str, file: &Path, text: &str) -> Result<Scenari
 fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
     let mut keys = Keys::of(root, f, "a table")?;
     let title = keys.require(f, "title", "\"one line for people\"").and_then(|node| node.filled(f, "one line for people"));
-    let duel = keys.require(f, "duel", "[\"before-variant\", \"after-variant\"]").and_then(|node| duel(node, f));
+    let duel = keys.require(f, "duel", "[\"before-variant\", \"after-variant\"]");
+    let duel_span = duel.map_or(root.span.clone(), |node| node.span.clone());
+    let duel = duel.and_then(|node| self::duel(node, f));
     let claims = keys.get("claims").map(|node| unique(node, f, "a list of claim ids, such as [\"O-01\"]")).unwrap_or_default();
     let overlays = keys.get("overlays").map(|node| unique(node, f, "a list of overlays of the dataset")).unwrap_or_default();
     let analysis = keys.get("analysis").and_then(|node| node.text(f, "Markdown text")).unwrap_or_default();
     let expect = expectation(&mut keys, f);
     let margins = keys.get("margins").map_or(Some(Margins::default()), |node| margins(node, f));
     let load = load::load(keys.get("load"), f);
-    let transactions = keys.require(f, "transaction", "... as [[transaction]] tables");
+    let transactions = keys.require(f, "transaction", "[[transaction]]");
     let transactions = transactions.map(|node| all_transactions(node, f)).unwrap_or_default();
     keys.finish(f);
     let duel = duel?;
     if duel.before == duel.after && !transactions.is_empty() && f.count() == 0 && !transactions.iter().any(differs) {
         let help = "name two variants, or give a statement `only`, `sql = { before, after }` or `set = { before, after }`";
-        f.add(root.span.clone(), "duel", "both sides are the same variant and run the same statements", help);
+        f.add(duel_span, "duel", "both sides are the same variant and run the same statements", help);
     }
     Some(Scenario {
         suite: String::new(),
@@ -92,7 +94,8 @@ fn duel(node: &Node, f: &mut Findings) -> Option<Sides<String>> {
 /// A list of texts in which none is named twice.
 fn unique(node: &Node, f: &mut Findings, allowed: &str) -> Vec<String> {
     let texts = node.texts(f, allowed);
-    if let Some(twice) = texts.iter().enumerate().find(|(i, text)| texts[..*i].contains(text)).map(|(_, text)| text.clone()) {
+    let mut seen = std::collections::HashSet::new();
+    if let Some(twice) = texts.iter().find(|text| !seen.insert(text.as_str())) {
         node.fault(f, format!("names {twice:?} twice"), "name each once");
     }
     texts

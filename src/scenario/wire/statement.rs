@@ -113,16 +113,8 @@ fn one_side<'n>(
         each
     });
     let set = parts.set.get(side).map(|node| if first(node) { settings(node, f) } else { settings(node, &mut quiet) });
-    // A list that tells no sides apart is about the plan of the candidate, or of the only side.
-    let mut plan = |sided: Sided<'n>| {
-        let judged = match sided {
-            Sided::Plain(_) => only.is_some() || side == Side::After,
-            _ => true,
-        };
-        let node = sided.get(side).filter(|_| judged);
-        node.map(|node| node.texts(f, "a list of texts that the plan is searched for")).unwrap_or_default()
-    };
-    let (plan_has, plan_lacks) = (plan(parts.has), plan(parts.lacks));
+    let plan_has = plan_texts(parts.has, side, only, f);
+    let plan_lacks = plan_texts(parts.lacks, side, only, f);
     let sql = sql?;
     let scanned = scan(sql);
     Some(Statement {
@@ -142,6 +134,16 @@ fn one_side<'n>(
         plan_has,
         plan_lacks,
     })
+}
+
+/// What a plan must hold, or must not. A list that tells no sides apart is about the candidate's plan, or that of the only side.
+fn plan_texts(sided: Sided, side: Side, only: Option<Side>, f: &mut Findings) -> Vec<String> {
+    let judged = match sided {
+        Sided::Plain(_) => only.is_some() || side == Side::After,
+        _ => true,
+    };
+    let node = sided.get(side).filter(|_| judged);
+    node.map(|node| node.texts(f, "a list of texts that the plan is searched for")).unwrap_or_default()
 }
 
 /// An SQL text that keeps the rules.

@@ -26,7 +26,7 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
     let answers = answers(&mut keys, f);
     let drawn = keys.get("draw");
     let draws = drawn.map(|node| draws::draws(node, f, identity.as_ref())).unwrap_or_default();
-    let statements = keys.require(f, "statement", "... as [[transaction.statement]] tables");
+    let statements = keys.require(f, "statement", "[[transaction.statement]]");
     keys.finish(f);
     let around = Around { identity: identity.as_ref(), writes };
     let reads = statements.map(|node| all_statements(node, f, around)).unwrap_or_default();
@@ -141,19 +141,26 @@ fn by_side(node: &Node, reads: Vec<Read>, f: &mut Findings) -> Sides<Vec<Stateme
         statements.before.extend(read.sides.before);
         statements.after.extend(read.sides.after);
     }
+    let requests = |statements: &Vec<Statement>| statements.iter().map(|statement| statement.request).collect::<Vec<_>>();
+    let same_requests = requests(&statements.before) == requests(&statements.after);
     for side in Side::BOTH {
         let side_statements: &Vec<Statement> = statements.get(side);
         if side_statements.is_empty() && !none_read && f.count() == 0 {
             let help = "give it a statement, or remove `only` from one";
             node.fault(f, format!("the {} side has no statement", side.name()), help);
         }
-        let requests: Vec<Option<u32>> = side_statements.iter().map(|statement| statement.request).collect();
+        if side == Side::After && same_requests {
+            // What is wrong with them was said of the before side.
+            break;
+        }
+        let requests = requests(side_statements);
         if requests.iter().any(Option::is_some) && requests.iter().any(Option::is_none) {
             let without = side_statements.iter().filter(|s| s.request.is_none()).map(|s| s.name.as_str());
             let message = format!("on the {} side, some statements have a request and some have none: {}", side.name(), list(without));
             node.fault(f, message, "number the request of every statement of a side, or of none");
         }
-        if requests.windows(2).any(|pair| pair[0] > pair[1]) {
+        let numbers: Vec<u32> = requests.iter().flatten().copied().collect();
+        if !numbers.is_sorted() {
             node.fault(f, format!("the requests of the {} side go back", side.name()), "number requests upwards in file order");
         }
     }

@@ -28,7 +28,11 @@ pub fn duration(text: &str) -> Option<Duration> {
 
 /// The duration of a value, at most `most`, or a finding.
 pub fn duration_of(node: &Node, f: &mut Findings, example: &str, most: Duration) -> Option<Duration> {
-    let allowed = format!("a number with a unit (us, ms, s, m, h, d), such as {example:?}, at most {} s", most.as_secs());
+    let most_text = match most.as_secs() {
+        seconds if seconds >= 86_400 => format!("{}d", seconds / 86_400),
+        seconds => format!("{seconds}s"),
+    };
+    let allowed = format!("a number with a unit (us, ms, s, m, h, d), such as {example:?}, at most {most_text}");
     let found = duration(node.text(f, &allowed)?).filter(|found| *found <= most);
     if found.is_none() {
         node.not_allowed(f, &allowed);
