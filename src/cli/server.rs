@@ -68,7 +68,7 @@ fn status() -> CommandResult {
         println!("no embedded server was ever started");
     }
     for slot in slots {
-        let used = match slot.used {
+        let used = match slot.in_use {
             SlotUse::Free => "free",
             _ => "in use",
         };

@@ -61,8 +61,7 @@ impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant, _environment: &Environment<'_>) -> Duels<'a> {
         let prefix = format!("pgduel_d_{}", std::process::id());
-        let gated = plan.scenarios.iter().map(gated_metrics).sum();
-        Duels { plan, started, prefix, made: BTreeMap::new(), gated }
+        Duels { plan, started, prefix, made: BTreeMap::new(), gated: gated_metrics(plan) }
     }
 
     /// Runs every scenario and leaves no database of the run behind.
@@ -555,13 +554,13 @@ fn identity_name(identity: &Identity) -> String {
     }
 }
 
-/// Metrics of a scenario that may be gated: two quantiles a compared statement or transaction.
-fn gated_metrics(scenario: &Scenario) -> usize {
+/// Metrics of a run that may be gated, at most: two quantiles a compared statement or transaction.
+pub fn gated_metrics(plan: &Plan) -> usize {
     let of = |transaction: &crate::scenario::Transaction| match transaction.comparable_by_statement() {
         true => 2 * transaction.statements.before.len(),
         false => 2,
     };
-    scenario.transactions.iter().map(of).sum()
+    plan.scenarios.iter().flat_map(|scenario| &scenario.transactions).map(of).sum()
 }
 
 fn probe_length(mode: Mode) -> Duration {

@@ -1,0 +1,170 @@
+//! `pgduel duel`: the main job.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::args::{Cli, DuelArgs, Inconclusive};
+use super::progress::Console;
+use super::{CommandResult, Failure, project, report, server};
+use crate::compare;
+use crate::dataset::Sizing;
+use crate::diagnostic::closest;
+use crate::experiment::{self, Environment, Plan};
+use crate::record::{BlockRecord, Mode, ScenarioRecord, Writer};
+use crate::scenario::{self, Scenario};
+use crate::suite::{self, Suite};
+use crate::target::Lifetime;
+
+/// Vectors in quick mode unless told otherwise.
+const QUICK_VECTORS: u64 = 5_000;
+
+/// `pgduel duel`
+pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
+    let root = project::root(cli)?;
+    let plan = plan(&root, args)?;
+    let folder = output_folder(&root, args.out.as_deref(), &plan.suite.name)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
+    let console = Console::new();
+    let stop = Arc::new(AtomicBool::new(false));
+    runtime.spawn(watch_signals(stop.clone()));
+    let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));
+    console.finish();
+    result?;
+    let code = report::publish(&folder, args.json, args.inconclusive == Inconclusive::Fail)?;
+    Ok(code)
+}
+
+async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
+    let server = server::choose(&args.server, Lifetime::ThisProcess).await?;
+    let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
+    let gated = experiment::gated_metrics(plan);
+    let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(scenario, blocks, gated).enough;
+    let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, enough: &enough };
+    let result = experiment::run(plan, &mut environment).await;
+    server.finish().await.map_err(anyhow::Error::from)?;
+    result.map_err(Failure::Infrastructure)
+}
+
+/// The first signal lets the run drain and save what it has; the second ends it at once.
+async fn watch_signals(stop: Arc<AtomicBool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping: what was measured is saved; once more ends at once");
+    }
+}
+
+fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
+    if !(0.01..=1000.0).contains(&args.scale) {
+        return Err(Failure::Usage(format!("--scale {} is out of range; use 0.01 to 1000", args.scale)));
+    }
+    let (suite, mut scenarios) = find(root, &args.scenarios)?;
+    if let Some(rtt) = args.rtt {
+        scenarios.iter_mut().for_each(|scenario| scenario.load.rtt = rtt);
+    }
+    let mode = match (args.checks_only, args.quick) {
+        (true, _) => Mode::ChecksOnly,
+        (false, true) => Mode::Quick,
+        (false, false) => Mode::Default,
+    };
+    let vectors = args.vectors.or_else(|| args.quick.then_some(QUICK_VECTORS));
+    Ok(Plan {
+        suite,
+        scenarios,
+        sizing: Sizing { scale: args.scale, vectors, overlays: Vec::new() },
+        seed: args.seed,
+        mode,
+        budget: args.budget,
+        aa: args.aa,
+        command: command_line(),
+    })
+}
+
+/// The command as it was given. A connection string is left out: it may hold a password, and is taken from the environment as well.
+fn command_line() -> String {
+    let mut words = Vec::new();
+    let mut skip = false;
+    for word in std::env::args().skip(1) {
+        if std::mem::take(&mut skip) || word.starts_with("--database-url=") {
+            continue;
+        }
+        skip = word == "--database-url";
+        if !skip {
+            words.push(word);
+        }
+    }
+    format!("pgduel {}", words.join(" "))
+}
+
+/// Suite and scenarios that the arguments name, held against each other.
+fn find(root: &Path, named: &[String]) -> Result<(Suite, Vec<Scenario>), Failure> {
+    let mut paths: Vec<String> = Vec::new();
+    for name in named {
+        let suite = name.split('/').next().unwrap_or_default();
+        let all = scenario::discover(root, suite).unwrap_or_default();
+        let found: Vec<String> = if name.contains('/') { all.iter().filter(|path| *path == name).cloned().collect() } else { all.clone() };
+        if found.is_empty() {
+            return Err(Failure::Usage(unknown(root, name, &all)));
+        }
+        paths.extend(found.into_iter().filter(|path| !paths.contains(path)).collect::<Vec<_>>());
+    }
+    let suite_of = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+    let suite_name = paths.first().map(|path| suite_of(path)).unwrap_or_default();
+    if let Some(other) = paths.iter().find(|path| suite_of(path) != suite_name) {
+        return Err(Failure::Usage(format!("one run has one suite: {suite_name} and {} were named; make two runs", suite_of(other))));
+    }
+    let suite = suite::load(&root.join("seeds").join(&suite_name)).map_err(Failure::Files)?;
+    let catalog = project::catalog(&suite).map_err(|diagnostic| Failure::Files(vec![diagnostic]))?;
+    let mut scenarios = Vec::new();
+    let mut wrong = Vec::new();
+    for path in paths {
+        match scenario::load(root, &path) {
+            Ok(scenario) => {
+                wrong.extend(scenario::check(&scenario, &suite, &*catalog));
+                scenarios.push(scenario);
+            }
+            Err(errors) => wrong.extend(errors),
+        }
+    }
+    if wrong.is_empty() { Ok((suite, scenarios)) } else { Err(Failure::Files(wrong)) }
+}
+
+fn unknown(root: &Path, name: &str, scenarios: &[String]) -> String {
+    let suites = scenario::suites(root).unwrap_or_default();
+    let known: Vec<&str> = suites.iter().chain(scenarios).map(String::as_str).collect();
+    match closest(name, known.iter().copied()) {
+        Some(near) => format!("there is no suite or scenario {name}; did you mean {near}? pgduel list shows all"),
+        None => format!("there is no suite or scenario {name}; pgduel list shows all"),
+    }
+}
+
+/// A new folder for the run: the one that was named, or `results/<date>-<suite>.<n>` with the first free n.
+fn output_folder(root: &Path, out: Option<&Path>, suite: &str) -> Result<PathBuf, Failure> {
+    let cannot = |folder: &Path, error: std::io::Error| Failure::Usage(format!("cannot make {}: {error}", folder.display()));
+    if let Some(out) = out {
+        if let Some(parent) = out.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| cannot(out, error))?;
+        }
+        return std::fs::create_dir(out).map(|()| out.to_owned()).map_err(|error| cannot(out, error));
+    }
+    let results = root.join("results");
+    std::fs::create_dir_all(&results).map_err(|error| cannot(&results, error))?;
+    let date = chrono::Local::now().format("%Y-%m-%d");
+    for number in 1..10_000 {
+        let folder = results.join(format!("{date}-{suite}.{number}"));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot(&folder, error)),
+        }
+    }
+    Err(Failure::Usage(format!("{} is full of runs of today; name a folder with --out", results.display())))
+}

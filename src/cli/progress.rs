@@ -1,0 +1,61 @@
+//! Progress on standard error: notes and bars on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::experiment::Progress;
+
+/// Tells a person what is going on.
+pub struct Console {
+    started: Instant,
+    terminal: bool,
+    multi: MultiProgress,
+    bar: ProgressBar,
+    seeding: crate::seed::Bars,
+}
+
+impl Console {
+    /// On standard error.
+    pub fn new() -> Console {
+        let terminal = std::io::stderr().is_terminal();
+        let multi = MultiProgress::new();
+        let bar = multi.add(ProgressBar::no_length());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
+        let seeding = crate::seed::Bars::new();
+        Console { started: Instant::now(), terminal, multi, bar, seeding }
+    }
+
+    /// Removes what is only of interest while it goes on.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+        let _ = self.multi.clear();
+    }
+}
+
+impl Progress for Console {
+    fn note(&self, text: &str) {
+        let seconds = self.started.elapsed().as_secs();
+        let line = format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60);
+        match self.terminal {
+            true => {
+                let _ = self.multi.println(&line);
+            }
+            false => eprintln!("{line}"),
+        }
+    }
+
+    fn pairs(&self, scenario: &str, kept: u32, wanted: u32) {
+        if self.terminal {
+            self.bar.set_message(format!("{scenario}: {kept} of {wanted} pairs"));
+            self.bar.tick();
+        }
+    }
+
+    fn bars(&self) -> &dyn crate::seed::Progress {
+        &self.seeding
+    }
+}

@@ -1,0 +1,75 @@
+//! `pgduel report`, and the reports at the end of every run: from the record alone.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use super::args::{Format, ReportArgs};
+use super::{CommandResult, Failure, terminal_width};
+use crate::compare::compare;
+use crate::record::{Record, read};
+use crate::report::{Run, Style, html, json, markdown, terminal};
+
+/// `pgduel report`
+pub fn report(args: &ReportArgs) -> CommandResult {
+    let file = if args.run.is_dir() { args.run.join("run.jsonl") } else { args.run.clone() };
+    let record = load(&file)?;
+    let comparison = compare(&record);
+    let run = Run::new(&record, &comparison);
+    let text = match args.format {
+        None => {
+            let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
+            write_all(&folder, &run)?;
+            return show(&folder, &run, comparison.outcome.exit_code(false));
+        }
+        Some(Format::Terminal) => terminal(&run, &style(None)),
+        Some(Format::Md) => markdown(&run)?,
+        Some(Format::Json) => json(&run)?,
+        Some(Format::Html) => html(&run)?,
+    };
+    print!("{text}");
+    Ok(comparison.outcome.exit_code(false))
+}
+
+/// Writes all formats beside the record in `folder`, prints the table (or JSON), and gives the run's exit code.
+pub fn publish(folder: &Path, as_json: bool, inconclusive_fails: bool) -> CommandResult {
+    let record = load(&folder.join("run.jsonl"))?;
+    let comparison = compare(&record);
+    let run = Run::new(&record, &comparison);
+    write_all(folder, &run)?;
+    let code = comparison.outcome.exit_code(inconclusive_fails);
+    if as_json {
+        print!("{}", json(&run)?);
+        return Ok(code);
+    }
+    show(folder, &run, code)
+}
+
+fn load(file: &Path) -> Result<Record, Failure> {
+    read(file).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+fn show(folder: &Path, run: &Run<'_>, code: i32) -> CommandResult {
+    let page = folder.join("report.html").display().to_string();
+    print!("{}", terminal(run, &style(Some(&page))));
+    Ok(code)
+}
+
+fn style(report: Option<&str>) -> Style<'_> {
+    Style { width: terminal_width(), color: std::io::stdout().is_terminal(), report }
+}
+
+fn write_all(folder: &Path, run: &Run<'_>) -> Result<(), Failure> {
+    let files = [("report.md", markdown(run)?), ("report.json", json(run)?), ("report.html", html(run)?)];
+    for (name, text) in files {
+        write(&folder.join(name), &text)?;
+    }
+    Ok(())
+}
+
+/// To a temporary file first, so that a full disk never leaves half a report.
+fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    let mut temporary = PathBuf::from(file);
+    temporary.add_extension("part");
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, file));
+    written.map_err(|error| Failure::Infrastructure(anyhow::anyhow!("cannot write {}: {error}", file.display())))
+}
