@@ -1,12 +1,34 @@
-//! Judging: from a record to estimates and verdicts. Pure and seeded; names neither tokio nor sqlx, and every number is computed once.
+//! Judging: from a record to estimates, verdicts and exit codes. Every number of a report is computed here, once.
 //!
-//! Takes a [`crate::record::Record`], returns a [`Comparison`] that reports only format.
+//! Takes a [`crate::record::Record`], returns a [`Comparison`] that reports only format. [`precision`] answers, while a run is still
+//! measuring, whether its intervals are narrow enough to stop.
+//!
+//! In order: `group` sorts lines by scenario, `series` makes pairs of blocks and log ratios of pairs, `metrics` decides what is compared
+//! and gated and lets [`crate::stats`] judge all of it as one family, `outcome` says what that means for the exit code, `warnings` what a
+//! reader must know, `rollup` sums up what only charts and tables need.
+//!
+//! Must not know: tokio, sqlx, the clock, how a report words or draws anything but reasons and warnings. Pure: the same record gives the
+//! same comparison. Nothing here panics on a record, however odd.
+
+mod group;
+mod metrics;
+mod outcome;
+mod precision;
+mod rollup;
+mod series;
+mod warnings;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::record::{CheckRecord, EvidenceRecord, Expectation, Record, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::record::{CheckRecord, EvidenceRecord, Record, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::stats::FAMILY_ALPHA;
+
+pub use crate::stats::Verdict;
+pub use precision::{Precision, precision};
+
+use series::Pairs;
 
 /// A whole run, judged.
 #[derive(Clone, Debug, Serialize)]
@@ -39,20 +61,6 @@ pub enum Outcome {
     Inconclusive,
     /// Everything as it should be: 0.
     Passed,
-}
-
-/// What a metric's comparison says.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Faster, significantly, by half the margin or more.
-    Improved,
-    /// Slower, significantly, by half the margin or more.
-    Regressed,
-    /// The interval lies within the margin.
-    Unchanged,
-    /// None of these can be said.
-    Inconclusive,
 }
 
 /// One scenario, judged.
@@ -101,7 +109,7 @@ pub struct Metric {
     pub statement: Option<String>,
     /// What.
     pub quantity: Quantity,
-    /// Geometric mean over kept blocks, ns.
+    /// Geometric mean over kept blocks, ns; NaN (null in JSON) for a side without samples.
     pub value_ns: Sides<f64>,
     /// After over before, as time (below 1 is faster), with its interval; `None` with fewer than 2 pairs.
     pub ratio: Option<Interval>,
@@ -113,17 +121,18 @@ pub struct Metric {
     pub gate: Gate,
     /// The verdict; shown-only metrics have one too, but it decides nothing.
     pub verdict: Verdict,
-    /// Margin that matters, as a factor (1.05 is 5%).
+    /// Margin that matters, as a factor (1.05 is 5%): the relative one, or the floor over the faster side's value where that is more. NaN
+    /// (null in JSON) where it cannot be told.
     pub margin: f64,
     /// One-sided p-value towards slower and towards faster.
     pub p: (f64, f64),
-    /// Level that Holm's procedure gave it.
+    /// One-sided level that Holm's procedure held it to, in the direction that the estimate points to; 1% for what is only shown.
     pub level: f64,
-    /// Standard deviation of the pairs' log ratios.
+    /// Robust standard deviation of the pairs' log ratios; NaN (null in JSON) with fewer than 2 pairs.
     pub pair_spread: f64,
-    /// Smallest effect, as a factor above 1, that this run could have seen with 90% power.
+    /// Smallest effect, as a factor above 1, that this run could have seen with 90% power; `None` if it has too few pairs to see any.
     pub detectable: Option<f64>,
-    /// Pairs that would be needed to see the margin.
+    /// Pairs that would be needed to see an effect of the margin with 90% power.
     pub pairs_needed: Option<u32>,
 }
 
@@ -223,14 +232,56 @@ pub struct ServerPerTransaction {
 pub struct PairCount {
     /// Used.
     pub kept: u32,
-    /// Not used.
+    /// Not used, unfinished ones among them.
     pub discarded: u32,
-    /// Reasons in words, and how often.
+    /// Reasons in words, and in how many pairs; a pair may have more than one.
     pub reasons: BTreeMap<String, u32>,
 }
 
-/// Judges a record.
+/// Judges a record. Never fails: what a record lacks makes its outcome worse and is told in warnings.
+///
+/// A record without its end line (a killed run) is judged as [`Outcome::Interrupted`]; append `End` before judging a run in memory.
 pub fn compare(record: &Record) -> Comparison {
-    let _ = (record, Expectation::Improved);
-    todo!()
+    let groups = group::split(record);
+    let pairs: Vec<Pairs<'_>> = groups.iter().map(|group| Pairs::of(group.blocks.iter().copied(), &group.scenario.load)).collect();
+    let series = groups.iter().zip(&pairs).map(|(group, pairs)| metrics::series(&group.scenario, pairs)).collect();
+    let family = metrics::judge(series);
+    let scenarios: Vec<ScenarioComparison> = groups
+        .into_iter()
+        .zip(&pairs)
+        .zip(family.metrics)
+        .map(|((group, pairs), metrics)| scenario_comparison(group, pairs, metrics, record.header.aa))
+        .collect();
+    Comparison {
+        outcome: outcome::of_run(record, &scenarios),
+        scenarios,
+        minimum_pairs: to_u32(crate::stats::minimum_pairs(family.gated, FAMILY_ALPHA).unwrap_or(usize::MAX)),
+        gated_metrics: to_u32(family.gated),
+    }
+}
+
+fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
+    let expectation_met = outcome::expectation_met(group.scenario.expect, &metrics);
+    ScenarioComparison {
+        outcome: outcome::of_scenario(&group, pairs, &metrics, expectation_met),
+        warnings: warnings::of_scenario(&group, pairs, &metrics, aa),
+        expectation_met,
+        capacity: rollup::capacity(&group.probes, &group.blocks),
+        curves: rollup::curves(pairs),
+        blocks: rollup::block_points(&group.scenario, pairs),
+        classes: rollup::classes(&group.scenario, &group.classes),
+        errors: rollup::errors(pairs),
+        server: rollup::server(pairs),
+        pairs: pairs.count(),
+        stop: group.stop,
+        metrics,
+        variants: group.variants,
+        checks: group.checks,
+        evidence: group.evidence,
+        scenario: group.scenario,
+    }
+}
+
+fn to_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

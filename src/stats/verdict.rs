@@ -51,7 +51,8 @@ pub fn effective_margin(relative: f64, floor_ns: f64, before_ns: f64) -> f64 {
 }
 
 /// What a metric did from before to after. For a cost, up is worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Significantly lower, by at least half the margin.
     Improved,

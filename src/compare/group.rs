@@ -1,0 +1,130 @@
+//! Lines of a record, sorted by scenario.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::record::{
+    BlockRecord, CheckRecord, EvidenceRecord, Line, LoadRecord, ProbeRecord, Record, ScenarioRecord, Sides, StopReason, TenantClassRecord,
+    VariantRecord,
+};
+
+/// Whether the record describes a scenario.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Description {
+    /// It does.
+    Present,
+    /// Other lines name the scenario, but none describes it.
+    Missing,
+}
+
+/// All lines about one scenario.
+pub(super) struct Group<'a> {
+    pub scenario: ScenarioRecord,
+    pub description: Description,
+    pub variants: Vec<VariantRecord>,
+    /// Failures first.
+    pub checks: Vec<CheckRecord>,
+    pub probes: Vec<&'a ProbeRecord>,
+    pub blocks: Vec<&'a BlockRecord>,
+    pub classes: Vec<&'a TenantClassRecord>,
+    pub evidence: Vec<EvidenceRecord>,
+    pub stop: StopReason,
+    /// As the measuring half left them.
+    pub warnings: Vec<String>,
+}
+
+impl Group<'_> {
+    fn new(name: &str) -> Self {
+        Group {
+            scenario: undescribed(name),
+            description: Description::Missing,
+            variants: Vec::new(),
+            checks: Vec::new(),
+            probes: Vec::new(),
+            blocks: Vec::new(),
+            classes: Vec::new(),
+            evidence: Vec::new(),
+            // A scenario that has no end was cut off in its midst.
+            stop: StopReason::Interrupted,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Groups in the order in which the record first names their scenarios.
+pub(super) fn split(record: &Record) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in &record.lines {
+        let Some(name) = scenario_of(line) else { continue };
+        let place = *places.entry(name).or_insert_with(|| {
+            groups.push(Group::new(name));
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(place) {
+            add(group, line);
+        }
+    }
+    for group in &mut groups {
+        group.checks.sort_by_key(|check| Reverse(check.outcome));
+        if record.header.aa {
+            // What the author expects of two variants says nothing about one variant against itself.
+            group.scenario.expect = None;
+            group.scenario.expect_why = None;
+        }
+    }
+    groups
+}
+
+fn scenario_of(line: &Line) -> Option<&str> {
+    match line {
+        Line::Header(_) | Line::End(_) => None,
+        Line::Scenario(one) => Some(&one.scenario),
+        Line::Variant(one) => Some(&one.scenario),
+        Line::Check(one) => Some(&one.scenario),
+        Line::Probe(one) => Some(&one.scenario),
+        Line::Block(one) => Some(&one.scenario),
+        Line::TenantClass(one) => Some(&one.scenario),
+        Line::Evidence(one) => Some(&one.scenario),
+        Line::ScenarioEnd(one) => Some(&one.scenario),
+    }
+}
+
+fn add<'a>(group: &mut Group<'a>, line: &'a Line) {
+    match line {
+        Line::Header(_) | Line::End(_) => {}
+        Line::Scenario(one) => {
+            group.scenario = (**one).clone();
+            group.description = Description::Present;
+        }
+        Line::Variant(one) => group.variants.push(one.clone()),
+        Line::Check(one) => group.checks.push(one.clone()),
+        Line::Probe(one) => group.probes.push(one),
+        Line::Block(one) => group.blocks.push(one),
+        Line::TenantClass(one) => group.classes.push(one),
+        Line::Evidence(one) => group.evidence.push((**one).clone()),
+        Line::ScenarioEnd(one) => {
+            group.stop = one.stop.clone();
+            group.warnings.extend(one.warnings.iter().cloned());
+        }
+    }
+}
+
+/// What stands for a scenario that no line describes, such as one whose variant PostgreSQL rejected before it could run.
+fn undescribed(name: &str) -> ScenarioRecord {
+    ScenarioRecord {
+        scenario: name.to_owned(),
+        title: name.to_owned(),
+        analysis: String::new(),
+        claims: Vec::new(),
+        digest: String::new(),
+        variants: Sides { before: "before".to_owned(), after: "after".to_owned() },
+        transactions: Vec::new(),
+        load: LoadRecord::Closed { sessions: 0 },
+        expect: None,
+        expect_why: None,
+        margins: Default::default(),
+        rtt_ns: 0,
+        writes: false,
+    }
+}

@@ -1,0 +1,261 @@
+//! What is compared, what of it decides, and what the statistics say.
+//!
+//! Statements are gated where both sides have the same ones, else the transaction is. Response and acquire time depend on the rate and
+//! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it.
+
+use super::series::Pairs;
+use super::{Gate, Interval, Metric, Quantity};
+use crate::record::{BlockKind, BlockRecord, Histogram, Margins, ScenarioRecord, Side, Sides, TransactionRecord};
+use crate::stats::{
+    self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
+    minimum_detectable_effect, required_pairs, robust_sd, signed_rank,
+};
+
+/// Samples that must lie beyond a quantile in a block for it to be gated.
+const SAMPLES_BEYOND: u64 = 20;
+
+impl Quantity {
+    /// The quantile in per mille; `None` for a mean. Whole numbers, as 20 / (1 - 0.95) is not 400 in floating point.
+    fn per_mille(self) -> Option<u64> {
+        match self {
+            Quantity::ServiceP50 | Quantity::ResponseP50 | Quantity::AcquireP50 => Some(500),
+            Quantity::ServiceP95 | Quantity::ResponseP95 => Some(950),
+            Quantity::ResponseP99 => Some(990),
+            Quantity::ServiceMean => None,
+        }
+    }
+
+    /// Samples a block that it takes to be gated.
+    fn samples_needed(self) -> u64 {
+        self.per_mille().map_or(1, |q| SAMPLES_BEYOND * 1000 / (1000 - q))
+    }
+
+    fn margin(self, margins: &Margins) -> f64 {
+        match self.per_mille() {
+            Some(q) if q > 500 => margins.p95,
+            _ => margins.p50,
+        }
+    }
+
+    /// Its value in ns; `None` without samples.
+    pub(super) fn of(self, times: &Histogram) -> Option<f64> {
+        let value = match self.per_mille() {
+            Some(q) => times.quantile(q as f64 / 1000.0),
+            None => times.mean(),
+        };
+        value.filter(|ns| ns.is_finite() && *ns > 0.0)
+    }
+}
+
+/// What is to be compared, before anything is looked at.
+struct Planned {
+    transaction: String,
+    statement: Option<String>,
+    quantity: Quantity,
+    /// Why it is shown only; `None` if it may decide.
+    shown: Option<&'static str>,
+}
+
+impl Planned {
+    fn times<'a>(&self, block: &'a BlockRecord) -> Option<&'a Histogram> {
+        if let Some(statement) = &self.statement {
+            return block.statements.get(&format!("{}/{statement}", self.transaction));
+        }
+        let times = block.transactions.get(&self.transaction)?;
+        Some(match self.quantity {
+            Quantity::ServiceP50 | Quantity::ServiceP95 | Quantity::ServiceMean => &times.service,
+            Quantity::ResponseP50 | Quantity::ResponseP95 | Quantity::ResponseP99 => &times.response,
+            Quantity::AcquireP50 => &times.acquire,
+        })
+    }
+}
+
+/// Service quantities that can decide, by kind of block.
+pub(super) fn service(kind: BlockKind) -> &'static [Quantity] {
+    match kind {
+        BlockKind::Timed | BlockKind::Capacity => &[Quantity::ServiceP50, Quantity::ServiceP95],
+        BlockKind::FixedWork => &[Quantity::ServiceMean],
+    }
+}
+
+fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
+    let names = |side: Side| transaction.statements.get(side).iter().map(|one| one.name.as_str()).collect::<Vec<_>>();
+    let names = Sides { before: names(Side::Before), after: names(Side::After) };
+    let alike = names.before == names.after && !names.before.is_empty();
+    let plan = |statement: Option<&str>, quantity, shown| Planned {
+        transaction: transaction.name.clone(),
+        statement: statement.map(str::to_owned),
+        quantity,
+        shown,
+    };
+    let mut all = Vec::new();
+    if alike {
+        for name in &names.before {
+            all.extend(service(kind).iter().map(|quantity| plan(Some(name), *quantity, None)));
+        }
+    }
+    let shown = alike.then_some("its statements are judged one by one");
+    all.extend(service(kind).iter().map(|quantity| plan(None, *quantity, shown)));
+    if kind != BlockKind::FixedWork {
+        let rate = Some("response time depends on the rate: service time is judged");
+        all.push(plan(None, Quantity::ResponseP50, rate));
+        all.push(plan(None, Quantity::ResponseP95, rate));
+        all.push(plan(None, Quantity::ResponseP99, Some("p99 is never gated as a ratio")));
+        all.push(plan(None, Quantity::AcquireP50, Some("the wait for a connection depends on the rate and the pool")));
+    }
+    all
+}
+
+/// A metric with its pairs, not judged yet.
+pub(super) struct Series {
+    planned: Planned,
+    /// ln(after) - ln(before), one a pair.
+    pub differences: Vec<f64>,
+    value_ns: Sides<f64>,
+    samples_per_block: u64,
+    pub gate: Gate,
+    /// As a log ratio.
+    pub margin_ln: f64,
+}
+
+/// All metrics of a scenario for which there are samples, gated ones first.
+pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series> {
+    let Some(kind) = pairs.kind else { return Vec::new() };
+    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind));
+    let mut all: Vec<Series> = planned.filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect();
+    all.sort_by_key(|series| series.gate != Gate::Gated);
+    all
+}
+
+impl Series {
+    fn measure(planned: Planned, margins: &Margins, pairs: &Pairs<'_>) -> Option<Series> {
+        let quantity = planned.quantity;
+        let value = |block: &BlockRecord| planned.times(block).and_then(|times| quantity.of(times));
+        let logs: Vec<Sides<Option<f64>>> = pairs.kept.iter().map(|pair| pair.map(|block| value(block).map(f64::ln))).collect();
+        let both = |pair: &Sides<Option<f64>>| Some(pair.after? - pair.before?);
+        let of_side = |side: Side| {
+            let values: Vec<f64> = logs.iter().filter_map(|pair| *pair.get(side)).collect();
+            (values.iter().sum::<f64>() / values.len() as f64).exp()
+        };
+        let value_ns = Sides { before: of_side(Side::Before), after: of_side(Side::After) };
+        let samples = |side: Side| {
+            let blocks = pairs.kept_blocks(side);
+            lower_median(blocks.map(|block| planned.times(block).map_or(0, Histogram::count)).collect())
+        };
+        let samples = Sides { before: samples(Side::Before), after: samples(Side::After) };
+        let gate = gate(&planned, value_ns, samples)?;
+        // The faster side's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
+        let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.before.min(value_ns.after));
+        let differences = logs.iter().filter_map(both).collect();
+        Some(Series { differences, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
+    }
+}
+
+/// Whether a metric decides; `None` if there is nothing to show either.
+fn gate(planned: &Planned, value_ns: Sides<f64>, samples: Sides<u64>) -> Option<Gate> {
+    let needed = planned.quantity.samples_needed();
+    let missing = value_ns.map(|value| value.is_nan());
+    if missing.before || missing.after {
+        // If one side never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.
+        let plenty = samples.before.max(samples.after) >= needed && missing.before != missing.after;
+        return (plenty && planned.shown.is_none()).then_some(Gate::Gated);
+    }
+    let held = samples.before.min(samples.after);
+    Some(match planned.shown {
+        Some(why) => Gate::Shown { why: why.to_owned() },
+        None if held < needed => Gate::Shown { why: format!("too few samples: {held} a block, {needed} needed") },
+        None => Gate::Gated,
+    })
+}
+
+fn lower_median(mut counts: Vec<u64>) -> u64 {
+    counts.sort_unstable();
+    counts.get(counts.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+}
+
+/// All metrics of a run, judged.
+pub(super) struct Family {
+    /// By scenario.
+    pub metrics: Vec<Vec<Metric>>,
+    /// How many decide.
+    pub gated: usize,
+}
+
+/// Judges the gated metrics of a run as one family, and the others each for itself at 1%.
+pub(super) fn judge(scenarios: Vec<Vec<Series>>) -> Family {
+    let gated: Vec<stats::Metric<'_>> = scenarios
+        .iter()
+        .flatten()
+        .filter(|series| series.gate == Gate::Gated)
+        .map(|series| stats::Metric { differences: &series.differences, margin_ln: series.margin_ln })
+        .collect();
+    let count = gated.len();
+    let mut judgements = judge_family(&gated, FAMILY_ALPHA).into_iter();
+    let strictest = level_of(count);
+    let metrics = scenarios
+        .into_iter()
+        .map(|scenario| {
+            let finish = |series: Series| match series.gate {
+                Gate::Gated => match judgements.next() {
+                    Some(judgement) => finish(series, Call::of(&judgement), strictest),
+                    None => shown(series),
+                },
+                Gate::Shown { .. } => shown(series),
+            };
+            scenario.into_iter().map(finish).collect()
+        })
+        .collect();
+    Family { metrics, gated: count }
+}
+
+/// The strictest level of Holm's procedure over so many metrics: what to plan with.
+pub(super) fn level_of(gated: usize) -> f64 {
+    FAMILY_ALPHA / gated.max(1) as f64
+}
+
+/// What was decided of a metric.
+struct Call {
+    estimate: Estimate,
+    level: f64,
+    verdict: stats::Verdict,
+}
+
+impl Call {
+    fn of(judgement: &Judgement) -> Call {
+        let slower = judgement.estimate.point >= 0.0;
+        let level = if slower { judgement.higher.level } else { judgement.lower.level };
+        Call { estimate: judgement.estimate, level, verdict: judgement.verdict }
+    }
+}
+
+fn shown(series: Series) -> Metric {
+    let estimate = confidence_interval(&series.differences, FAMILY_ALPHA);
+    let verdict = stats::judge(&estimate, series.margin_ln, Significance::of(&estimate));
+    finish(series, Call { estimate, level: FAMILY_ALPHA, verdict }, FAMILY_ALPHA)
+}
+
+fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
+    let pairs = series.differences.len();
+    let ratio = call.estimate.exp();
+    let test = signed_rank(&series.differences);
+    let pair_spread = robust_sd(&series.differences);
+    let detectable = minimum_detectable_effect(pairs, pair_spread, planning_level, DEFAULT_POWER).exp();
+    let pairs_needed = required_pairs(pair_spread, series.margin_ln, planning_level, DEFAULT_POWER);
+    Metric {
+        transaction: series.planned.transaction,
+        statement: series.planned.statement,
+        quantity: series.planned.quantity,
+        value_ns: series.value_ns,
+        ratio: (pairs >= 2).then_some(Interval { point: ratio.point, lower: ratio.lower, upper: ratio.upper }),
+        pairs: super::to_u32(pairs),
+        samples_per_block: series.samples_per_block,
+        gate: series.gate,
+        verdict: call.verdict,
+        margin: series.margin_ln.exp(),
+        p: (test.p_greater, test.p_less),
+        level: call.level,
+        pair_spread,
+        detectable: detectable.is_finite().then_some(detectable),
+        pairs_needed: pairs_needed.map(super::to_u32),
+    }
+}

@@ -1,0 +1,100 @@
+//! What a comparison means: exit codes, expectations.
+
+use super::group::{Description, Group};
+use super::series::Pairs;
+use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::record::{Accounting, CheckOutcome, Expectation, Line, Record, StopReason};
+
+/// Share of disturbed pairs beyond which a scenario is invalid.
+pub(super) const MOST_DISTURBED: f64 = 0.2;
+
+impl Outcome {
+    /// The exit code of a run with this outcome. `inconclusive_fails` is `--inconclusive=fail`.
+    pub fn exit_code(self, inconclusive_fails: bool) -> i32 {
+        match self {
+            Outcome::Interrupted => 130,
+            Outcome::Infrastructure => 5,
+            Outcome::WrongAnswers => 6,
+            Outcome::Invalid => 4,
+            Outcome::Surprise => 1,
+            Outcome::Inconclusive if inconclusive_fails => 3,
+            Outcome::Inconclusive | Outcome::Passed => 0,
+        }
+    }
+}
+
+/// The worst of what holds of a scenario.
+///
+/// SQL that PostgreSQL rejected makes a scenario invalid: neither faster nor slower, and no fault of server or machine.
+pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], expectation_met: Option<bool>) -> Outcome {
+    let stopped = match group.stop {
+        StopReason::Interrupted => Outcome::Interrupted,
+        StopReason::Infrastructure { .. } => Outcome::Infrastructure,
+        StopReason::ChecksFailed => Outcome::WrongAnswers,
+        StopReason::Rejected { .. } | StopReason::TooManyDiscarded => Outcome::Invalid,
+        StopReason::Precise | StopReason::Pairs if pairs.kept.is_empty() => Outcome::Invalid,
+        StopReason::Precise | StopReason::Pairs | StopReason::Budget if undecided(metrics) => Outcome::Inconclusive,
+        StopReason::Precise | StopReason::Pairs | StopReason::Budget | StopReason::ChecksOnly => Outcome::Passed,
+    };
+    let checked = match group.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) {
+        true => Outcome::WrongAnswers,
+        false => Outcome::Passed,
+    };
+    let usable = match unusable(group, pairs) {
+        true => Outcome::Invalid,
+        false => Outcome::Passed,
+    };
+    let expected_slower = group.scenario.expect == Some(Expectation::Regressed);
+    let slower = gated(metrics).any(|metric| metric.verdict == Verdict::Regressed) && !expected_slower;
+    let judged = if slower || expectation_met == Some(false) { Outcome::Surprise } else { Outcome::Passed };
+    [stopped, checked, usable, judged].into_iter().min().unwrap_or(Outcome::Invalid)
+}
+
+/// Whether something that should decide does not, or nothing decides at all.
+fn undecided(metrics: &[Metric]) -> bool {
+    gated(metrics).any(|metric| metric.verdict == Verdict::Inconclusive) || gated(metrics).next().is_none()
+}
+
+fn unusable(group: &Group<'_>, pairs: &Pairs<'_>) -> bool {
+    let undescribed = group.description == Description::Missing && !group.blocks.is_empty();
+    undescribed || pairs.disturbed_share() > MOST_DISTURBED || group.blocks.iter().any(|block| !balances(&block.accounting))
+}
+
+/// The accounting identity, safe against counts that no run has.
+pub(super) fn balances(counts: &Accounting) -> bool {
+    let ended: u128 = [counts.ok, counts.error, counts.dropped, counts.in_flight].into_iter().map(u128::from).sum();
+    u128::from(counts.scheduled) == ended
+}
+
+pub(super) fn gated(metrics: &[Metric]) -> impl Iterator<Item = &Metric> {
+    metrics.iter().filter(|metric| metric.gate == Gate::Gated)
+}
+
+/// Whether the author's expectation came out, by the gated medians and means; `None` if nothing was stated or it cannot be told.
+///
+/// Inconclusive metrics never contradict, nor let others do so while they might still bear the expectation out.
+pub(super) fn expectation_met(expect: Option<Expectation>, metrics: &[Metric]) -> Option<bool> {
+    let expect = expect?;
+    let central = || gated(metrics).filter(|metric| matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean));
+    let any = |verdict: Verdict| central().any(|metric| metric.verdict == verdict);
+    central().next()?;
+    let (improved, regressed, open) = (any(Verdict::Improved), any(Verdict::Regressed), any(Verdict::Inconclusive));
+    match expect {
+        Expectation::Improved if regressed => Some(false),
+        Expectation::Improved if improved => Some(true),
+        Expectation::Regressed if regressed => Some(true),
+        Expectation::Unchanged if improved || regressed => Some(false),
+        _ if open => None,
+        Expectation::Unchanged => Some(true),
+        Expectation::Improved | Expectation::Regressed => Some(false),
+    }
+}
+
+/// The worst of the scenarios' outcomes; a run that has no end, or was interrupted, is interrupted, and one without scenarios is invalid.
+pub(super) fn of_run(record: &Record, scenarios: &[ScenarioComparison]) -> Outcome {
+    let ended = record.lines.iter().any(|line| matches!(line, Line::End(end) if !end.interrupted));
+    if !ended {
+        return Outcome::Interrupted;
+    }
+    scenarios.iter().map(|scenario| scenario.outcome).min().unwrap_or(Outcome::Invalid)
+}

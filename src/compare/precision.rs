@@ -1,0 +1,49 @@
+//! When to stop measuring: on precision, never on significance.
+//!
+//! Stopping as soon as p < 5% inflates the chance of a false alarm to 24%; whether an interval is narrow says nothing about where it lies.
+
+use super::metrics::{level_of, series};
+use super::series::Pairs;
+use super::{Gate, to_u32};
+use crate::record::{BlockRecord, ScenarioRecord};
+use crate::stats::confidence_interval;
+
+/// Half-width of an interval, in margins, that is narrow enough.
+const NARROW_ENOUGH: f64 = 0.5;
+
+/// How precise a scenario's blocks are so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Precision {
+    /// Pairs that can be used.
+    pub kept_pairs: u32,
+    /// Gated metrics of this scenario, by the blocks so far.
+    pub gated_metrics: u32,
+    /// Half-width of the widest interval of a gated metric over its margin, both as log ratios. Infinite while there are too few pairs for
+    /// an interval; 0 if nothing is gated.
+    pub widest_half_width_over_margin: f64,
+    /// Whether every gated interval has a half-width of at most half its margin. More pairs would make no verdict surer.
+    ///
+    /// With pairs but nothing gated (too few samples a block) more pairs would not help, so that is enough too.
+    pub enough: bool,
+}
+
+/// How precise the blocks of one scenario are. The least number of pairs and the budget are the caller's.
+///
+/// `gated_metrics_of_run` is over all scenarios: intervals are taken at 1% divided by it (one-sided), the strictest level that Holm's
+/// procedure can come to. This scenario's own count is the least that is used. Blocks of other scenarios are left out.
+pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize) -> Precision {
+    let pairs = Pairs::of(blocks.iter().filter(|block| block.scenario == scenario.scenario), &scenario.load);
+    let mut gated = series(scenario, &pairs);
+    gated.retain(|series| series.gate == Gate::Gated);
+    let level = level_of(gated_metrics_of_run.max(gated.len()));
+    let widths = gated.iter().map(|series| confidence_interval(&series.differences, level).half_width() / series.margin_ln);
+    // A margin that makes no sense gives NaN, which is never narrow.
+    let widest = widths.map(|width| if width.is_nan() { f64::INFINITY } else { width }).fold(0.0, f64::max);
+    let none = pairs.kept.is_empty();
+    Precision {
+        kept_pairs: to_u32(pairs.kept.len()),
+        gated_metrics: to_u32(gated.len()),
+        widest_half_width_over_margin: if none { f64::INFINITY } else { widest },
+        enough: !none && widest <= NARROW_ENOUGH,
+    }
+}

@@ -1,0 +1,135 @@
+//! What a reader must know besides the numbers.
+
+use super::group::{Description, Group};
+use super::outcome::{MOST_DISTURBED, balances, gated};
+use super::series::Pairs;
+use super::{Metric, Quantity, Verdict};
+use crate::record::{BlockRecord, Side, StopReason};
+
+/// Share of failed transactions from which a side's latencies speak for too few of them.
+const MOST_ERRORS: f64 = 0.01;
+
+/// Warnings of the run itself, then those that the record's numbers give.
+pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], aa: bool) -> Vec<String> {
+    let mut warnings = group.warnings.clone();
+    if group.description == Description::Missing && !group.blocks.is_empty() {
+        warnings.push("the record has blocks of this scenario but no line that describes it: nothing can be compared".to_owned());
+    }
+    warnings.extend(accounting(group));
+    warnings.extend(disturbed(pairs));
+    for side in Side::BOTH {
+        warnings.extend(failures(pairs, side));
+    }
+    if aa {
+        warnings.extend(false_alarms(metrics));
+    }
+    warnings.extend(one_sided(metrics));
+    warnings.extend(undecided(group, pairs, metrics));
+    warnings
+}
+
+fn accounting(group: &Group<'_>) -> Option<String> {
+    let wrong = group.blocks.iter().filter(|block| !balances(&block.accounting)).count();
+    let of = group.blocks.len();
+    (wrong > 0).then(|| {
+        format!("{wrong} of {of} blocks lost count of their transactions (scheduled is not ok + error + dropped + in flight): do not use this run")
+    })
+}
+
+fn disturbed(pairs: &Pairs<'_>) -> Option<String> {
+    let share = pairs.disturbed_share();
+    (share > MOST_DISTURBED).then(|| {
+        format!(
+            "{:.0}% of the pairs were disturbed, and no more than {:.0}% may be: run again on a quieter machine",
+            share * 100.0,
+            MOST_DISTURBED * 100.0
+        )
+    })
+}
+
+fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
+    let sum = |count: fn(&BlockRecord) -> u64| pairs.kept_blocks(side).map(|block| u128::from(count(block))).sum::<u128>();
+    let (ok, error) = (sum(|block| block.accounting.ok), sum(|block| block.accounting.error));
+    let in_flight = sum(|block| block.accounting.in_flight);
+    let mut warnings = Vec::new();
+    let share = error as f64 / (ok + error).max(1) as f64;
+    if share > MOST_ERRORS {
+        let name = side.name();
+        warnings
+            .push(format!("{:.1}% of the transactions failed on the {name} side: its times are those of the others only", share * 100.0));
+    }
+    if in_flight > 0 {
+        warnings.push(format!(
+            "{in_flight} transactions on the {} side had not finished when draining was given up: its slowest are missing",
+            side.name()
+        ));
+    }
+    warnings
+}
+
+fn false_alarms(metrics: &[Metric]) -> Vec<String> {
+    let told = |metric: &Metric, verdict: &str| {
+        format!(
+            "A/A: both sides are the same variant, yet {} {verdict}: do not trust verdicts of this machine at this setting",
+            name(metric)
+        )
+    };
+    gated(metrics)
+        .filter_map(|metric| match metric.verdict {
+            Verdict::Regressed => Some(told(metric, "regressed")),
+            Verdict::Improved => Some(told(metric, "improved")),
+            Verdict::Unchanged | Verdict::Inconclusive => None,
+        })
+        .collect()
+}
+
+/// Gated metrics that only one side has.
+fn one_sided(metrics: &[Metric]) -> Vec<String> {
+    gated(metrics)
+        .filter_map(|metric| {
+            let side = Side::BOTH.into_iter().find(|side| metric.value_ns.get(*side).is_nan())?;
+            Some(format!("{} has no sample on the {} side, so it cannot be compared", name(metric), side.name()))
+        })
+        .collect()
+}
+
+/// Why a scenario that was timed decides less than it should.
+fn undecided(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric]) -> Option<String> {
+    let budget = match group.stop {
+        StopReason::Budget => true,
+        StopReason::Precise | StopReason::Pairs => false,
+        _ => return None,
+    };
+    let kept = pairs.kept.len();
+    let all = gated(metrics).count();
+    let open: Vec<&Metric> = gated(metrics).filter(|metric| metric.verdict == Verdict::Inconclusive).collect();
+    if kept == 0 {
+        let word = if budget { "inconclusive (budget): the budget was spent before a pair could be used" } else { "no pair can be used" };
+        return Some(word.to_owned());
+    }
+    if all == 0 {
+        return Some("nothing is gated here, so nothing can be decided: see why beside each metric".to_owned());
+    }
+    if open.is_empty() || !budget {
+        return None;
+    }
+    let needed = open.iter().filter_map(|metric| metric.pairs_needed).max().filter(|needed| *needed as usize > kept);
+    let more = needed.map(|needed| format!("; about {needed} pairs would settle them")).unwrap_or_default();
+    Some(format!("inconclusive (budget): {} of {all} gated metrics are undecided after {kept} pairs{more}", open.len()))
+}
+
+fn name(metric: &Metric) -> String {
+    let what = match metric.quantity {
+        Quantity::ServiceP50 => "service p50",
+        Quantity::ServiceP95 => "service p95",
+        Quantity::ServiceMean => "mean service time",
+        Quantity::ResponseP50 => "response p50",
+        Quantity::ResponseP95 => "response p95",
+        Quantity::ResponseP99 => "response p99",
+        Quantity::AcquireP50 => "acquire p50",
+    };
+    match &metric.statement {
+        Some(statement) => format!("{}/{statement} {what}", metric.transaction),
+        None => format!("{} {what}", metric.transaction),
+    }
+}
