@@ -33,14 +33,24 @@ create index idx_messages_domain_sentiment on messages (domain_id, sentiment) wh
 -- The caller's organizations as an array, found once a statement: a comparison with it can drive an index, and a message is judged by
 -- its own column, not by the set of all visible conversations (X-45).
 alter policy conversations_select_organization on conversations
-  using (organization_id = any (array(select get_user_organization_ids((select auth.uid())))));
+  using (organization_id = any (array(
+    select m.organization_id from organization_members as m where m.user_id = (select auth.uid())
+  )));
 alter policy conversations_update_organization on conversations
-  using      (organization_id = any (array(select get_user_organization_ids((select auth.uid())))))
-  with check (organization_id = any (array(select get_user_organization_ids((select auth.uid())))));
+  using      (organization_id = any (array(
+    select m.organization_id from organization_members as m where m.user_id = (select auth.uid())
+  )))
+  with check (organization_id = any (array(
+    select m.organization_id from organization_members as m where m.user_id = (select auth.uid())
+  )));
 alter policy messages_select_organization on messages
-  using (organization_id = any (array(select get_user_organization_ids((select auth.uid())))));
+  using (organization_id = any (array(
+    select m.organization_id from organization_members as m where m.user_id = (select auth.uid())
+  )));
 alter policy messages_insert_organization on messages
-  with check (organization_id = any (array(select get_user_organization_ids((select auth.uid())))));
+  with check (organization_id = any (array(
+    select m.organization_id from organization_members as m where m.user_id = (select auth.uid())
+  )));
 -- Who wrote a message is not recorded, so nobody changes or deletes one (X-59).
 drop policy messages_update_own on messages;
 drop policy messages_delete_own on messages;
