@@ -39,7 +39,7 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     let server = server::choose(&args.server, Lifetime::ThisProcess).await?;
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
     let gated = experiment::gated_metrics(plan);
-    let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(scenario, blocks, gated).enough;
+    let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(blocks, scenario, gated).enough;
     let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, enough: &enough };
     let result = experiment::run(plan, &mut environment).await;
     server.finish().await.map_err(anyhow::Error::from)?;
