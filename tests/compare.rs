@@ -276,7 +276,7 @@ fn swapped(record: &Record) -> Record {
 fn swapping_sides_mirrors_every_verdict_and_inverts_every_ratio() {
     let near = |a: f64, b: f64| a == b || (a / b - 1.0).abs() < 1e-9;
     let mut seen = Vec::new();
-    for (seed, ratio, spread) in (0..24u64).flat_map(|seed| [(seed, 0.93, 0.03), (seed, 1.02, 0.02), (seed, 1.6, 0.1)]) {
+    for (seed, ratio, spread) in (0..8u64).flat_map(|seed| [(seed, 0.93, 0.03), (seed, 1.02, 0.02), (seed, 1.6, 0.1)]) {
         // 40 µs and less, so that the floor decides the margin too.
         let small = Statement { name: "history", median_ns: if seed % 2 == 0 { 45_000.0 } else { 2e6 }, ratio };
         let record = run(seed, &[Made { before: vec![small], spread, pairs: 9, ..made("any", 1.0) }, several()]);
