@@ -1,0 +1,233 @@
+//! Records that no run should leave, and expectations that only some metrics bear out.
+
+use pgduel::compare::{Comparison, Gate, Outcome, Verdict, compare, precision};
+use pgduel::record::{Accounting, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Record, Side, Sides, StopReason};
+
+use crate::records::{Machine, Made, Statement, made, run, scenario, times};
+
+fn edit(mut record: Record, mut change: impl FnMut(&mut BlockRecord)) -> Record {
+    record.lines.iter_mut().for_each(|line| {
+        if let Line::Block(block) = line {
+            change(block);
+        }
+    });
+    record
+}
+
+fn without(mut record: Record, unwanted: fn(&Line) -> bool) -> Record {
+    record.lines.retain(|line| !unwanted(line));
+    record
+}
+
+fn warns(comparison: &Comparison, word: &str) -> bool {
+    comparison.scenarios.iter().flat_map(|one| &one.warnings).any(|warning| warning.contains(word))
+}
+
+#[test]
+fn nothing_at_all_is_invalid() {
+    assert_eq!(compare(&run(1, &[])).outcome, Outcome::Invalid);
+    let mut nothing = run(1, &[]);
+    nothing.lines.clear();
+    assert_eq!(compare(&nothing).outcome, Outcome::Interrupted);
+}
+
+#[test]
+fn blocks_without_their_scenario_are_invalid() {
+    let comparison = compare(&without(run(1, &[made("lost", 0.5)]), |line| matches!(line, Line::Scenario(_))));
+    assert_eq!(comparison.outcome, Outcome::Invalid);
+    assert!(warns(&comparison, "no line that describes it"));
+}
+
+#[test]
+fn a_killed_run_is_interrupted() {
+    let killed = without(run(1, &[made("killed", 0.5)]), |line| matches!(line, Line::End(_) | Line::ScenarioEnd(_)));
+    assert_eq!(compare(&killed).outcome, Outcome::Interrupted);
+}
+
+#[test]
+fn one_side_only_is_no_pair() {
+    let comparison = compare(&without(run(1, &[made("half", 0.5)]), |line| matches!(line, Line::Block(one) if one.side == Side::After)));
+    let pairs = &comparison.scenarios[0].pairs;
+    assert_eq!((pairs.kept, pairs.discarded, comparison.outcome), (0, 12, Outcome::Invalid));
+    assert!(pairs.reasons.contains_key("only one block of the pair was finished"), "{pairs:?}");
+}
+
+#[test]
+fn a_pair_cut_short_by_the_budget_does_not_make_a_run_invalid() {
+    let record = run(1, &[Made { pairs: 10, stop: StopReason::Budget, ..made("cut", 0.5) }]);
+    let cut = edit(record, |block| {
+        if block.pair >= 7 {
+            block.discard = Some(Discard::Interrupted);
+        }
+    });
+    let comparison = compare(&cut);
+    assert_eq!((comparison.scenarios[0].pairs.kept, comparison.scenarios[0].pairs.discarded), (7, 3));
+    assert_ne!(comparison.outcome, Outcome::Invalid);
+}
+
+#[test]
+fn no_pair_within_the_budget_is_inconclusive() {
+    let comparison = compare(&run(1, &[Made { pairs: 0, stop: StopReason::Budget, ..made("late", 0.5) }]));
+    assert_eq!(comparison.outcome, Outcome::Inconclusive);
+    assert!(warns(&comparison, "inconclusive (budget)"));
+}
+
+#[test]
+fn a_pair_number_used_twice_makes_two_pairs() {
+    let mut record = run(1, &[Made { pairs: 6, ..made("twice", 0.5) }]);
+    let again = run(2, &[Made { pairs: 6, ..made("twice", 0.5) }]);
+    record.lines.extend(again.lines.into_iter().filter(|line| matches!(line, Line::Block(_))));
+    assert_eq!(compare(&record).scenarios[0].pairs.kept, 12);
+}
+
+#[test]
+fn counts_that_do_not_add_up_are_invalid_even_beyond_64_bits() {
+    let lost = |accounting| compare(&edit(run(1, &[made("lost", 0.5)]), move |block| block.accounting = accounting));
+    for accounting in
+        [Accounting { scheduled: 10, ok: 9, ..Default::default() }, Accounting { ok: u64::MAX, error: u64::MAX, ..Default::default() }]
+    {
+        let comparison = lost(accounting);
+        assert_eq!(comparison.outcome, Outcome::Invalid);
+        assert!(warns(&comparison, "lost count"));
+    }
+}
+
+#[test]
+fn failures_and_unfinished_transactions_are_told() {
+    let record = edit(run(1, &[made("failing", 0.5)]), |block| {
+        if block.side == Side::After {
+            block.accounting = Accounting { scheduled: 420, ok: 400, error: 19, dropped: 0, in_flight: 1 };
+            block.errors.insert("57014".into(), times(1e8, 1.0, 19));
+        }
+    });
+    let comparison = compare(&record);
+    assert!(warns(&comparison, "4.5% of the transactions failed on the after side"), "{:?}", comparison.scenarios[0].warnings);
+    assert!(warns(&comparison, "12 transactions on the after side had not finished"));
+    assert_eq!(comparison.scenarios[0].errors["57014"], Sides { before: 0, after: 19 * 12 });
+}
+
+#[test]
+fn a_side_that_never_answers_cannot_pass() {
+    let record = edit(run(1, &[made("mute", 0.5)]), |block| {
+        if block.side == Side::After {
+            block.statements.values_mut().for_each(Histogram::clear);
+            block.transactions.clear();
+        }
+    });
+    let comparison = compare(&record);
+    assert_eq!(comparison.outcome, Outcome::Inconclusive);
+    assert!(warns(&comparison, "has no sample on the after side"));
+    let metric = &comparison.scenarios[0].metrics[0];
+    assert!(metric.gate == Gate::Gated && metric.ratio.is_none() && metric.pairs == 0);
+    assert!(serde_json::to_string(&comparison).is_ok());
+}
+
+#[test]
+fn a_statement_that_some_blocks_lack_rests_on_fewer_pairs() {
+    let record = edit(run(1, &[made("gaps", 0.5)]), |block| {
+        if block.pair == 3 {
+            block.statements.clear();
+        }
+    });
+    assert_eq!(compare(&record).scenarios[0].metrics[0].pairs, 11);
+}
+
+#[test]
+fn margins_without_sense_decide_nothing() {
+    let mut record = run(1, &[made("margins", 3.0)]);
+    for line in &mut record.lines {
+        if let Line::Scenario(one) = line {
+            one.margins.p50 = f64::NAN;
+            one.margins.p95 = -1.0;
+        }
+    }
+    assert_eq!(compare(&record).outcome, Outcome::Inconclusive);
+}
+
+#[test]
+fn mixed_kinds_of_blocks_are_not_compared_with_each_other() {
+    let record = edit(run(1, &[made("mixed", 0.5)]), |block| {
+        if block.pair == 4 {
+            block.kind = BlockKind::FixedWork;
+        }
+        if block.pair == 5 {
+            block.kind = BlockKind::Capacity;
+        }
+    });
+    let pairs = &compare(&record).scenarios[0].pairs;
+    assert_eq!((pairs.kept, pairs.discarded), (10, 1));
+}
+
+/// Two statements with these ratios, and one that is too noisy to tell.
+fn two(first: f64, second: f64, expect: Expectation) -> Made {
+    let statement = |name, ratio| Statement { name, median_ns: 2e6, ratio };
+    Made { before: vec![statement("first", first), statement("second", second)], expect: Some(expect), ..made("two", 1.0) }
+}
+
+#[test]
+fn expectations_over_several_statements() {
+    use Expectation::{Improved, Regressed, Unchanged};
+    let cases = [
+        (0.5, 1.0, Improved, Some(true), Outcome::Passed),
+        (0.5, 1.5, Improved, Some(false), Outcome::Surprise),
+        (1.0, 1.0, Improved, Some(false), Outcome::Surprise),
+        (1.5, 1.0, Regressed, Some(true), Outcome::Passed),
+        (1.0, 1.0, Regressed, Some(false), Outcome::Surprise),
+        (1.0, 1.0, Unchanged, Some(true), Outcome::Passed),
+        (0.5, 1.0, Unchanged, Some(false), Outcome::Surprise),
+        (1.5, 1.0, Unchanged, Some(false), Outcome::Surprise),
+    ];
+    for (first, second, expect, met, outcome) in cases {
+        let comparison = compare(&run(3, &[two(first, second, expect)]));
+        assert_eq!((comparison.scenarios[0].expectation_met, comparison.outcome), (met, outcome), "{first} {second} {expect:?}");
+    }
+}
+
+#[test]
+fn what_is_inconclusive_never_contradicts() {
+    for expect in [Expectation::Improved, Expectation::Regressed, Expectation::Unchanged] {
+        let noisy = Made { spread: 0.4, expect: Some(expect), ..made("noisy", 1.0) };
+        let comparison = compare(&run(4, &[noisy]));
+        assert_eq!(comparison.scenarios[0].metrics[0].verdict, Verdict::Inconclusive);
+        assert_eq!((comparison.scenarios[0].expectation_met, comparison.outcome), (None, Outcome::Inconclusive), "{expect:?}");
+    }
+}
+
+#[test]
+fn precision_grows_with_pairs_and_shrinks_with_metrics() {
+    let made = Made { spread: 0.03, ..made("precise", 0.1) };
+    let mut machine = Machine::new(7);
+    let both = |machine: &mut Machine, pair| Side::BOTH.map(|side| machine.block(&made, pair, side));
+    let blocks: Vec<BlockRecord> = (0..60).flat_map(|pair| both(&mut machine, pair)).collect();
+    let at = |pairs: usize, metrics| precision(&blocks[..pairs * 2], &scenario(&made), metrics);
+    assert_eq!(at(0, 2).kept_pairs, 0);
+    assert!(!at(0, 2).enough && !at(4, 2).enough);
+    assert_eq!(at(4, 2).widest_half_width_over_margin, f64::INFINITY);
+    assert!(!at(16, 2).enough, "{:?}", at(16, 2));
+    assert!(at(60, 2).enough, "{:?}", at(60, 2));
+    assert_eq!((at(60, 2).kept_pairs, at(60, 2).gated_metrics), (60, 2));
+    assert!(at(60, 40).widest_half_width_over_margin > at(60, 2).widest_half_width_over_margin);
+    // Its own metrics are the least that it counts.
+    assert_eq!(at(60, 0), at(60, 2));
+}
+
+#[test]
+fn precision_is_blind_to_the_effect() {
+    let widths = [0.2, 1.0, 3.0].map(|ratio| {
+        let made = Made { spread: 0.05, ..made("blind", ratio) };
+        let mut machine = Machine::new(8);
+        let blocks: Vec<BlockRecord> = (0..16).flat_map(|pair| Side::BOTH.map(|side| machine.block(&made, pair, side))).collect();
+        precision(&blocks, &scenario(&made), 2).widest_half_width_over_margin
+    });
+    // The same noise, up to the buckets of a histogram.
+    assert!(widths.iter().all(|width| (width / widths[0] - 1.0).abs() < 0.05), "{widths:?}");
+}
+
+#[test]
+fn other_scenarios_and_odd_blocks_do_not_make_it_precise() {
+    let made = made("one", 1.0);
+    let mut block = Machine::new(9).block(&made, 0, Side::Before);
+    assert!(!precision(&[block.clone()], &scenario(&made), 1).enough);
+    block.scenario = "another".into();
+    assert_eq!(precision(&[block.clone(), block], &scenario(&made), 1).kept_pairs, 0);
+}

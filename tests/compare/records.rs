@@ -1,0 +1,264 @@
+//! Makes records of runs that never happened, the same ones each time.
+
+use std::collections::BTreeMap;
+
+use pgduel::record::{
+    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expectation, Header, Histogram, Line,
+    LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta, Side, Sides, StatementRecord, StopReason,
+    TenantClassRecord, TransactionRecord, TransactionTimes,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// A statement of a made-up scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement {
+    pub name: &'static str,
+    /// Median on the before side, ns.
+    pub median_ns: f64,
+    /// After over before.
+    pub ratio: f64,
+}
+
+/// How much of a block is made up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Depth {
+    /// All of it.
+    Full,
+    /// Only what can be gated: makes thousands of blocks in seconds.
+    StatementsOnly,
+}
+
+/// A made-up scenario with one transaction, `fetch`.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub name: &'static str,
+    pub before: Vec<Statement>,
+    /// Statements of the after side, if they are others.
+    pub after: Option<Vec<Statement>>,
+    pub kind: BlockKind,
+    pub samples: Sides<u64>,
+    pub pairs: u32,
+    /// Standard deviation of the pairs' log ratios of a median.
+    pub spread: f64,
+    /// Pairs that something disturbed, beside the others.
+    pub disturbed: u32,
+    pub expect: Option<Expectation>,
+    pub stop: StopReason,
+    pub check: CheckOutcome,
+    pub depth: Depth,
+}
+
+pub fn made(name: &'static str, ratio: f64) -> Made {
+    Made {
+        name,
+        before: vec![Statement { name: "history", median_ns: 2e6, ratio }],
+        after: None,
+        kind: BlockKind::Timed,
+        samples: Sides { before: 420, after: 420 },
+        pairs: 12,
+        spread: 0.015,
+        disturbed: 0,
+        expect: None,
+        stop: StopReason::Pairs,
+        check: CheckOutcome::Passed,
+        depth: Depth::Full,
+    }
+}
+
+/// Blocks of a made-up machine: every block of a pair has a level of its own.
+pub struct Machine {
+    random: ChaCha8Rng,
+}
+
+impl Machine {
+    pub fn new(seed: u64) -> Machine {
+        Machine { random: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    /// Standard normal, by Box and Muller; libm, so that every platform makes the same bytes.
+    fn normal(&mut self) -> f64 {
+        let mut uniform = || ((self.random.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (u, v) = (uniform(), uniform());
+        libm::sqrt(-2.0 * libm::log(u)) * libm::cos(2.0 * std::f64::consts::PI * v)
+    }
+
+    /// The lines of one scenario.
+    pub fn scenario(&mut self, made: &Made) -> Vec<Line> {
+        let mut lines = vec![Line::Scenario(Box::new(scenario(made))), Line::Check(check(made))];
+        for (side, capacity_per_second) in [(Side::Before, 2000.0), (Side::After, 2500.0)] {
+            let probe = ProbeRecord { scenario: path(made), side, connections: 4, capacity_per_second, transactions: 400 };
+            lines.push(Line::Probe(probe));
+        }
+        for pair in 0..made.pairs + made.disturbed {
+            // One that was disturbed after every second good one.
+            let discard = (pair % 3 == 2 && pair / 3 < made.disturbed).then_some(Discard::GeneratorStall { stall_ns: 14_000_000 });
+            let first = if pair % 4 == 1 || pair % 4 == 2 { Side::After } else { Side::Before };
+            for (offset, side) in [first, first.other()].into_iter().enumerate() {
+                let mut block = self.block(made, pair, side);
+                block.position = pair * 2 + offset as u32;
+                block.started_ns = u64::from(block.position) * 1_000_000_000;
+                block.discard = discard.clone().filter(|_| side == Side::After);
+                lines.push(Line::Block(Box::new(block)));
+            }
+        }
+        for (side, class) in [(Side::Before, "tail"), (Side::After, "tail"), (Side::Before, "whale"), (Side::After, "whale")] {
+            let service = times(made.before[0].median_ns, 1.0, 30);
+            lines.push(Line::TenantClass(TenantClassRecord {
+                scenario: path(made),
+                side,
+                transaction: "fetch".into(),
+                class: class.into(),
+                service,
+            }));
+        }
+        lines.push(Line::ScenarioEnd(ScenarioEnd {
+            scenario: path(made),
+            stop: made.stop.clone(),
+            warnings: vec![],
+            elapsed_ns: 30_000_000_000,
+        }));
+        lines
+    }
+
+    /// One block. Half of a pair's variance is each block's; a 95th percentile scatters three times as much as a median.
+    pub fn block(&mut self, made: &Made, pair: u32, side: Side) -> BlockRecord {
+        let statements = match (side, &made.after) {
+            (Side::After, Some(after)) => after,
+            _ => &made.before,
+        };
+        let samples = *made.samples.get(side);
+        let mut sum = Histogram::new();
+        let mut by_statement = BTreeMap::new();
+        let mut total_ns = 0.0;
+        for statement in statements {
+            let level = made.spread / std::f64::consts::SQRT_2;
+            let ratio = if side == Side::After { statement.ratio } else { 1.0 };
+            let median_ns = statement.median_ns * ratio * libm::exp(level * self.normal());
+            let histogram = times(median_ns, libm::exp(3.0 * level * self.normal()), samples);
+            total_ns += median_ns;
+            if made.depth == Depth::Full {
+                sum.add(&histogram);
+            }
+            by_statement.insert(format!("fetch/{}", statement.name), histogram);
+        }
+        let transactions = match made.depth {
+            Depth::StatementsOnly => BTreeMap::new(),
+            Depth::Full => {
+                let service = if statements.len() == 1 { sum } else { times(total_ns, 1.0, samples) };
+                let whole = TransactionTimes { response: service.clone(), acquire: times(3_000.0, 1.0, samples.min(50)), service };
+                BTreeMap::from([("fetch".to_owned(), whole)])
+            }
+        };
+        BlockRecord {
+            scenario: path(made),
+            pair,
+            quad: pair / 2,
+            position: 0,
+            side,
+            kind: made.kind,
+            first_sequence: u64::from(pair) * 100_000,
+            started_ns: 0,
+            duration_ns: 750_000_000,
+            accounting: Accounting { scheduled: samples, ok: samples, ..Default::default() },
+            transactions,
+            statements: by_statement,
+            errors: BTreeMap::new(),
+            generator: Default::default(),
+            server: ServerDelta { blocks_hit: samples * 12, transactions: samples, custom_plans: samples, ..Default::default() },
+            discard: None,
+        }
+    }
+}
+
+/// So many times around a median: a logistic distribution of logarithms, cut into equal shares. The upper half is stretched by `tail`, which
+/// moves the 95th percentile and leaves the median.
+pub fn times(median_ns: f64, tail: f64, samples: u64) -> Histogram {
+    let mut histogram = Histogram::new();
+    for index in 0..samples {
+        let share = (index as f64 + 0.5) / samples as f64;
+        let distance = 0.12 * libm::log(share / (1.0 - share));
+        let above = if share > 0.6 { tail } else { 1.0 };
+        histogram.record((median_ns * libm::exp(distance) * above) as u64);
+    }
+    histogram
+}
+
+pub fn path(made: &Made) -> String {
+    format!("made/{}", made.name)
+}
+
+fn statements(list: &[Statement]) -> Vec<StatementRecord> {
+    list.iter().map(|one| StatementRecord { name: one.name.into(), sql: format!("select '{}'", one.name), executions: 1 }).collect()
+}
+
+pub fn scenario(made: &Made) -> ScenarioRecord {
+    let after = made.after.as_ref().unwrap_or(&made.before);
+    ScenarioRecord {
+        scenario: path(made),
+        title: made.name.replace('-', " "),
+        analysis: String::new(),
+        claims: vec![],
+        digest: "0".repeat(64),
+        variants: Sides { before: "before".into(), after: "after".into() },
+        transactions: vec![TransactionRecord {
+            name: "fetch".into(),
+            weight: 1.0,
+            identity: "member".into(),
+            writes: false,
+            statements: Sides { before: statements(&made.before), after: statements(after) },
+        }],
+        load: match made.kind {
+            BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
+            BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
+            BlockKind::Timed => LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true },
+        },
+        expect: made.expect,
+        expect_why: made.expect.map(|_| "made up".into()),
+        margins: Margins::default(),
+        rtt_ns: 0,
+        writes: false,
+    }
+}
+
+fn check(made: &Made) -> CheckRecord {
+    let findings = match made.check {
+        CheckOutcome::Failed => vec!["draw 17 (tail member): before gives 20 rows, after 19".to_owned()],
+        _ => vec![],
+    };
+    CheckRecord {
+        scenario: path(made),
+        kind: CheckKind::Answers,
+        subject: "fetch".into(),
+        side: None,
+        cases: 200,
+        outcome: made.check,
+        findings,
+    }
+}
+
+pub fn header() -> Header {
+    Header {
+        schema_version: pgduel::record::SCHEMA_VERSION,
+        pgduel: "0.1.0".into(),
+        started_at: "2025-01-01T00:00:00Z".into(),
+        command: "pgduel duel made --quick".into(),
+        suite: "made".into(),
+        mode: Mode::Quick,
+        aa: false,
+        seed: 1,
+        budget_seconds: None,
+        machine: Default::default(),
+        server: Default::default(),
+        dataset: Default::default(),
+    }
+}
+
+/// A whole run of these scenarios.
+pub fn run(seed: u64, scenarios: &[Made]) -> Record {
+    let mut machine = Machine::new(seed);
+    let mut lines: Vec<Line> = scenarios.iter().flat_map(|made| machine.scenario(made)).collect();
+    let interrupted = scenarios.iter().any(|made| made.stop == StopReason::Interrupted);
+    lines.push(Line::End(End { interrupted, finished_at: "2025-01-01T00:03:00Z".into() }));
+    Record { header: header(), lines, torn: false }
+}
