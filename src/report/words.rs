@@ -189,8 +189,10 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
         StopReason::Rejected { .. } => Some((Tone::Failed, "rejected by PostgreSQL")),
         StopReason::TooManyDiscarded => Some((Tone::Failed, "invalid: too many pairs discarded")),
         StopReason::Infrastructure { .. } => Some((Tone::Failed, "server or machine failed")),
-        StopReason::ChecksOnly if scenario.outcome == Outcome::Passed => Some((Tone::Improved, "checks passed")),
-        StopReason::ChecksOnly => Some((Tone::Failed, "checks failed")),
+        StopReason::ChecksOnly if scenario.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) => {
+            Some((Tone::Failed, "checks failed"))
+        }
+        StopReason::ChecksOnly => Some((Tone::Improved, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
         StopReason::Precise | StopReason::Pairs | StopReason::Budget => None,
     }

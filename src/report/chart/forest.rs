@@ -183,7 +183,7 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
 fn backdrop(sheet: &Sheet<'_>, layout: &Layout, (top, bottom): (f64, f64)) -> anyhow::Result<()> {
     match layout.page {
         Page::Wide => Ok(()),
-        Page::Narrow => sheet.rect((0.0, top), (f64::from(layout.width), bottom), Ink::Paper),
+        Page::Narrow => sheet.rect((0.0, top - 2.0), (f64::from(layout.width), bottom), Ink::Paper),
     }
 }
 
