@@ -99,7 +99,20 @@ fn html() {
 #[test]
 fn html_asks_for_nothing() {
     let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
-    for attribute in ["src=", "url(", "@import", "<script", "<link rel=\"stylesheet", "<iframe", "<img", "srcset", "xlink", "<object", "onload=", "onerror="] {
+    for attribute in [
+        "src=",
+        "url(",
+        "@import",
+        "<script",
+        "<link rel=\"stylesheet",
+        "<iframe",
+        "<img",
+        "srcset",
+        "xlink",
+        "<object",
+        "onload=",
+        "onerror=",
+    ] {
         assert!(!html.contains(attribute), "{attribute}");
     }
     for target in html.split("href=\"").skip(1) {
@@ -128,7 +141,12 @@ fn html_charts_follow_the_theme() {
 fn the_same_run_gives_the_same_bytes() {
     let all = || {
         with_run(fixture::comparison(), |run| {
-            [report::terminal(run, &style(100, true)), report::markdown(run).unwrap(), report::json(run).unwrap(), report::html(run).unwrap()]
+            [
+                report::terminal(run, &style(100, true)),
+                report::markdown(run).unwrap(),
+                report::json(run).unwrap(),
+                report::html(run).unwrap(),
+            ]
         })
     };
     assert_eq!(all(), all());

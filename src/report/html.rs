@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::compare::ScenarioComparison;
 
-use super::{Run, environment};
 use super::chart::{self, Page};
 use super::prose;
 use super::view::{RunView, view};
+use super::{Run, environment};
 
 const TEMPLATE: &str = include_str!("templates/report.html");
 const PARTS: &str = include_str!("templates/scenario.html");
@@ -40,14 +40,15 @@ struct PageData {
     drawn: Drawn,
 }
 
-/// Charts of a scenario that are not folded.
-const CHARTS_SHOWN: usize = 4;
+/// Latency charts of a scenario that are not folded.
+const CHARTS_SHOWN: usize = 3;
 
 /// The run as an HTML page.
 pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
     let view = view(run);
     let scenarios = run.comparison.scenarios.iter().map(drawn_scenario).collect::<anyhow::Result<Vec<_>>>()?;
-    let forest = [Page::Wide, Page::Narrow].into_iter().map(|page| chart::forest(run.comparison, page)).collect::<anyhow::Result<Vec<_>>>()?;
+    let forest =
+        [Page::Wide, Page::Narrow].into_iter().map(|page| chart::forest(run.comparison, page)).collect::<anyhow::Result<Vec<_>>>()?;
     let drawn = Drawn { style: STYLE, forest, scenarios };
     let mut environment = environment()?;
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -57,20 +58,20 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
 }
 
 fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
-    let both = |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> {
-        Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat())
-    };
+    let both =
+        |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> { Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat()) };
     let mut charts = Vec::new();
     // Statements first: their service time is what is judged.
     let (statements, transactions): (Vec<_>, Vec<_>) = one.curves.iter().partition(|(name, _)| name.contains('/'));
     for (name, curve) in statements {
         charts.push(both(&|page| chart::latency(&format!("{name}, service time"), curve, page))?);
     }
-    charts.insert(charts.len().min(1), both(&|page| chart::blocks(&one.scenario.scenario, &one.blocks, page))?);
+    let blocks = both(&|page| chart::blocks(&one.scenario.scenario, &one.blocks, page))?;
     for (name, curve) in transactions {
         charts.push(both(&|page| chart::latency(&format!("{name}, response time"), curve, page))?);
     }
-    charts.retain(|chart| !chart.is_empty());
     let more = if charts.len() > CHARTS_SHOWN { charts.split_off(CHARTS_SHOWN) } else { Vec::new() };
+    charts.push(blocks);
+    charts.retain(|chart| !chart.is_empty());
     Ok(DrawnScenario { analysis: prose::to_html(&one.scenario.analysis), charts, more })
 }

@@ -4,8 +4,9 @@ use anyhow::Context;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Error, Output, State, escape_formatter};
 
-use super::{Run, environment};
+use super::prose::escaped;
 use super::view::view;
+use super::{Run, environment};
 
 const TEMPLATE: &str = include_str!("templates/report.md");
 
@@ -15,6 +16,7 @@ pub fn markdown(run: &Run<'_>) -> anyhow::Result<String> {
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
     environment.set_formatter(formatter);
     environment.add_filter("code", |text: &str| Value::from_safe_string(code(text)));
+    environment.add_filter("html", |text: &str| Value::from_safe_string(escaped(&text.replace('\n', " "))));
     environment.add_filter("fenced", |text: &str, language: &str| Value::from_safe_string(fenced(text, language)));
     environment.add_template("report.md", TEMPLATE).context("the Markdown template of the report")?;
     let template = environment.get_template("report.md")?;

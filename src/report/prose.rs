@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn raw_html_and_addresses_are_only_text() {
-        let html = to_html("<script>alert(1)</script>\n\nx <img src=x onerror=alert(1)> [y](javascript:alert(1)) ![z](https://example.org/z.png)");
+        let html =
+            to_html("<script>alert(1)</script>\n\nx <img src=x onerror=alert(1)> [y](javascript:alert(1)) ![z](https://example.org/z.png)");
         assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("href") && !html.contains("src=\""), "{html}");
         assert!(html.contains("&lt;script&gt;") && html.contains("y (<span class=\"address\">javascript:alert(1)</span>)"), "{html}");
     }

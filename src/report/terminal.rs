@@ -29,8 +29,9 @@ pub fn terminal(run: &Run<'_>, style: &Style<'_>) -> String {
     let mut page = Page { out: String::new(), width: style.width.max(NARROWEST), color: style.color };
     page.header(&view);
     let widths = Widths::of(&view, page.width);
+    let mut headed = false;
     for scenario in &view.scenarios {
-        page.scenario(scenario, &widths);
+        page.scenario(scenario, &widths, &mut headed);
     }
     page.failures(&view);
     page.warnings(&view);
@@ -109,7 +110,7 @@ impl Page {
         self.paragraph("", &parts.join(" · "), None);
     }
 
-    fn scenario(&mut self, scenario: &ScenarioView, widths: &Widths) {
+    fn scenario(&mut self, scenario: &ScenarioView, widths: &Widths, headed: &mut bool) {
         self.out.push('\n');
         let name = self.painted(&plain(&scenario.path), Paint::Bold);
         let facts = format!("{} → {} · {} · {}", scenario.before, scenario.after, scenario.rtt, scenario.pairs);
@@ -127,7 +128,7 @@ impl Page {
         }
         let metrics = shown(scenario);
         if widths.total() <= self.width && self.width >= NARROWEST_TABLE {
-            self.table(&metrics, widths);
+            self.table(&metrics, widths, headed);
         } else {
             self.stacked(&metrics);
         }
@@ -142,7 +143,8 @@ impl Page {
         }
     }
 
-    fn table(&mut self, metrics: &[&MetricView], widths: &Widths) {
+    /// The metrics as columns; only the first table of the page names them.
+    fn table(&mut self, metrics: &[&MetricView], widths: &Widths, headed: &mut bool) {
         if metrics.is_empty() {
             return;
         }
@@ -154,7 +156,9 @@ impl Page {
             table.force_no_tty();
         }
         let head = ["", "before", "after", "change", "verdict", "pairs"].map(|label| self.cell(label, Some(Paint::Dim)));
-        table.set_header(head);
+        if !std::mem::replace(headed, true) {
+            table.set_header(head);
+        }
         for metric in metrics {
             let tone = Some(Paint::Tone(metric.tone));
             table.add_row([
@@ -185,7 +189,8 @@ impl Page {
         for metric in metrics {
             let times = format!("{} {}: {} → {}", metric.subject, metric.quantity, metric.before, metric.after);
             self.paragraph("  ", &times, None);
-            let verdict = format!("{} · {} · {}", change_text(metric), verdict_text(metric), words::plural(u64::from(metric.pairs), "pair"));
+            let verdict =
+                format!("{} · {} · {}", change_text(metric), verdict_text(metric), words::plural(u64::from(metric.pairs), "pair"));
             self.paragraph("    ", &verdict, Some(Paint::Tone(metric.tone)));
         }
     }
@@ -239,8 +244,12 @@ impl Page {
         if let Some(ending) = view.ending {
             self.paragraph("", ending, None);
         }
-        let counts: Vec<String> =
-            view.tiles.iter().filter(|tile| tile.number > 0).map(|tile| format!("{} {} {}", tile.symbol, tile.number, tile.label)).collect();
+        let counts: Vec<String> = view
+            .tiles
+            .iter()
+            .filter(|tile| tile.number > 0)
+            .map(|tile| format!("{} {} {}", tile.symbol, tile.number, tile.label))
+            .collect();
         if !counts.is_empty() {
             self.paragraph("", &counts.join("   "), None);
         }

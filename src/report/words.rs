@@ -3,7 +3,7 @@
 use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, StopReason};
 
-use super::format::{change, count, duration, factor, percent, significant};
+use super::format::{change, count, factor, percent, significant};
 use super::{Ending, Run};
 
 /// How a thing is to be looked at: the class of its colour, also in terminals.
@@ -114,12 +114,12 @@ pub fn expectation(expectation: Expectation) -> &'static str {
 pub fn expectation_met(scenario: &ScenarioComparison) -> Option<String> {
     let expected = expectation(scenario.scenario.expect?);
     let came = match scenario.expectation_met {
-        Some(true) => "and so it is",
+        Some(true) => "and so it came out",
         Some(false) => "but this run contradicts it",
-        None => "which this run cannot tell",
+        None => "but this run cannot tell",
     };
     let why = scenario.scenario.expect_why.as_deref().map(|why| format!(" Why: {why}")).unwrap_or_default();
-    Some(format!("Expected to be {expected}, {came}.{why}"))
+    Some(format!("Expected: {expected}, {came}.{why}"))
 }
 
 /// The round-trip time that numbers were measured at. `local` tells whether the server is reached without a network.
@@ -190,8 +190,10 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
         StopReason::Rejected { .. } => Some((Tone::Failed, "rejected by PostgreSQL")),
         StopReason::TooManyDiscarded => Some((Tone::Failed, "invalid: too many pairs discarded")),
         StopReason::Infrastructure { .. } => Some((Tone::Failed, "server or machine failed")),
-        StopReason::ChecksOnly if scenario.outcome == Outcome::Passed => Some((Tone::Improved, "checks passed")),
-        StopReason::ChecksOnly => Some((Tone::Failed, "checks failed")),
+        StopReason::ChecksOnly if scenario.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) => {
+            Some((Tone::Failed, "checks failed"))
+        }
+        StopReason::ChecksOnly => Some((Tone::Improved, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
         StopReason::Precise | StopReason::Pairs | StopReason::Budget => None,
     }
@@ -292,8 +294,7 @@ fn surprises(comparison: &Comparison) -> Vec<String> {
     surprising
         .map(|scenario| {
             let name = &scenario.scenario.scenario;
-            let slower =
-                scenario.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
+            let slower = scenario.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
             match (scenario.expectation_met, scenario.scenario.expect, slower) {
                 (Some(false), Some(expected), _) => format!("{name} was expected to be {} and is not", expectation(expected)),
                 (_, _, Some(metric)) => {
@@ -304,9 +305,4 @@ fn surprises(comparison: &Comparison) -> Vec<String> {
             }
         })
         .collect()
-}
-
-/// Time spent, for facts.
-pub fn elapsed(ns: u64) -> String {
-    duration(ns as f64)
 }

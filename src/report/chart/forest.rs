@@ -35,21 +35,21 @@ pub fn forest(comparison: &Comparison, page: Page) -> anyhow::Result<String> {
         return Ok(String::new());
     }
     let layout = match page {
-        Page::Wide => Layout { page, width: 1080, plot: (330, 800), head: 46, row: 28, text: 13.5 },
+        Page::Wide => Layout { page, width: 1080, plot: (320, 806), head: 46, row: 28, text: 13.5 },
         Page::Narrow => Layout { page, width: 350, plot: (10, 340), head: 46, row: 52, text: 13.0 },
     };
     let bottom = layout.head + rows.iter().map(|row| height(row, &layout)).sum::<i32>() + 6;
-    let reach = reach(&rows);
+    let reach = Reach::of(&rows);
     let description = "Ratio of times with confidence interval, one row a gated metric; to the right of the middle is faster.";
     chart(page, (layout.width, bottom + 8), "Change by metric, faster to the right", description, |sheet| {
-        let plane = sheet.plane(-libm::log10(reach)..libm::log10(reach), 0.0..1.0, layout.plot.0..layout.plot.1, layout.head..bottom);
+        let plane =
+            sheet.plane(-libm::log10(reach.slower)..libm::log10(reach.faster), 0.0..1.0, layout.plot.0..layout.plot.1, layout.head..bottom);
         axis(sheet, &plane, &layout, reach, bottom)?;
         let mut y = layout.head;
         for row in &rows {
             draw(sheet, &plane, &layout, row, y, reach)?;
             y += height(row, &layout);
         }
-        // The line of no change goes over the bands.
         Ok(())
     })
 }
@@ -82,45 +82,69 @@ fn height(row: &Row, layout: &Layout) -> i32 {
     }
 }
 
-/// How far the axis must go either way, as a factor.
-fn reach(rows: &[Row]) -> f64 {
-    let mut reach: f64 = 1.5;
-    for row in rows {
-        if let Row::Metric { speed: Some(speed), .. } = row {
-            for bound in [speed.lower, speed.point, speed.upper] {
-                if bound.is_finite() && bound > 0.0 {
-                    reach = reach.max(bound).max(1.0 / bound);
+/// How far the axis goes to each side, as factors above 1.
+#[derive(Clone, Copy)]
+struct Reach {
+    slower: f64,
+    faster: f64,
+}
+
+impl Reach {
+    fn of(rows: &[Row]) -> Reach {
+        let mut reach = Reach { slower: 1.0, faster: 1.0 };
+        for row in rows {
+            if let Row::Metric { speed: Some(speed), .. } = row {
+                for bound in [speed.lower, speed.point, speed.upper].into_iter().filter(|bound| bound.is_finite() && *bound > 0.0) {
+                    reach = Reach { slower: reach.slower.max(1.0 / bound), faster: reach.faster.max(bound) };
                 }
             }
         }
+        // Neither side vanishes: a fifth of the axis each, and at least room for a factor of 1.3.
+        let least = |other: f64| libm::pow(other, 0.25).max(1.3);
+        let (slower, faster) = (reach.slower.max(least(reach.faster)), reach.faster.max(least(reach.slower)));
+        Reach { slower: (slower * 1.2).min(WIDEST), faster: (faster * 1.2).min(WIDEST) }
     }
-    (reach * 1.25).min(WIDEST)
+
+    /// The place of a factor of speed on the axis, held within it.
+    fn place(self, factor: f64) -> f64 {
+        let (low, high) = (-libm::log10(self.slower), libm::log10(self.faster));
+        if factor > 0.0 { libm::log10(factor).clamp(low, high) } else { low }
+    }
+
+    /// Whether a factor of speed lies on the axis.
+    fn holds(self, factor: f64) -> bool {
+        factor > 1.0 / self.slower && factor < self.faster
+    }
 }
 
-fn axis(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, reach: f64, bottom: i32) -> anyhow::Result<()> {
+fn axis(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, reach: Reach, bottom: i32) -> anyhow::Result<()> {
     let (top, bottom) = (f64::from(layout.head), f64::from(bottom));
     let mut taken: Vec<f64> = Vec::new();
     let decades = [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 2.0, 5.0, 20.0, 50.0, 200.0, 500.0, 2_000.0, 5_000.0, 3.0, 1.5, 1.2, 1.1];
-    for tick in decades.into_iter().filter(|tick| *tick <= reach) {
-        for side in [-1.0, 1.0] {
-            let (x, _) = place(plane, side * libm::log10(tick), 0.0);
+    for tick in decades {
+        for factor in [1.0 / tick, tick].into_iter().filter(|factor| reach.holds(*factor)) {
+            let (x, _) = place(plane, reach.place(factor), 0.0);
             if taken.iter().any(|other| (other - x).abs() < layout.page.pick(40.0, 34.0)) {
                 continue;
             }
             taken.push(x);
             let ink = if tick == 1.0 { Ink::Axis } else { Ink::Grid };
             sheet.line(&[(x, top), (x, bottom)], ink, if tick == 1.0 { 3 } else { 2 })?;
-            let label = if tick == 1.0 { "same".to_owned() } else { format!("{}×", factor(tick, usize::from(tick < 10.0 && tick != libm::floor(tick)))) };
+            let label = if tick == 1.0 { "same".to_owned() } else { format!("{}×", factor_label(tick)) };
             sheet.text((x, top - 11.0), &label, 12.0, Ink::Muted, Anchor::Middle, Weight::Normal)?;
         }
     }
     let (middle, _) = place(plane, 0.0, 0.0);
     let title = top - 33.0;
-    sheet.text((middle - 26.0, title), "← slower", 13.0, Ink::Regressed, Anchor::Right, Weight::Bold)?;
-    sheet.text((middle + 26.0, title), "faster →", 13.0, Ink::Improved, Anchor::Left, Weight::Bold)
+    sheet.text((middle - 14.0, title), "← slower", 13.0, Ink::Regressed, Anchor::Right, Weight::Bold)?;
+    sheet.text((middle + 14.0, title), "faster →", 13.0, Ink::Improved, Anchor::Left, Weight::Bold)
 }
 
-fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i32, reach: f64) -> anyhow::Result<()> {
+fn factor_label(tick: f64) -> String {
+    factor(tick, usize::from(tick != libm::floor(tick)))
+}
+
+fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i32, reach: Reach) -> anyhow::Result<()> {
     let top = f64::from(top);
     match row {
         Row::Scenario { name, word } => {
@@ -129,7 +153,7 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
             let room = f64::from(layout.page.pick(layout.plot.0 + 60, layout.width)) - 10.0;
             let room = if word.is_some() { room.min(f64::from(layout.page.pick(layout.plot.0, 180))) } else { room };
             backdrop(sheet, layout, (top, top + f64::from(height(row, layout))))?;
-            sheet.text((left, y), &fitted(name, room, layout.text), layout.text, Ink::Text, Anchor::Left, Weight::Bold)?;
+            sheet.text((left, y), &fitted(name, room * 0.9, layout.text), layout.text, Ink::Text, Anchor::Left, Weight::Bold)?;
             if let Some((tone, word)) = word {
                 let at = (f64::from(layout.page.pick(layout.plot.1 + 16, layout.width - 2)), y);
                 let anchor = layout.page.pick(Anchor::Left, Anchor::Right);
@@ -141,8 +165,8 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
         Row::Metric { label, change, tone, verdict, speed, margin } => {
             let y = layout.page.pick(top + 14.0, top + 36.0);
             let half = layout.page.pick(14.0, 11.0);
-            let (from, _) = place(plane, -libm::log10(margin.min(reach)), 0.0);
-            let (to, _) = place(plane, libm::log10(margin.min(reach)), 0.0);
+            let (from, _) = place(plane, reach.place(1.0 / margin), 0.0);
+            let (to, _) = place(plane, reach.place(*margin), 0.0);
             sheet.rect((from, y - half), (to, y + half), Ink::Band)?;
             let (middle, _) = place(plane, 0.0, 0.0);
             sheet.line(&[(middle, y - half), (middle, y + half)], Ink::Axis, 3)?;
@@ -159,7 +183,7 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
 fn backdrop(sheet: &Sheet<'_>, layout: &Layout, (top, bottom): (f64, f64)) -> anyhow::Result<()> {
     match layout.page {
         Page::Wide => Ok(()),
-        Page::Narrow => sheet.rect((0.0, top), (f64::from(layout.width), bottom), Ink::Paper),
+        Page::Narrow => sheet.rect((0.0, top - 2.0), (f64::from(layout.width), bottom), Ink::Paper),
     }
 }
 
@@ -182,22 +206,20 @@ fn labels(sheet: &Sheet<'_>, layout: &Layout, top: f64, label: &str, change: &st
     }
 }
 
-fn whisker(sheet: &Sheet<'_>, plane: &Plane<'_>, speed: &Interval, y: f64, ink: Ink, verdict: Verdict, reach: f64) -> anyhow::Result<()> {
-    let limit = libm::log10(reach);
-    let at = |value: f64| if value > 0.0 { libm::log10(value).clamp(-limit, limit) } else { -limit };
-    let (lower, upper) = (place(plane, at(speed.lower), 0.0).0, place(plane, at(speed.upper), 0.0).0);
+fn whisker(sheet: &Sheet<'_>, plane: &Plane<'_>, speed: &Interval, y: f64, ink: Ink, verdict: Verdict, reach: Reach) -> anyhow::Result<()> {
+    let (lower, upper) = (place(plane, reach.place(speed.lower), 0.0).0, place(plane, reach.place(speed.upper), 0.0).0);
     sheet.line(&[(lower, y), (upper, y)], ink, 5)?;
     for (x, bound, way) in [(lower, speed.lower, -1.0), (upper, speed.upper, 1.0)] {
-        if bound > 0.0 && bound.is_finite() && at(bound).abs() < limit {
+        if reach.holds(bound) {
             sheet.line(&[(x, y - 4.0), (x, y + 4.0)], ink, 4)?;
         } else {
             let tip: [Px; 3] = [(x + way * 2.0, y), (x - way * 7.0, y - 5.0), (x - way * 7.0, y + 5.0)];
             sheet.polygon(&tip, ink)?;
         }
     }
-    let (x, _) = place(plane, at(speed.point), 0.0);
+    let (x, _) = place(plane, reach.place(speed.point), 0.0);
     match verdict {
-        Verdict::Inconclusive => sheet.ring((x, y), 9, ink),
-        Verdict::Improved | Verdict::Regressed | Verdict::Unchanged => sheet.dot((x, y), 10, ink),
+        Verdict::Inconclusive => sheet.ring((x, y), 8, ink),
+        Verdict::Improved | Verdict::Regressed | Verdict::Unchanged => sheet.dot((x, y), 9, ink),
     }
 }

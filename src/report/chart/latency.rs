@@ -7,14 +7,18 @@ use super::scale::log_ticks;
 use super::{Anchor, Ink, Page, Plane, Px, Sheet, Weight, chart, fitted, place};
 
 /// Percentiles that the axis names, with their labels.
-const MARKS: [(f64, &str); 8] =
-    [(0.0, "0%"), (0.5, "50%"), (0.9, "90%"), (0.99, "99%"), (0.999, "99.9%"), (0.9999, "99.99%"), (0.99999, "99.999%"), (0.999999, "99.9999%")];
+const MARKS: [(f64, &str); 7] =
+    [(0.5, "50%"), (0.9, "90%"), (0.99, "99%"), (0.999, "99.9%"), (0.9999, "99.99%"), (0.99999, "99.999%"), (0.999999, "99.9999%")];
 
 /// The curve of one transaction or statement; empty if it has no points.
 pub fn latency(title: &str, curve: &Sides<Vec<(f64, f64)>>, page: Page) -> anyhow::Result<String> {
     let usable = |points: &Vec<(f64, f64)>| -> Vec<(f64, f64)> {
-        let mut points: Vec<(f64, f64)> =
-            points.iter().copied().filter(|(q, ns)| (0.0..1.0).contains(q) && *ns > 0.0 && ns.is_finite()).map(|(q, ns)| (rarity(q), ns)).collect();
+        let mut points: Vec<(f64, f64)> = points
+            .iter()
+            .copied()
+            .filter(|(q, ns)| (0.0..1.0).contains(q) && *ns > 0.0 && ns.is_finite())
+            .map(|(q, ns)| (rarity(q), ns))
+            .collect();
         points.sort_by(|left, right| left.0.total_cmp(&right.0));
         points
     };

@@ -140,8 +140,6 @@ enum Anchor {
     Left,
     Middle,
     Right,
-    Above,
-    Below,
 }
 
 impl Anchor {
@@ -150,8 +148,6 @@ impl Anchor {
             Anchor::Left => Pos::new(HPos::Left, VPos::Center),
             Anchor::Middle => Pos::new(HPos::Center, VPos::Center),
             Anchor::Right => Pos::new(HPos::Right, VPos::Center),
-            Anchor::Above => Pos::new(HPos::Center, VPos::Bottom),
-            Anchor::Below => Pos::new(HPos::Center, VPos::Top),
         }
     }
 }

@@ -1,0 +1,161 @@
+//! The run as rows and sentences, ready to be laid out. Templates and terminal read this, and only this.
+
+mod run;
+mod scenario;
+
+use serde::Serialize;
+
+use crate::record::Sides;
+
+use super::words::Tone;
+
+pub use run::view;
+pub use scenario::metric_view;
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunView {
+    pub suite: String,
+    pub version: String,
+    pub started_at: String,
+    pub mode: &'static str,
+    pub tone: Tone,
+    pub headline: String,
+    pub ending: Option<&'static str>,
+    /// Both variants, where all scenarios duel the same two.
+    pub duel: Option<(String, String)>,
+    pub tiles: Vec<Tile>,
+    pub scenarios: Vec<ScenarioView>,
+    pub facts: Vec<FactGroup>,
+    pub command: String,
+    pub gated_metrics: u32,
+    pub minimum_pairs: u32,
+}
+
+/// A number on top of the report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Tile {
+    pub tone: Tone,
+    pub symbol: &'static str,
+    pub number: usize,
+    pub label: &'static str,
+}
+
+/// Facts about one thing: label and value.
+#[derive(Clone, Debug, Serialize)]
+pub struct FactGroup {
+    pub title: &'static str,
+    pub facts: Vec<(String, String)>,
+}
+
+/// One scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScenarioView {
+    pub anchor: String,
+    pub path: String,
+    pub title: String,
+    pub analysis: String,
+    pub claims: Vec<String>,
+    pub before: String,
+    pub after: String,
+    pub tone: Tone,
+    pub symbol: &'static str,
+    pub verdict: String,
+    pub expectation: Option<String>,
+    pub expectation_contradicted: bool,
+    pub load: String,
+    pub load_why: Option<String>,
+    pub rtt: String,
+    pub pairs: String,
+    pub discarded: Vec<String>,
+    pub stop: String,
+    /// The first gated metric and its change, for a line that has no room for more.
+    pub first: Option<(String, String)>,
+    /// `None` where metrics speak; else the word that stands in their place.
+    pub stopped_short: Option<&'static str>,
+    pub metrics: Vec<MetricView>,
+    pub inconclusive: Vec<String>,
+    pub capacity: Option<Sides<String>>,
+    pub classes: Vec<ClassView>,
+    pub errors: Vec<(String, Sides<String>)>,
+    pub checks: Vec<CheckView>,
+    pub failures: Vec<CheckView>,
+    pub warnings: Vec<String>,
+    pub evidence: Vec<EvidenceView>,
+    pub counters: Vec<(&'static str, Sides<String>)>,
+    pub statements: Vec<StatementView>,
+    pub databases: Vec<DatabaseView>,
+}
+
+/// One metric.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetricView {
+    pub subject: String,
+    pub quantity: &'static str,
+    pub before: String,
+    pub after: String,
+    pub change: String,
+    pub interval: String,
+    pub tone: Tone,
+    pub symbol: &'static str,
+    pub verdict: String,
+    pub pairs: u32,
+    pub samples: String,
+    pub margin: String,
+    pub gated: bool,
+    pub why: Option<String>,
+}
+
+/// One tenant class of one transaction.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassView {
+    pub transaction: String,
+    pub class: String,
+    pub count: Sides<String>,
+    pub p50: Sides<String>,
+    pub p95: Sides<String>,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckView {
+    pub kind: &'static str,
+    pub subject: String,
+    pub side: Option<&'static str>,
+    pub cases: String,
+    pub outcome: &'static str,
+    pub tone: Tone,
+    pub symbol: &'static str,
+    pub findings: Vec<String>,
+}
+
+/// Plan and counters of one statement for one identity, side by side.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvidenceView {
+    pub statement: String,
+    pub identity: String,
+    pub plan: Sides<Option<String>>,
+    /// Buffers, rows, function calls, recall: label, before, after.
+    pub counters: Vec<(String, Sides<String>)>,
+}
+
+/// A statement's text; one for both sides where they agree.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatementView {
+    pub name: String,
+    pub identity: String,
+    pub side: &'static str,
+    pub executions: String,
+    pub sql: String,
+}
+
+/// How a database was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatabaseView {
+    pub side: &'static str,
+    pub variant: String,
+    pub tables: String,
+    pub indexes: String,
+    pub resident: &'static str,
+    pub applied: Vec<String>,
+}

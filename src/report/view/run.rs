@@ -1,0 +1,105 @@
+//! Rows of the run as a whole: tiles and facts.
+
+use crate::compare::Verdict;
+use crate::record::Header;
+use crate::report::words::{self, Tone};
+use crate::report::{Ending, Run, format};
+
+use super::scenario::scenario;
+use super::{FactGroup, RunView, Tile};
+
+/// The view of a run.
+pub fn view(run: &Run<'_>) -> RunView {
+    let (tone, headline) = words::headline(run);
+    let scenarios = run.comparison.scenarios.iter().enumerate();
+    RunView {
+        suite: run.header.suite.clone(),
+        version: run.header.pgduel.clone(),
+        started_at: run.header.started_at.clone(),
+        mode: words::mode(run.header.mode),
+        tone,
+        headline,
+        ending: if run.ending == Ending::Complete { None } else { words::ending(run.ending) },
+        duel: duel(run),
+        tiles: tiles(run),
+        scenarios: scenarios.map(|(index, one)| scenario(index, one, run.header)).collect(),
+        facts: vec![run_facts(run), machine_facts(run.header), dataset_facts(run.header)],
+        command: run.header.command.clone(),
+        gated_metrics: run.comparison.gated_metrics,
+        minimum_pairs: run.comparison.minimum_pairs,
+    }
+}
+
+fn duel(run: &Run<'_>) -> Option<(String, String)> {
+    let mut duels = run.comparison.scenarios.iter().map(|one| &one.scenario.variants);
+    let first = duels.next()?;
+    duels.all(|other| other == first).then(|| (first.before.clone(), first.after.clone()))
+}
+
+fn tiles(run: &Run<'_>) -> Vec<Tile> {
+    let verdicts = [Verdict::Improved, Verdict::Regressed, Verdict::Unchanged, Verdict::Inconclusive];
+    let mut tiles: Vec<Tile> = verdicts
+        .into_iter()
+        .map(|verdict| {
+            let tone = words::verdict_tone(verdict);
+            let number = words::tally(run.comparison, verdict);
+            Tile { tone, symbol: words::symbol(tone), number, label: words::verdict(verdict) }
+        })
+        .collect();
+    let failed = run.comparison.scenarios.iter().filter_map(words::stopped_short).filter(|(tone, _)| *tone == Tone::Failed).count();
+    let label = if failed == 1 { "scenario failed" } else { "scenarios failed" };
+    tiles.push(Tile { tone: Tone::Failed, symbol: words::symbol(Tone::Failed), number: failed, label });
+    tiles
+}
+
+fn fact(label: &str, value: impl Into<String>) -> (String, String) {
+    (label.to_owned(), value.into())
+}
+
+fn run_facts(run: &Run<'_>) -> FactGroup {
+    let header = run.header;
+    let mut facts = vec![
+        fact("pgduel", &header.pgduel),
+        fact("Started", &header.started_at),
+        fact("Mode", if header.aa { format!("{}, A/A", words::mode(header.mode)) } else { words::mode(header.mode).to_owned() }),
+        fact("Seed", header.seed.to_string()),
+    ];
+    if let Some(budget) = header.budget_seconds {
+        facts.push(fact("Budget", format!("{} s", format::significant(budget))));
+    }
+    if run.comparison.gated_metrics > 0 {
+        let value = format!("{}, {} pairs at least", run.comparison.gated_metrics, run.comparison.minimum_pairs);
+        facts.push(fact("Gated metrics", value));
+    }
+    FactGroup { title: "Run", facts }
+}
+
+fn machine_facts(header: &Header) -> FactGroup {
+    let (machine, server) = (&header.machine, &header.server);
+    let mut facts = vec![
+        fact("Processor", format!("{}, {}", machine.cpu, words::plural(machine.cores as u64, "core"))),
+        fact("Memory", format::bytes(machine.memory_bytes as f64)),
+        fact("System", &machine.os),
+        fact("Server", format!("{}, {}", server.version, server.kind)),
+        fact("Reached by", if server.local { "loopback or Unix socket" } else { "network" }),
+        fact("pgvector", server.pgvector.as_deref().unwrap_or("not installed")),
+    ];
+    facts.extend(server.settings.iter().map(|(name, value)| fact(name, value)));
+    FactGroup { title: "Machine and server", facts }
+}
+
+fn dataset_facts(header: &Header) -> FactGroup {
+    let dataset = &header.dataset;
+    let mut facts = vec![
+        fact("Scale", format!("{}", dataset.scale)),
+        fact("Tenants", format::count(dataset.tenants)),
+        fact("Vectors", format::count(dataset.vectors)),
+        fact("Its clock", &dataset.now),
+    ];
+    if !dataset.overlays.is_empty() {
+        facts.push(fact("Overlays", dataset.overlays.join(", ")));
+    }
+    facts.extend(dataset.rows.iter().map(|(table, rows)| (format!("{table} rows"), format::count(*rows))));
+    facts.push(fact("Digest", &dataset.digest));
+    FactGroup { title: "Dataset", facts }
+}
