@@ -363,9 +363,11 @@ async fn refuse_copy(stream: &Stream, is_simple: bool) -> Result<(), WireError> 
 fn affected(tag: &[u8]) -> u64 {
     let tag = tag.strip_suffix(b"\0").unwrap_or(tag);
     let digits = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    digits.iter().try_fold(0_u64, |count, byte| match byte {
-        b'0'..=b'9' => count.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
-        _ => None,
-    })
-    .unwrap_or(0)
+    digits
+        .iter()
+        .try_fold(0_u64, |count, byte| match byte {
+            b'0'..=b'9' => count.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+            _ => None,
+        })
+        .unwrap_or(0)
 }

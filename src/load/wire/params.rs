@@ -130,7 +130,10 @@ impl Params {
         let count = u16::try_from(self.count)
             .map_err(|_| WireError::Invalid(format!("{} parameters are more than the 65,535 that PostgreSQL takes", self.count)))?;
         if self.values.len() > LIMIT_BYTES {
-            return Err(WireError::Invalid(format!("{} bytes of parameters are more than the 1 GiB that PostgreSQL takes", self.values.len())));
+            return Err(WireError::Invalid(format!(
+                "{} bytes of parameters are more than the 1 GiB that PostgreSQL takes",
+                self.values.len()
+            )));
         }
         out.put_u16(count);
         out.put_slice(&self.formats);
