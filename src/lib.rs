@@ -1,8 +1,8 @@
 //! pgduel: two schemas enter, the numbers decide.
 
-pub mod compare;
 pub mod dataset;
-pub mod load;
-pub mod record;
-pub mod scenario;
 pub mod suite;
+pub mod scenario;
+pub mod record;
+pub mod compare;
+pub mod load;
