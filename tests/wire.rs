@@ -784,37 +784,3 @@ fn noise_is_never_a_panic() {
         });
     }
 }
-
-#[test]
-#[ignore]
-fn adhoc() {
-    let server = server::shared();
-    block_on(async {
-        for target in [server.unix(), server.tcp()] {
-            let mut connection = Connection::connect(&target).await.unwrap();
-            let select = connection.prepare("select", "select 1").await.unwrap();
-            for pause in [0, 1, 5, 20, 100] {
-                let mut times = Vec::new();
-                for _ in 0..60 {
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                    let stats = connection.execute(&select, &Params::new(), Rows::Discard).await.unwrap();
-                    times.push(stats.done - stats.sent);
-                }
-                times.sort();
-                println!("direct after pause {pause}: median {:?}", times[30]);
-            }
-            for rtt in [0, 1, 5, 20, 50, 100, 200] {
-                let proxy = RttProxy::start(&target, Duration::from_millis(rtt)).unwrap();
-                let mut connection = Connection::connect(&proxy.route(&target)).await.unwrap();
-                let select = connection.prepare("select", "select 1").await.unwrap();
-                let mut times = Vec::new();
-                for _ in 0..40 {
-                    let stats = connection.execute(&select, &Params::new(), Rows::Discard).await.unwrap();
-                    times.push(stats.done - stats.sent);
-                }
-                times.sort();
-                println!("rtt {rtt}: median {:?}", times[20]);
-            }
-        }
-    });
-}
