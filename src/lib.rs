@@ -4,4 +4,5 @@ pub mod compare;
 pub mod dataset;
 pub mod record;
 pub mod scenario;
+pub mod seed;
 pub mod suite;

@@ -331,7 +331,12 @@ impl Dataset {
     /// Estimated bytes on disk, heap and indexes, before anything is loaded. From a few rows of each table; good to a factor of
     /// about 1.5.
     pub fn estimated_bytes(&self) -> u64 {
-        self.tables().into_iter().map(|t| self.bytes_a_row(t).saturating_mul(self.rows(t))).fold(0, u64::saturating_add)
+        self.tables().into_iter().map(|t| self.estimated_table_bytes(t)).fold(0, u64::saturating_add)
+    }
+
+    /// The same of one table.
+    pub fn estimated_table_bytes(&self, table: TableId) -> u64 {
+        self.bytes_a_row(table).saturating_mul(self.rows(table))
     }
 
     /// Bytes of a row: tuple header and line pointer (28), values, about 40 an index for three of them. A vector of more than 2 kB
