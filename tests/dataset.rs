@@ -365,3 +365,78 @@ proptest! {
         }
     }
 }
+
+/// The mistakes people make in a dataset file, and where and how they are told.
+#[test]
+fn mistakes_are_told_with_file_line_key_and_what_is_allowed() {
+    let cases = [
+        ("now   = \"2025-11-07T12:00:00Z\"", "now   = \"yesterday\"", "d.toml:6: now: `yesterday` is no point in time"),
+        ("zipf  = 1.1", "zifp  = 1.1", "d.toml:10: tenants.zifp: `zifp` is not known here|allowed: table, zipf"),
+        (
+            "parent   = \"conversations\"",
+            "parent   = \"conversation\"",
+            "table[8].parent: there is no table `conversation`|tables: organizations",
+        ),
+        ("rows   = 2132", "rows   = -1", "table[7].rows: -1 is out of range|1 to"),
+        ("skew   = { zipf = 0.8 }", "skew   = \"odd\"", "table[7].skew: `odd` is not known here|allowed: even"),
+        (
+            "columns.domain_id       = { parent = \"id\" }",
+            "columns.domain_id       = { parent = \"uid\" }",
+            "columns.domain_id.parent: table `domains` has no column `uid`|its columns: id, domain",
+        ),
+        (
+            "{ step = \"45s\", after-parent = \"created_at\", jitter = 0.8 }",
+            "{ step = \"45 parsecs\", after-parent = \"created_at\" }",
+            "columns.created_at.step: `45 parsecs` is no duration|us, ms, s, m, h or d",
+        ),
+        ("columns.started_at      = { same = \"created_at\" }", "columns.started_at = { same = \"started_at\" }", "depends on itself"),
+        ("{ cycle = [\"user\", \"assistant\"] }", "{ cyclic = [\"user\"] }", "columns.role: is no generator|cycle, choice"),
+        ("chunk_index = \"position\"", "chunk_index = \"positron\"", "chunk_index: `positron` is no generator|uuid, serial"),
+        ("{ ancestor = \"domains\", column = \"domain\" }", "{ ancestor = \"messages\", column = \"role\" }", "`messages` is no ancestor"),
+        ("{ template = \"{hex32}\" }", "{ template = \"{sex32}\" }", "`{sex32}` is no placeholder|{hex16}"),
+        ("order    = \"created_at\"", "order    = \"role\"", "table[8].order: the column gives no timestamps"),
+        ("{ name = \"member\" }]", "{ name = \"member\", first = 2 }]", "the last role has a number of users"),
+        ("child  = \"messages\"", "child  = \"domains\"", "overlay.lengths.child: is no child of the overlay's table"),
+        (
+            "columns.is_active          = { bool = 0.95 }",
+            "columns.is_active = { bool = 1.5 }",
+            "columns.is_active.bool: is out of range|0 to 1",
+        ),
+        ("title = \"Omniops", "title = Omniops", "d.toml:5: (file):"),
+    ];
+    for (right, wrong, expected) in cases {
+        assert!(OMNIOPS.contains(right), "{right}");
+        let text = OMNIOPS.replacen(right, wrong, 1);
+        let DatasetError::File(error) = Model::parse("d.toml", &text).expect_err(wrong) else { panic!("{wrong}") };
+        let (message, help) = expected.split_once('|').unwrap_or((expected, ""));
+        assert!(error.to_string().contains(message), "{error}\nexpected {message}");
+        assert!(error.to_string().starts_with("d.toml:"), "{error}");
+        assert!(error.help.contains(help), "{}\nexpected {help}", error.help);
+        assert!(!error.help.is_empty());
+        // The line that is named is the line that is wrong.
+        let line = text.lines().nth(error.line - 1).unwrap_or("");
+        assert!(line.contains(wrong.split_whitespace().next().unwrap_or("")) || line.starts_with('['), "{error}: {line}");
+    }
+}
+
+#[test]
+fn no_text_makes_the_parser_panic() {
+    for cut in (0..OMNIOPS.len()).step_by(37) {
+        if let Some(part) = OMNIOPS.get(..cut) {
+            assert!(Model::parse("d.toml", part).is_ok() || cut < OMNIOPS.len());
+        }
+    }
+    for line in 0..OMNIOPS.lines().count() {
+        let without: Vec<&str> = OMNIOPS.lines().enumerate().filter(|(i, _)| *i != line).map(|(_, l)| l).collect();
+        if let Ok(model) = Model::parse("d.toml", &without.join("\n")) {
+            let sizing = Sizing { scale: 0.01, vectors: Some(3), overlays: Vec::new() };
+            if let Ok(d) = Dataset::plan(Arc::new(model), sizing, 1) {
+                for t in d.tables().into_iter().filter(|t| d.table_name(*t) != "page_embeddings") {
+                    d.row(t, 0);
+                    d.row(t, u64::MAX);
+                    d.fresh_row(t, u64::MAX, u64::MAX);
+                }
+            }
+        }
+    }
+}
