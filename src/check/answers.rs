@@ -68,8 +68,10 @@ fn in_any_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<Strin
     for row in &after.rows {
         *unmatched.entry(right.iter().map(|i| cell(row, *i)).collect()).or_default() -= 1;
     }
-    let only_before: Vec<_> = unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
-    let mut only_after: Vec<_> = unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
+    let only_before: Vec<_> =
+        unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
+    let mut only_after: Vec<_> =
+        unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
     for row in &only_before {
         let partner = only_after.iter().position(|other| row.iter().zip(other.iter()).all(|(a, b)| equal(*a, *b, rule.tolerance)));
         match partner {

@@ -30,7 +30,8 @@ pub async fn check(
     let mut records = Vec::new();
     for name in &secured {
         if !variant.visible.contains_key(name) && dataset.table(name).is_some() {
-            let finding = format!("{name} is under row-level security in {}, but suite.toml does not say who may see its rows", variant.name);
+            let finding =
+                format!("{name} is under row-level security in {}, but suite.toml does not say who may see its rows", variant.name);
             records.push(record(scenario, side, name, 0, CheckOutcome::Failed, vec![finding]));
         }
     }

@@ -22,7 +22,9 @@ pub fn root(cli: &Cli) -> Result<PathBuf, Failure> {
     }
     let here = std::env::current_dir().map_err(|error| Failure::Usage(format!("cannot tell the current folder: {error}")))?;
     let found = here.ancestors().find(|folder| is_project(folder)).map(Path::to_owned);
-    found.ok_or_else(|| Failure::Usage("there is no scenarios/ and seeds/ here or above; go to a project, or name it with --project".to_owned()))
+    found.ok_or_else(|| {
+        Failure::Usage("there is no scenarios/ and seeds/ here or above; go to a project, or name it with --project".to_owned())
+    })
 }
 
 /// The catalog of a suite's dataset. It is planned as small as can be: only names are asked for.

@@ -3,7 +3,8 @@
 use super::args::{Fsync, ServerAction, ServerArgs, ServerChoice};
 use super::{CommandResult, Failure, exit};
 use crate::target::{
-    Durability, EmbeddedOptions, EmbeddedServer, ExternalServer, HostKind, Lifetime, Server, SlotUse, Stopped, embedded_status, stop_embedded,
+    Durability, EmbeddedOptions, EmbeddedServer, ExternalServer, HostKind, Lifetime, Server, SlotUse, Stopped, embedded_status,
+    stop_embedded,
 };
 
 /// Starts the embedded server, or takes the one that was named.

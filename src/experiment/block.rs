@@ -171,7 +171,7 @@ fn one_sided_fault(block: &BlockRecord, other: &BlockRecord, resident: bool) -> 
         block.server.blocks_read as f64 / all.max(1) as f64
     };
     let (own, theirs) = (share(block), share(other));
-    (resident && own > DISK_LIMIT && theirs <= DISK_LIMIT).then(|| Discard::DiskReads { per_mille: (own * 1000.0) as u32 })
+    (resident && own > DISK_LIMIT && theirs <= DISK_LIMIT).then_some(Discard::DiskReads { per_mille: (own * 1000.0) as u32 })
 }
 
 /// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.

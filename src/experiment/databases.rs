@@ -44,7 +44,13 @@ pub async fn template_digest(suite: &Suite, dataset: &Dataset, sizing: &str, ser
 }
 
 /// The name of the seeded template; seeds it if it is not there. One that was left half-made is made anew.
-pub async fn template(server: &Server, suite: &Suite, dataset: &Arc<Dataset>, digest: &str, progress: &dyn Progress) -> anyhow::Result<String> {
+pub async fn template(
+    server: &Server,
+    suite: &Suite,
+    dataset: &Arc<Dataset>,
+    digest: &str,
+    progress: &dyn Progress,
+) -> anyhow::Result<String> {
     let name = format!("pgduel_t_{}_{}", sql_name(&suite.name), &digest[..12]);
     let existing = list_pgduel_databases(server).await?.into_iter().find(|database| database.name == name);
     if existing.is_some_and(|database| database.mark.purpose == Purpose::Template && database.mark.key == digest) {

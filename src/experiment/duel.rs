@@ -18,8 +18,8 @@ use crate::load::block::{Work, prepare};
 use crate::load::program::{Program, describe};
 use crate::load::session::Session;
 use crate::record::{
-    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord, Side,
-    Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
+    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord,
+    Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
 };
 use crate::scenario::{Identity, RttPer, Scenario};
 use crate::suite::Variant;
@@ -242,8 +242,9 @@ impl<'a> Duels<'a> {
     /// Both working sets fit if 1.2 times their sum fits in shared buffers.
     async fn is_resident(&self, environment: &Environment<'_>, made: &Sides<VariantDatabase>) -> anyhow::Result<bool> {
         let mut connection = environment.server.connect_admin().await?;
-        let buffers: i64 =
-            sqlx::query_scalar("select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'").fetch_one(&mut connection).await?;
+        let buffers: i64 = sqlx::query_scalar("select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'")
+            .fetch_one(&mut connection)
+            .await?;
         let sum = made.before.table_bytes + made.before.index_bytes + made.after.table_bytes + made.after.index_bytes;
         Ok(sum as f64 * 1.2 <= buffers as f64)
     }
@@ -361,7 +362,8 @@ impl<'a> Duels<'a> {
     ) -> anyhow::Result<Vec<CheckRecord>> {
         let Some(exact) = Program::exact(scenario, side) else { return Ok(Vec::new()) };
         let mut exact = route.session_with(exact, mix.dataset().now()).await?;
-        let recall = agreement::recall(scenario, mix, side, search, &mut exact, RECALL_DRAWS).await.map_err(|error| anyhow::anyhow!(error))?;
+        let recall =
+            agreement::recall(scenario, mix, side, search, &mut exact, RECALL_DRAWS).await.map_err(|error| anyhow::anyhow!(error))?;
         Ok(agreement::recall_record(scenario, side, &recall, RECALL_DRAWS))
     }
 
@@ -416,7 +418,13 @@ impl<'a> Duels<'a> {
                 probed.get_mut(side).capacity = Some(capacity);
                 append(
                     environment,
-                    Line::Probe(ProbeRecord { scenario: scenario.path(), side, connections, capacity_per_second: capacity, transactions: ok }),
+                    Line::Probe(ProbeRecord {
+                        scenario: scenario.path(),
+                        side,
+                        connections,
+                        capacity_per_second: capacity,
+                        transactions: ok,
+                    }),
                 )?;
             }
         }

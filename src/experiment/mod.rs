@@ -26,8 +26,8 @@ use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{HostKind, Server, ServerKind};
 
-pub use duel::gated_metrics;
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
+pub use duel::gated_metrics;
 
 /// What to run.
 #[derive(Clone, Debug)]

@@ -188,6 +188,7 @@ mod tests {
             margins: Default::default(),
             load: Load { arrival, connections: 4, rtt: Duration::ZERO, rtt_per: RttPer::RoundTrip, plans: Plans::Auto },
             transactions: vec![],
+            origin: Default::default(),
         }
     }
 

@@ -373,8 +373,7 @@ fn new_recording(shared: &Shared) -> Recording {
 
 /// Waits for the block to begin; `None` if it never will.
 async fn begin_of(mut started: watch::Receiver<Option<Instant>>) -> Option<Instant> {
-    let begin = *started.wait_for(Option::is_some).await.ok()?;
-    begin
+    *started.wait_for(Option::is_some).await.ok()?
 }
 
 thread_local! {
@@ -400,12 +399,7 @@ fn thread_cpu() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-async fn connection_task(
-    shared: &Shared,
-    number: u64,
-    started: watch::Receiver<Option<Instant>>,
-    ready: &Ready,
-) -> Option<ThreadResult> {
+async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<Option<Instant>>, ready: &Ready) -> Option<ThreadResult> {
     let mut session = match open_warm(shared, number).await {
         Ok(session) => session,
         Err(error) => {

@@ -33,14 +33,9 @@ const RTT_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes under way in one direction of one connection before its sender has to wait.
 const WINDOW_BYTES: usize = 16 << 20;
 const READ_BYTES: usize = 64 << 10;
-<<<<<<< HEAD
-/// The relay wakes this much before a chunk is due and spins for the rest: an idle core of a virtual machine takes 40 to 100 us to wake.
-const WAKE_EARLY: Duration = Duration::from_micros(150);
-=======
 /// The relay wakes before a chunk is due, by an eighth of its delay but at most this, and spins for the rest: a core that has been idle
 /// takes 0.1 ms to wake on a virtual machine, and a core that others want takes longer.
 const WAKE_EARLY_LIMIT: Duration = Duration::from_micros(500);
->>>>>>> wire
 
 /// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
@@ -391,11 +386,7 @@ impl Relay {
             }
         }
         let due = self.pairs.iter().flat_map(|pair| [pair.up.due(), pair.down.due()]).flatten().min();
-<<<<<<< HEAD
-        let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(Instant::now() + WAKE_EARLY)).ok());
-=======
         let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(Instant::now() + self.wake_early())).ok());
->>>>>>> wire
         match poll(&mut sources, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),

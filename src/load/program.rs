@@ -75,8 +75,12 @@ impl Program {
             crate::scenario::RttPer::Request => scenario.load.rtt.as_nanos() as u64,
             crate::scenario::RttPer::RoundTrip => 0,
         };
-        let transactions =
-            scenario.transactions.iter().enumerate().map(|(index, transaction)| TransactionProgram::new(index, transaction, side)).collect();
+        let transactions = scenario
+            .transactions
+            .iter()
+            .enumerate()
+            .map(|(index, transaction)| TransactionProgram::new(index, transaction, side))
+            .collect();
         Program { transactions, plans: scenario.load.plans, request_pause_ns: pause }
     }
 

@@ -85,12 +85,8 @@ async fn one(
 
 fn preamble(arrival: &Arrival, settings: &[(String, String)]) -> String {
     let (role, timeout, claims) = identity(&arrival.actor);
-    let fixed = [
-        ("search_path", "public, extensions"),
-        ("statement_timeout", timeout),
-        ("role", role),
-        ("request.jwt.claims", claims.as_str()),
-    ];
+    let fixed =
+        [("search_path", "public, extensions"), ("statement_timeout", timeout), ("role", role), ("request.jwt.claims", claims.as_str())];
     let all = fixed.into_iter().chain(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let calls: Vec<String> = all.map(|(name, value)| format!("set_config({}, {}, true)", literal(name), literal(value))).collect();
     format!("select {}", calls.join(", "))
@@ -145,7 +141,8 @@ fn literal(text: &str) -> String {
 /// Calls by function since the session began to count, from `pg_stat_user_functions`; needs `track_functions`.
 pub async fn function_calls(connection: &mut Connection) -> Result<BTreeMap<String, u64>, WireError> {
     connection.simple("select pg_stat_force_next_flush()", Rows::Discard).await?;
-    let rows = query_text(connection, "select schemaname || '.' || funcname, sum(calls)::bigint from pg_stat_user_functions group by 1").await?;
+    let rows =
+        query_text(connection, "select schemaname || '.' || funcname, sum(calls)::bigint from pg_stat_user_functions group by 1").await?;
     let pair = |row: Vec<Option<String>>| {
         let mut cells = row.into_iter().flatten();
         Some((cells.next()?, cells.next()?.parse().ok()?))

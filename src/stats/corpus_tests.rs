@@ -9,12 +9,8 @@ const TOLERANCE: f64 = 1e-9;
 
 macro_rules! corpus {
     ($name:literal) => {
-        serde_json::from_str(include_str!(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/data/stats/",
-            $name
-        )))
-        .expect("the corpus is well-formed")
+        serde_json::from_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/stats/", $name)))
+            .expect("the corpus is well-formed")
     };
 }
 
@@ -22,10 +18,7 @@ macro_rules! corpus {
 fn assert_close(ours: f64, reference: f64, what: &str) {
     // Relative for large values; p-values of 1e-12 must agree relatively as well.
     let scale = reference.abs().max(f64::MIN_POSITIVE);
-    assert!(
-        ours == reference || (ours - reference).abs() <= TOLERANCE * scale,
-        "{what}: ours {ours:e}, reference {reference:e}"
-    );
+    assert!(ours == reference || (ours - reference).abs() <= TOLERANCE * scale, "{what}: ours {ours:e}, reference {reference:e}");
 }
 
 #[derive(Deserialize)]
@@ -55,11 +48,7 @@ fn assert_end(ours: f64, reference: Option<f64>, open: Option<bool>, inward: f64
         assert_eq!(ours, -inward, "{what}");
         return;
     };
-    let beyond = if inward > 0.0 {
-        reference.next_up()
-    } else {
-        reference.next_down()
-    };
+    let beyond = if inward > 0.0 { reference.next_up() } else { reference.next_down() };
     match open {
         Some(true) => assert_eq!(ours, beyond, "{what}"),
         Some(false) => assert_eq!(ours, reference, "{what}"),
@@ -77,28 +66,12 @@ fn signed_rank_and_interval() {
         assert_close(test.w_plus, case.w_plus, &format!("{name}: w_plus"));
         assert_close(test.p_greater, case.p_greater, &format!("{name}: greater"));
         assert_close(test.p_less, case.p_less, &format!("{name}: less"));
-        assert_close(
-            hodges_lehmann(&case.d),
-            case.hodges_lehmann,
-            &format!("{name}: Hodges-Lehmann"),
-        );
+        assert_close(hodges_lehmann(&case.d), case.hodges_lehmann, &format!("{name}: Hodges-Lehmann"));
         for ends in &case.intervals {
             let what = format!("{name} at {}", ends.alpha);
             let ours = confidence_interval(&case.d, ends.alpha);
-            assert_end(
-                ours.lower,
-                ends.lower,
-                ends.lower_open,
-                f64::INFINITY,
-                &what,
-            );
-            assert_end(
-                ours.upper,
-                ends.upper,
-                ends.upper_open,
-                f64::NEG_INFINITY,
-                &what,
-            );
+            assert_end(ours.lower, ends.lower, ends.lower_open, f64::INFINITY, &what);
+            assert_end(ours.upper, ends.upper, ends.upper_open, f64::NEG_INFINITY, &what);
         }
     }
 }

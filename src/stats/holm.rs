@@ -31,11 +31,7 @@ pub fn holm(p_values: &[f64], alpha: f64) -> Vec<HolmStep> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_of(a).total_cmp(&p_of(b)));
 
-    let nothing = HolmStep {
-        adjusted_p: 1.0,
-        level: alpha,
-        rejected: false,
-    };
+    let nothing = HolmStep { adjusted_p: 1.0, level: alpha, rejected: false };
     let mut steps = vec![nothing; p_values.len()];
     let mut adjusted_p: f64 = 0.0;
     let mut stopped_at = None;
@@ -49,11 +45,7 @@ pub fn holm(p_values: &[f64], alpha: f64) -> Vec<HolmStep> {
             stopped_at = Some(level);
         }
         if let Some(step) = steps.get_mut(index) {
-            *step = HolmStep {
-                adjusted_p,
-                level,
-                rejected,
-            };
+            *step = HolmStep { adjusted_p, level, rejected };
         }
     }
     steps

@@ -64,20 +64,12 @@ impl Estimate {
     /// From log ratio to ratio. Whether the interval holds "no effect" must be asked before:
     /// an open end just above 0 rounds to a ratio of 1.
     pub fn exp(self) -> Self {
-        Self {
-            point: self.point.exp(),
-            lower: self.lower.exp(),
-            upper: self.upper.exp(),
-        }
+        Self { point: self.point.exp(), lower: self.lower.exp(), upper: self.upper.exp() }
     }
 
     /// The same effect seen from the other side: before/after, or a cost from a benefit.
     pub fn mirrored(self) -> Self {
-        Self {
-            point: -self.point,
-            lower: -self.upper,
-            upper: -self.lower,
-        }
+        Self { point: -self.point, lower: -self.upper, upper: -self.lower }
     }
 
     /// Half the width of the interval; infinite if an end is.
@@ -94,11 +86,7 @@ pub fn hodges_lehmann(differences: &[f64]) -> f64 {
     let sums = sorted_walsh_sums(differences);
     let middle = |i: usize| sums.get(i).map_or(f64::NAN, |sum| sum / 2.0);
     let half = sums.len() / 2;
-    if sums.len() % 2 == 1 {
-        middle(half)
-    } else {
-        middle(half - 1) / 2.0 + middle(half) / 2.0
-    }
+    if sums.len() % 2 == 1 { middle(half) } else { middle(half - 1) / 2.0 + middle(half) / 2.0 }
 }
 
 /// Interval whose ends each have the one-sided level `alpha_one_sided`: confidence 1 - 2·alpha.
@@ -143,11 +131,7 @@ pub fn upper_bound(differences: &[f64], alpha: f64) -> f64 {
 
 /// All d(i)+d(j), i <= j, ascending. Twice the Walsh averages: sums need no rounding by halving.
 fn sorted_walsh_sums(differences: &[f64]) -> Vec<f64> {
-    let mut sums: Vec<f64> = differences
-        .iter()
-        .enumerate()
-        .flat_map(|(i, a)| differences.iter().take(i + 1).map(move |b| a + b))
-        .collect();
+    let mut sums: Vec<f64> = differences.iter().enumerate().flat_map(|(i, a)| differences.iter().take(i + 1).map(move |b| a + b)).collect();
     sums.sort_unstable_by(f64::total_cmp);
     sums
 }

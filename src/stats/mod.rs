@@ -41,15 +41,10 @@ mod simulation_tests;
 
 pub use holm::{HolmStep, holm};
 pub use interval::{Estimate, confidence_interval, hodges_lehmann, lower_bound, upper_bound};
-pub use power::{
-    DEFAULT_POWER, minimum_detectable_effect, minimum_pairs, required_pairs, robust_sd,
-};
+pub use power::{DEFAULT_POWER, minimum_detectable_effect, minimum_pairs, required_pairs, robust_sd};
 pub use proportion::{clopper_pearson_upper, quantile_sorted};
 pub use signed_rank::{EXACT_LIMIT, NullDistribution, SignedRank, signed_rank};
-pub use verdict::{
-    FAMILY_ALPHA, Judgement, Margin, Metric, Significance, Verdict, effective_margin, judge,
-    judge_family,
-};
+pub use verdict::{FAMILY_ALPHA, Judgement, Margin, Metric, Significance, Verdict, effective_margin, judge, judge_family};
 
 /// True if there is something to compute on: at least one value, all of them finite.
 fn usable(differences: &[f64]) -> bool {

@@ -23,9 +23,7 @@ pub fn minimum_pairs(metrics: usize, alpha: f64) -> Option<usize> {
     }
     // Compared as `holm` will compare it, not by a logarithm that can round either way.
     let level = alpha / metrics.max(1) as f64;
-    (0..=1100)
-        .find(|&n| 0.5f64.powi(n) <= level)
-        .map(|n| n as usize)
+    (0..=1100).find(|&n| 0.5f64.powi(n) <= level).map(|n| n as usize)
 }
 
 /// Pairs needed to see an effect of `delta` (log ratio) with probability `power`, at the one-sided
@@ -82,10 +80,7 @@ fn planning_z(alpha: f64, power: f64) -> Option<PlanningZ> {
     let z_alpha = -normal_quantile(alpha);
     let sum = z_alpha + normal_quantile(power);
     // An effect that is "seen" less often than a false alarm is no plan.
-    (sum > 0.0).then_some(PlanningZ {
-        sum,
-        small_sample: z_alpha * z_alpha / 2.0,
-    })
+    (sum > 0.0).then_some(PlanningZ { sum, small_sample: z_alpha * z_alpha / 2.0 })
 }
 
 /// Standard deviation of the differences as the signed-rank test feels it: Rousseeuw and Croux' Qn
@@ -103,24 +98,13 @@ pub fn robust_sd(differences: &[f64]) -> f64 {
     if !usable(differences) || n < 2 {
         return f64::NAN;
     }
-    let mut distances: Vec<f64> = differences
-        .iter()
-        .enumerate()
-        .flat_map(|(i, a)| differences.iter().take(i).map(move |b| (a - b).abs()))
-        .collect();
+    let mut distances: Vec<f64> =
+        differences.iter().enumerate().flat_map(|(i, a)| differences.iter().take(i).map(move |b| (a - b).abs())).collect();
     distances.sort_unstable_by(f64::total_cmp);
     let half = n / 2 + 1;
     let order = half * (half - 1) / 2;
-    let quartile = order
-        .checked_sub(1)
-        .and_then(|i| distances.get(i))
-        .copied()
-        .unwrap_or(0.0);
-    if quartile > 0.0 {
-        2.2219 * quartile * small_sample_factor(n)
-    } else {
-        standard_deviation(differences)
-    }
+    let quartile = order.checked_sub(1).and_then(|i| distances.get(i)).copied().unwrap_or(0.0);
+    if quartile > 0.0 { 2.2219 * quartile * small_sample_factor(n) } else { standard_deviation(differences) }
 }
 
 /// Makes Qn unbiased for small normal samples (Croux and Rousseeuw, COMPSTAT 1992).
@@ -157,9 +141,7 @@ mod tests {
     #[test]
     fn the_effect_of_the_required_pairs_is_the_effect_asked_for() {
         for (s_d, delta, alpha) in [(0.047, 0.05, 5e-4), (0.16, 0.1, 5e-4), (0.3, 0.262, 1e-3)] {
-            let Some(n) = required_pairs(s_d, delta, alpha, 0.9) else {
-                panic!("no plan for {s_d} {delta}")
-            };
+            let Some(n) = required_pairs(s_d, delta, alpha, 0.9) else { panic!("no plan for {s_d} {delta}") };
             assert!(minimum_detectable_effect(n, s_d, alpha, 0.9) <= delta);
             assert!(minimum_detectable_effect(n - 1, s_d, alpha, 0.9) > delta);
         }
@@ -168,10 +150,7 @@ mod tests {
     #[test]
     fn plans_respect_the_smallest_reachable_p_value() {
         assert_eq!(required_pairs(0.0, 0.05, 0.001, 0.9), Some(10));
-        assert_eq!(
-            minimum_detectable_effect(9, 0.01, 0.001, 0.9),
-            f64::INFINITY
-        );
+        assert_eq!(minimum_detectable_effect(9, 0.01, 0.001, 0.9), f64::INFINITY);
     }
 
     #[test]

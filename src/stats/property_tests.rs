@@ -8,19 +8,13 @@ use super::*;
 fn tied() -> impl Strategy<Value = Vec<f64>> {
     (1u8..12, -6i8..6).prop_flat_map(|(width, shift)| {
         let width = width as i8;
-        prop::collection::vec(
-            (-width..=width).prop_map(move |v| f64::from(v + shift) / 8.0),
-            1..26,
-        )
+        prop::collection::vec((-width..=width).prop_map(move |v| f64::from(v + shift) / 8.0), 1..26)
     })
 }
 
 /// Samples as a run makes them: logs of ratios, with roundings, some of them equal.
 fn continuous() -> impl Strategy<Value = Vec<f64>> {
-    prop::collection::vec(
-        prop_oneof![4 => -0.3f64..0.3, 1 => Just(0.0), 1 => Just(0.1), 1 => Just(-0.1)],
-        1..26,
-    )
+    prop::collection::vec(prop_oneof![4 => -0.3f64..0.3, 1 => Just(0.0), 1 => Just(0.1), 1 => Just(-0.1)], 1..26)
 }
 
 fn sample() -> impl Strategy<Value = Vec<f64>> {
@@ -29,12 +23,7 @@ fn sample() -> impl Strategy<Value = Vec<f64>> {
 
 /// Levels on both sides of what the samples can reach, attained ones (powers of ½) among them.
 fn level() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        1e-4f64..0.49,
-        (2i32..16).prop_map(|n| 0.5f64.powi(n)),
-        Just(0.01),
-        Just(5e-4)
-    ]
+    prop_oneof![1e-4f64..0.49, (2i32..16).prop_map(|n| 0.5f64.powi(n)), Just(0.01), Just(5e-4)]
 }
 
 proptest! {
@@ -156,9 +145,7 @@ proptest! {
 #[test]
 fn interval_and_p_value_agree_beyond_the_exact_limit() {
     for shift in -4..=4 {
-        let d: Vec<f64> = (0..260)
-            .map(|i| f64::from((i * 37) % 41 - 20) + f64::from(shift) / 2.0)
-            .collect();
+        let d: Vec<f64> = (0..260).map(|i| f64::from((i * 37) % 41 - 20) + f64::from(shift) / 2.0).collect();
         let test = signed_rank(&d);
         assert_eq!(test.distribution, NullDistribution::Normal);
         for alpha in [5e-4, 0.01, 0.1, 0.4] {

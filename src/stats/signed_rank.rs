@@ -51,13 +51,7 @@ pub struct SignedRank {
 /// zero). The smallest reachable p-value is 2^-n. Empty or non-finite input gives 1 both ways.
 pub fn signed_rank(differences: &[f64]) -> SignedRank {
     if !usable(differences) {
-        return SignedRank {
-            w_plus: f64::NAN,
-            signed: 0,
-            p_greater: 1.0,
-            p_less: 1.0,
-            distribution: NullDistribution::Exact,
-        };
+        return SignedRank { w_plus: f64::NAN, signed: 0, p_greater: 1.0, p_less: 1.0, distribution: NullDistribution::Exact };
     }
     let ranks = SignedRanks::about(differences, Centre::at(0.0));
     let (p_less, p_greater) = ranks.p_values();
@@ -87,18 +81,12 @@ pub(super) struct Centre {
 impl Centre {
     /// θ itself.
     pub(super) fn at(doubled: f64) -> Self {
-        Self {
-            doubled,
-            on_tie: Ordering::Equal,
-        }
+        Self { doubled, on_tie: Ordering::Equal }
     }
 
     /// A point above θ with no sum in between.
     pub(super) fn just_above(doubled: f64) -> Self {
-        Self {
-            doubled,
-            on_tie: Ordering::Less,
-        }
+        Self { doubled, on_tie: Ordering::Less }
     }
 
     fn compare(self, sum: f64) -> Ordering {
@@ -121,11 +109,7 @@ struct SignedRanks {
 impl SignedRanks {
     fn about(differences: &[f64], centre: Centre) -> Self {
         let signs: Vec<Ordering> = differences.iter().map(|&d| centre.compare(d + d)).collect();
-        let mut ranks = Self {
-            doubled: Vec::with_capacity(differences.len()),
-            total: 0,
-            positive_sum: 0,
-        };
+        let mut ranks = Self { doubled: Vec::with_capacity(differences.len()), total: 0, positive_sum: 0 };
         for (&d, &sign) in differences.iter().zip(&signs) {
             if sign == Ordering::Equal {
                 continue;
@@ -150,11 +134,7 @@ impl SignedRanks {
     }
 
     fn distribution(&self) -> NullDistribution {
-        if self.doubled.len() <= EXACT_LIMIT {
-            NullDistribution::Exact
-        } else {
-            NullDistribution::Normal
-        }
+        if self.doubled.len() <= EXACT_LIMIT { NullDistribution::Exact } else { NullDistribution::Normal }
     }
 
     /// P(W+ >= observed). The distribution is symmetric, so this is P(W+ <= total - observed),
@@ -173,15 +153,9 @@ impl SignedRanks {
         match self.distribution() {
             NullDistribution::Exact => {
                 let sums = self.sums_up_to(negative_sum.max(self.positive_sum));
-                (
-                    cumulative(&sums, self.positive_sum),
-                    cumulative(&sums, negative_sum),
-                )
+                (cumulative(&sums, self.positive_sum), cumulative(&sums, negative_sum))
             }
-            NullDistribution::Normal => (
-                self.normal_tail(negative_sum),
-                self.normal_tail(self.positive_sum),
-            ),
+            NullDistribution::Normal => (self.normal_tail(negative_sum), self.normal_tail(self.positive_sum)),
         }
     }
 
@@ -194,11 +168,7 @@ impl SignedRanks {
         for &rank in &self.doubled {
             reached = limit.min(reached + rank);
             for sum in (0..=reached).rev() {
-                let with = if sum >= rank {
-                    probability[sum - rank]
-                } else {
-                    0.0
-                };
+                let with = if sum >= rank { probability[sum - rank] } else { 0.0 };
                 probability[sum] = 0.5 * (probability[sum] + with);
             }
         }

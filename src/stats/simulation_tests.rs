@@ -19,12 +19,7 @@ struct Machine {
 
 impl Machine {
     fn new(seed: u64, sd: f64) -> Self {
-        Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            sd,
-            lag1: 0.0,
-            spiky: 0.0,
-        }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed), sd, lag1: 0.0, spiky: 0.0 }
     }
 
     fn uniform(&mut self) -> f64 {
@@ -40,13 +35,8 @@ impl Machine {
         let mut previous = self.normal();
         (0..pairs)
             .map(|_| {
-                previous =
-                    self.lag1 * previous + (1.0 - self.lag1 * self.lag1).sqrt() * self.normal();
-                let spike = if self.uniform() < self.spiky {
-                    5.0 * self.normal()
-                } else {
-                    0.0
-                };
+                previous = self.lag1 * previous + (1.0 - self.lag1 * self.lag1).sqrt() * self.normal();
+                let spike = if self.uniform() < self.spiky { 5.0 * self.normal() } else { 0.0 };
                 effect + self.sd * (previous + spike)
             })
             .collect()
@@ -54,9 +44,7 @@ impl Machine {
 
     /// Share of runs whose p-value for "greater" is at most `alpha`.
     fn rejections(&mut self, runs: usize, pairs: usize, effect: f64, alpha: f64) -> f64 {
-        let rejected = (0..runs)
-            .filter(|_| signed_rank(&self.run(pairs, effect)).p_greater <= alpha)
-            .count();
+        let rejected = (0..runs).filter(|_| signed_rank(&self.run(pairs, effect)).p_greater <= alpha).count();
         rejected as f64 / runs as f64
     }
 }
@@ -143,19 +131,10 @@ fn family_wise_errors_each_way_and_coverage() {
         // Ten metrics: six without effect, two slower, two faster.
         let effects = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.08, 0.08, -0.08, -0.08];
         let runs: Vec<Vec<f64>> = effects.iter().map(|&e| machine.run(12, e)).collect();
-        let metrics: Vec<Metric> = runs
-            .iter()
-            .map(|differences| Metric {
-                differences,
-                margin_ln: 0.05,
-            })
-            .collect();
+        let metrics: Vec<Metric> = runs.iter().map(|differences| Metric { differences, margin_ln: 0.05 }).collect();
         let judgements = judge_family(&metrics, ALPHA);
         let any = |wanted: Significance, truth: fn(f64) -> bool| {
-            judgements
-                .iter()
-                .zip(effects)
-                .any(|(j, e)| truth(e) && j.significance == wanted)
+            judgements.iter().zip(effects).any(|(j, e)| truth(e) && j.significance == wanted)
         };
         false_up += u64::from(any(Significance::Higher, |e| e <= 0.0));
         false_down += u64::from(any(Significance::Lower, |e| e >= 0.0));

@@ -18,15 +18,9 @@ pub struct Margin {
 
 impl Margin {
     /// 5%, and at least 20 µs: service p50 and the mean of fixed work.
-    pub const P50: Self = Self {
-        relative: 0.05,
-        floor_ns: 20_000.0,
-    };
+    pub const P50: Self = Self { relative: 0.05, floor_ns: 20_000.0 };
     /// 10%, and at least 20 µs: service p95.
-    pub const P95: Self = Self {
-        relative: 0.10,
-        floor_ns: 20_000.0,
-    };
+    pub const P95: Self = Self { relative: 0.10, floor_ns: 20_000.0 };
 
     /// This margin as a log ratio, for a metric that was `before_ns` before.
     pub fn ln(self, before_ns: f64) -> f64 {
@@ -151,16 +145,9 @@ pub fn judge_family(metrics: &[Metric<'_>], alpha: f64) -> Vec<Judgement> {
         .iter()
         .zip(steps)
         .map(|(metric, (higher, lower))| {
-            let estimate =
-                Estimate::from_differences(metric.differences, higher.level, lower.level);
+            let estimate = Estimate::from_differences(metric.differences, higher.level, lower.level);
             let significance = Significance::of(&estimate);
-            Judgement {
-                estimate,
-                higher,
-                lower,
-                significance,
-                verdict: judge(&estimate, metric.margin_ln, significance),
-            }
+            Judgement { estimate, higher, lower, significance, verdict: judge(&estimate, metric.margin_ln, significance) }
         })
         .collect()
 }
@@ -170,11 +157,7 @@ mod tests {
     use super::*;
 
     fn call(lower: f64, point: f64, upper: f64) -> Verdict {
-        let interval = Estimate {
-            point,
-            lower,
-            upper,
-        };
+        let interval = Estimate { point, lower, upper };
         judge(&interval, 0.05, Significance::of(&interval))
     }
 
@@ -188,25 +171,15 @@ mod tests {
         assert_eq!(call(-0.06, -0.03, -0.01), Verdict::Improved);
         assert_eq!(call(-0.06, -0.02, -0.001), Verdict::Inconclusive);
         assert_eq!(call(0.01, 0.025, 0.05), Verdict::Regressed); // the margin itself is outside
-        assert_eq!(
-            call(f64::NEG_INFINITY, 0.3, f64::INFINITY),
-            Verdict::Inconclusive
-        );
+        assert_eq!(call(f64::NEG_INFINITY, 0.3, f64::INFINITY), Verdict::Inconclusive);
         assert_eq!(call(0.2, 0.3, f64::INFINITY), Verdict::Regressed);
     }
 
     #[test]
     fn nonsense_is_inconclusive() {
         assert_eq!(call(f64::NAN, f64::NAN, f64::NAN), Verdict::Inconclusive);
-        let certain = Estimate {
-            point: 1.0,
-            lower: 0.9,
-            upper: 1.1,
-        };
-        assert_eq!(
-            judge(&certain, f64::NAN, Significance::Higher),
-            Verdict::Inconclusive
-        );
+        let certain = Estimate { point: 1.0, lower: 0.9, upper: 1.1 };
+        assert_eq!(judge(&certain, f64::NAN, Significance::Higher), Verdict::Inconclusive);
     }
 
     #[test]
@@ -223,17 +196,8 @@ mod tests {
         let slower: Vec<f64> = (0..14).map(|i| 0.10 + f64::from(i) * 0.003).collect();
         let faster: Vec<f64> = slower.iter().map(|d| -d).collect();
         let same: Vec<f64> = (0..14).map(|i| f64::from(i - 7) * 0.001).collect();
-        let metrics = [&slower, &faster, &same].map(|differences| Metric {
-            differences,
-            margin_ln: Margin::P50.ln(1e6),
-        });
-        let verdicts: Vec<Verdict> = judge_family(&metrics, FAMILY_ALPHA)
-            .iter()
-            .map(|j| j.verdict)
-            .collect();
-        assert_eq!(
-            verdicts,
-            [Verdict::Regressed, Verdict::Improved, Verdict::Unchanged]
-        );
+        let metrics = [&slower, &faster, &same].map(|differences| Metric { differences, margin_ln: Margin::P50.ln(1e6) });
+        let verdicts: Vec<Verdict> = judge_family(&metrics, FAMILY_ALPHA).iter().map(|j| j.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Regressed, Verdict::Improved, Verdict::Unchanged]);
     }
 }

@@ -15,28 +15,16 @@ pub type Catalog = BTreeMap<String, String>;
 
 /// Reads every relation, column, default, sequence, constraint, index, policy, trigger, rule, statistics object,
 /// routine, type, privilege and comment of `schemas`, and the extensions of the database.
-pub async fn catalog(
-    connection: &mut PgConnection,
-    schemas: &[&str],
-) -> Result<Catalog, TargetError> {
+pub async fn catalog(connection: &mut PgConnection, schemas: &[&str]) -> Result<Catalog, TargetError> {
     let doing = "read the catalogue";
     // Names are printed with their schema unless the search path has it.
-    let previous: String = sqlx::query_scalar("select current_setting('search_path')")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(TargetError::sql(doing))?;
+    let previous: String =
+        sqlx::query_scalar("select current_setting('search_path')").fetch_one(&mut *connection).await.map_err(TargetError::sql(doing))?;
     set_search_path(connection, "pg_catalog").await?;
     let rows: Result<Vec<(String, Option<String>)>, _> =
-        sqlx::query_as(include_str!("catalog.sql"))
-            .bind(schemas)
-            .fetch_all(&mut *connection)
-            .await;
+        sqlx::query_as(include_str!("catalog.sql")).bind(schemas).fetch_all(&mut *connection).await;
     set_search_path(connection, &previous).await?;
-    Ok(rows
-        .map_err(TargetError::sql(doing))?
-        .into_iter()
-        .map(|(key, definition)| (key, definition.unwrap_or_default()))
-        .collect())
+    Ok(rows.map_err(TargetError::sql(doing))?.into_iter().map(|(key, definition)| (key, definition.unwrap_or_default())).collect())
 }
 
 async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<(), TargetError> {
@@ -70,18 +58,11 @@ mod tests {
 
     #[test]
     fn a_diff_names_what_went_came_and_changed() {
-        let catalog = |entries: &[(&str, &str)]| -> Catalog {
-            entries
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect()
-        };
+        let catalog =
+            |entries: &[(&str, &str)]| -> Catalog { entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect() };
         let before = catalog(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let after = catalog(&[("b", "2"), ("c", "4"), ("d", "5")]);
-        assert_eq!(
-            diff(&before, &after),
-            ["- a: 1", "- c: 3", "+ c: 4", "+ d: 5"]
-        );
+        assert_eq!(diff(&before, &after), ["- a: 1", "- c: 3", "+ c: 4", "+ d: 5"]);
         assert!(diff(&before, &before).is_empty());
     }
 }

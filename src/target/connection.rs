@@ -50,15 +50,9 @@ impl Endpoint {
             Self::Socket { .. } => HostKind::Loopback,
             Self::Tcp { host, .. } => {
                 let address = host.trim_start_matches('[').trim_end_matches(']');
-                let loopback = host.eq_ignore_ascii_case("localhost")
-                    || address
-                        .parse::<IpAddr>()
-                        .is_ok_and(|address| address.is_loopback());
-                if loopback {
-                    HostKind::Loopback
-                } else {
-                    HostKind::Remote
-                }
+                let loopback =
+                    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+                if loopback { HostKind::Loopback } else { HostKind::Remote }
             }
         }
     }
@@ -119,20 +113,14 @@ impl fmt::Display for ConnInfo {
 }
 
 /// Connects; an error names `target`.
-pub(super) async fn connect(
-    options: &PgConnectOptions,
-    target: &impl fmt::Display,
-) -> Result<PgConnection, TargetError> {
+pub(super) async fn connect(options: &PgConnectOptions, target: &impl fmt::Display) -> Result<PgConnection, TargetError> {
     // sqlx logs slow statements; pgduel reports times itself.
     options
         .clone()
         .disable_statement_logging()
         .connect()
         .await
-        .map_err(|source| TargetError::Connect {
-            target: target.to_string(),
-            source,
-        })
+        .map_err(|source| TargetError::Connect { target: target.to_string(), source })
 }
 
 #[cfg(test)]
@@ -141,21 +129,8 @@ mod tests {
 
     #[test]
     fn only_what_is_certainly_local_is_loopback() {
-        let kind = |host: &str| {
-            Endpoint::Tcp {
-                host: host.to_owned(),
-                port: 5432,
-            }
-            .host_kind()
-        };
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "127.0.0.1",
-            "127.8.9.1",
-            "::1",
-            "[::1]",
-        ] {
+        let kind = |host: &str| Endpoint::Tcp { host: host.to_owned(), port: 5432 }.host_kind();
+        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]"] {
             assert_eq!(kind(host), HostKind::Loopback, "{host}");
         }
         for host in ["db.example", "10.0.0.1", "0.0.0.0", "localhost.example", ""] {
@@ -166,10 +141,7 @@ mod tests {
     #[test]
     fn no_rendering_shows_the_password() {
         let info = ConnInfo {
-            endpoint: Endpoint::Tcp {
-                host: "db.example".to_owned(),
-                port: 1,
-            },
+            endpoint: Endpoint::Tcp { host: "db.example".to_owned(), port: 1 },
             user: "ann".to_owned(),
             password: Some(Secret::new("c4n4ry")),
             database: "app".to_owned(),

@@ -38,11 +38,7 @@ pub struct DatabaseMark {
 impl DatabaseMark {
     /// A mark of this pgduel.
     pub fn new(purpose: Purpose, key: impl Into<String>) -> Self {
-        Self {
-            purpose,
-            key: key.into(),
-            pgduel_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        Self { purpose, key: key.into(), pgduel_version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 
     fn to_comment(&self) -> String {
@@ -71,18 +67,9 @@ pub struct PgduelDatabase {
 ///
 /// A copy is made file by file (with the checkpoint that this takes), so that it has the template's physical layout and
 /// writes no WAL for its pages.
-pub async fn create_database(
-    server: &Server,
-    name: &str,
-    template: Option<&str>,
-    mark: &DatabaseMark,
-) -> Result<(), TargetError> {
+pub async fn create_database(server: &Server, name: &str, template: Option<&str>, mark: &DatabaseMark) -> Result<(), TargetError> {
     let mut admin = server.connect_admin().await?;
-    let mut sql = format!(
-        "create database {} template {}",
-        quote_ident(name),
-        quote_ident(template.unwrap_or("template0"))
-    );
+    let mut sql = format!("create database {} template {}", quote_ident(name), quote_ident(template.unwrap_or("template0")));
     if template.is_some() && version_num(&mut admin).await? >= STRATEGY_SINCE {
         sql.push_str(" strategy file_copy");
     }
@@ -94,11 +81,7 @@ pub async fn create_database(
 }
 
 /// Changes the mark of a database that has one; for a template whose seeding is complete.
-pub async fn remark_database(
-    server: &Server,
-    name: &str,
-    mark: &DatabaseMark,
-) -> Result<(), TargetError> {
+pub async fn remark_database(server: &Server, name: &str, mark: &DatabaseMark) -> Result<(), TargetError> {
     let mut admin = server.connect_admin().await?;
     require_mark(&mut admin, name).await?;
     let marked = set_mark(&mut admin, name, mark).await;
@@ -136,32 +119,20 @@ pub async fn list_pgduel_databases(server: &Server) -> Result<Vec<PgduelDatabase
         .into_iter()
         .filter_map(|(name, comment, size_bytes)| {
             let mark = DatabaseMark::from_comment(&comment)?;
-            Some(PgduelDatabase {
-                name,
-                mark,
-                size_bytes,
-            })
+            Some(PgduelDatabase { name, mark, size_bytes })
         })
         .collect())
 }
 
 /// The mark of database `name`, `None` if it has none or does not exist.
-pub async fn database_mark(
-    connection: &mut PgConnection,
-    name: &str,
-) -> Result<Option<DatabaseMark>, TargetError> {
-    let comment: Option<Option<String>> = sqlx::query_scalar(
-        "select shobj_description(oid, 'pg_database') from pg_database where datname = $1",
-    )
-    .bind(name)
-    .fetch_optional(connection)
-    .await
-    .map_err(TargetError::sql(format!(
-        "read the mark of database \"{name}\""
-    )))?;
-    Ok(comment
-        .flatten()
-        .and_then(|comment| DatabaseMark::from_comment(&comment)))
+pub async fn database_mark(connection: &mut PgConnection, name: &str) -> Result<Option<DatabaseMark>, TargetError> {
+    let comment: Option<Option<String>> =
+        sqlx::query_scalar("select shobj_description(oid, 'pg_database') from pg_database where datname = $1")
+            .bind(name)
+            .fetch_optional(connection)
+            .await
+            .map_err(TargetError::sql(format!("read the mark of database \"{name}\"")))?;
+    Ok(comment.flatten().and_then(|comment| DatabaseMark::from_comment(&comment)))
 }
 
 /// Writes everything dirty to disk now, so that it does not happen during a block. Needs a superuser or
@@ -175,18 +146,8 @@ pub async fn checkpoint(connection: &mut PgConnection) -> Result<(), TargetError
 pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> {
     let doing = "prewarm the database";
     // Its notice that the extension exists is no news.
-    execute(
-        connection,
-        "set client_min_messages = warning".to_owned(),
-        doing,
-    )
-    .await?;
-    execute(
-        connection,
-        "create extension if not exists pg_prewarm".to_owned(),
-        doing,
-    )
-    .await?;
+    execute(connection, "set client_min_messages = warning".to_owned(), doing).await?;
+    execute(connection, "create extension if not exists pg_prewarm".to_owned(), doing).await?;
     execute(connection, "reset client_min_messages".to_owned(), doing).await?;
     sqlx::query_scalar(
         "select coalesce(sum(pg_prewarm(c.oid::regclass)), 0)::bigint
@@ -223,10 +184,7 @@ pub fn quote_literal(text: &str) -> String {
     }
 }
 
-pub(super) async fn database_exists(
-    connection: &mut PgConnection,
-    name: &str,
-) -> Result<bool, TargetError> {
+pub(super) async fn database_exists(connection: &mut PgConnection, name: &str) -> Result<bool, TargetError> {
     sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(name)
         .fetch_one(connection)
@@ -237,38 +195,19 @@ pub(super) async fn database_exists(
 async fn require_mark(admin: &mut PgConnection, name: &str) -> Result<(), TargetError> {
     match database_mark(admin, name).await? {
         Some(_) => Ok(()),
-        None => Err(TargetError::Refused {
-            database: name.to_owned(),
-            refusals: Refusals(vec![Refusal::NotCreatedByPgduel]),
-        }),
+        None => Err(TargetError::Refused { database: name.to_owned(), refusals: Refusals(vec![Refusal::NotCreatedByPgduel]) }),
     }
 }
 
-async fn set_mark(
-    admin: &mut PgConnection,
-    name: &str,
-    mark: &DatabaseMark,
-) -> Result<(), TargetError> {
+async fn set_mark(admin: &mut PgConnection, name: &str, mark: &DatabaseMark) -> Result<(), TargetError> {
     // A comment takes no parameter.
-    let sql = format!(
-        "comment on database {} is {}",
-        quote_ident(name),
-        quote_literal(&mark.to_comment())
-    );
+    let sql = format!("comment on database {} is {}", quote_ident(name), quote_literal(&mark.to_comment()));
     execute(admin, sql, &format!("mark database \"{name}\"")).await
 }
 
 /// Runs SQL that was put together here, from quoted names only.
-async fn execute(
-    connection: &mut PgConnection,
-    sql: String,
-    doing: &str,
-) -> Result<(), TargetError> {
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(connection)
-        .await
-        .map(|_| ())
-        .map_err(TargetError::sql(doing))
+async fn execute(connection: &mut PgConnection, sql: String, doing: &str) -> Result<(), TargetError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(|_| ()).map_err(TargetError::sql(doing))
 }
 
 #[cfg(test)]
@@ -278,10 +217,7 @@ mod tests {
     #[test]
     fn names_and_texts_cannot_break_out_of_their_quotes() {
         assert_eq!(quote_ident("plain"), "\"plain\"");
-        assert_eq!(
-            quote_ident("a\"; drop table b; --"),
-            "\"a\"\"; drop table b; --\""
-        );
+        assert_eq!(quote_ident("a\"; drop table b; --"), "\"a\"\"; drop table b; --\"");
         assert_eq!(quote_ident("nul\0"), "\"nul\"");
         assert_eq!(quote_literal("it's"), "'it''s'");
         assert_eq!(quote_literal("a\\'b"), "E'a\\\\''b'");
@@ -291,13 +227,7 @@ mod tests {
     fn a_mark_survives_its_comment_and_other_comments_are_none() {
         let mark = DatabaseMark::new(Purpose::Template, "it's \"k\"");
         assert_eq!(DatabaseMark::from_comment(&mark.to_comment()), Some(mark));
-        for comment in [
-            "",
-            "pgduel",
-            "pgduel: ",
-            "pgduel: {}",
-            "our database; pgduel: {}",
-        ] {
+        for comment in ["", "pgduel", "pgduel: ", "pgduel: {}", "our database; pgduel: {}"] {
             assert_eq!(DatabaseMark::from_comment(comment), None, "{comment}");
         }
     }

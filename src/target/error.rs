@@ -13,9 +13,7 @@ pub enum TargetError {
     NoInstallation(String),
 
     /// A connection string is not one.
-    #[error(
-        "the database URL is not usable: {reason}. Expected postgres://user:password@host:port/database"
-    )]
+    #[error("the database URL is not usable: {reason}. Expected postgres://user:password@host:port/database")]
     InvalidUrl {
         /// What is wrong with it, without quoting it.
         reason: &'static str,
@@ -38,9 +36,7 @@ pub enum TargetError {
     },
 
     /// The embedded server did not stop.
-    #[error(
-        "PostgreSQL (process {pid}) did not stop within {waited_s} s; end it by hand: kill -QUIT {pid}"
-    )]
+    #[error("PostgreSQL (process {pid}) did not stop within {waited_s} s; end it by hand: kill -QUIT {pid}")]
     Stop {
         /// The postmaster.
         pid: i32,
@@ -95,25 +91,17 @@ impl TargetError {
     }
 
     /// For `map_err` on a file operation.
-    pub(super) fn file(
-        doing: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::File { doing, path, source }
     }
 
     /// The SQLSTATE that the server gave, if it was the server that refused.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
-            Self::Connect { source, .. } | Self::Sql { source, .. } => source
-                .as_database_error()
-                .and_then(|error| error.code())
-                .map(|code| code.into_owned()),
+            Self::Connect { source, .. } | Self::Sql { source, .. } => {
+                source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+            }
             _ => None,
         }
     }

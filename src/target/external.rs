@@ -30,30 +30,18 @@ impl ExternalServer {
 
     /// The URL's options (certificates among them), for another database of the server.
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
-        self.url
-            .options()
-            .clone()
-            .database(database)
-            .application_name(APPLICATION_NAME)
+        self.url.options().clone().database(database).application_name(APPLICATION_NAME)
     }
 
     /// What a client without sqlx needs.
     pub fn conn_info(&self, database: &str) -> ConnInfo {
         let options = self.url.options();
         let port = options.get_port();
-        let socket = options.get_socket().cloned().or_else(|| {
-            options
-                .get_host()
-                .starts_with('/')
-                .then(|| options.get_host().into())
-        });
+        let socket = options.get_socket().cloned().or_else(|| options.get_host().starts_with('/').then(|| options.get_host().into()));
         ConnInfo {
             endpoint: match socket {
                 Some(directory) => Endpoint::Socket { directory, port },
-                None => Endpoint::Tcp {
-                    host: options.get_host().to_owned(),
-                    port,
-                },
+                None => Endpoint::Tcp { host: options.get_host().to_owned(), port },
             },
             user: options.get_username().to_owned(),
             password: self.url.password().cloned(),
@@ -76,12 +64,6 @@ mod tests {
         assert_eq!(info.endpoint.host_kind(), HostKind::Remote);
         assert_eq!(server.database(), Some("app"));
         let socket = ExternalServer::parse("postgres:///app?host=/run/pg&port=7").expect("a URL");
-        assert_eq!(
-            socket.conn_info("app").endpoint,
-            Endpoint::Socket {
-                directory: "/run/pg".into(),
-                port: 7
-            }
-        );
+        assert_eq!(socket.conn_info("app").endpoint, Endpoint::Socket { directory: "/run/pg".into(), port: 7 });
     }
 }

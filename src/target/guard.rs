@@ -92,10 +92,7 @@ impl fmt::Display for Refusals {
 }
 
 /// Ok if pgduel may write to the database; else [`TargetError::Refused`] with every reason, not only the first.
-pub async fn guard_writable(
-    server: &Server,
-    request: &WriteRequest<'_>,
-) -> Result<(), TargetError> {
+pub async fn guard_writable(server: &Server, request: &WriteRequest<'_>) -> Result<(), TargetError> {
     let mut refusals = Vec::new();
     if server.host_kind() == HostKind::Remote && request.hosts == HostPolicy::LoopbackOnly {
         // Not even a connection is opened to a host that was not allowed.
@@ -128,10 +125,7 @@ pub async fn guard_writable(
 }
 
 fn refused(request: &WriteRequest<'_>, refusals: Vec<Refusal>) -> TargetError {
-    TargetError::Refused {
-        database: request.database.to_owned(),
-        refusals: Refusals(refusals),
-    }
+    TargetError::Refused { database: request.database.to_owned(), refusals: Refusals(refusals) }
 }
 
 async fn server_refusals(connection: &mut PgConnection) -> Result<Vec<Refusal>, TargetError> {
@@ -156,20 +150,16 @@ async fn server_refusals(connection: &mut PgConnection) -> Result<Vec<Refusal>, 
     .await
     .map_err(TargetError::sql("look for other sessions"))?;
     if sessions > 0 {
-        refusals.push(Refusal::ForeignSessions(
-            sessions,
-            application.unwrap_or_default(),
-        ));
+        refusals.push(Refusal::ForeignSessions(sessions, application.unwrap_or_default()));
     }
     Ok(refusals)
 }
 
 async fn replication_refusals(connection: &mut PgConnection) -> Result<Vec<Refusal>, TargetError> {
-    let publications: Vec<String> =
-        sqlx::query_scalar("select pubname::text from pg_publication order by 1")
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(TargetError::sql("look for publications"))?;
+    let publications: Vec<String> = sqlx::query_scalar("select pubname::text from pg_publication order by 1")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(TargetError::sql("look for publications"))?;
     let subscriptions: Vec<String> = sqlx::query_scalar(
         "select subname::text from pg_subscription
           where subdbid = (select oid from pg_database where datname = current_database()) order by 1",
@@ -177,23 +167,15 @@ async fn replication_refusals(connection: &mut PgConnection) -> Result<Vec<Refus
     .fetch_all(connection)
     .await
     .map_err(TargetError::sql("look for subscriptions"))?;
-    Ok(publications
-        .into_iter()
-        .map(Refusal::Publication)
-        .chain(subscriptions.into_iter().map(Refusal::Subscription))
-        .collect())
+    Ok(publications.into_iter().map(Refusal::Publication).chain(subscriptions.into_iter().map(Refusal::Subscription)).collect())
 }
 
-async fn table_refusals(
-    connection: &mut PgConnection,
-    tables: &[&str],
-) -> Result<Vec<Refusal>, TargetError> {
-    let existing: Vec<String> = sqlx::query_scalar(
-        "select name from unnest($1::text[]) as name where to_regclass(name) is not null order by 1",
-    )
-    .bind(tables)
-    .fetch_all(connection)
-    .await
-    .map_err(TargetError::sql("look for tables of the same name"))?;
+async fn table_refusals(connection: &mut PgConnection, tables: &[&str]) -> Result<Vec<Refusal>, TargetError> {
+    let existing: Vec<String> =
+        sqlx::query_scalar("select name from unnest($1::text[]) as name where to_regclass(name) is not null order by 1")
+            .bind(tables)
+            .fetch_all(connection)
+            .await
+            .map_err(TargetError::sql("look for tables of the same name"))?;
     Ok(existing.into_iter().map(Refusal::ForeignTable).collect())
 }

@@ -29,9 +29,7 @@ impl Installation {
             Some(bin) => Self::at(bin),
             None => {
                 let found = Self::find_all();
-                newest_usable(&found)
-                    .cloned()
-                    .ok_or_else(|| TargetError::NoInstallation(none_usable(&found)))
+                newest_usable(&found).cloned().ok_or_else(|| TargetError::NoInstallation(none_usable(&found)))
             }
         }
     }
@@ -40,56 +38,32 @@ impl Installation {
     fn at(bin: &Path) -> Result<Self, TargetError> {
         let problem = |what: String| {
             let found = Self::find_all();
-            TargetError::NoInstallation(format!(
-                "--pg-bin {}: {what}. {}",
-                bin.display(),
-                listing(&found)
-            ))
+            TargetError::NoInstallation(format!("--pg-bin {}: {what}. {}", bin.display(), listing(&found)))
         };
         let bin_absolute = std::path::absolute(bin).map_err(TargetError::file("find", bin))?;
-        if let Some(command) = NEEDED_COMMANDS
-            .iter()
-            .find(|command| !bin_absolute.join(command).is_file())
-        {
-            return Err(problem(format!(
-                "no {command} there; expected a directory like /usr/lib/postgresql/17/bin"
-            )));
+        if let Some(command) = NEEDED_COMMANDS.iter().find(|command| !bin_absolute.join(command).is_file()) {
+            return Err(problem(format!("no {command} there; expected a directory like /usr/lib/postgresql/17/bin")));
         }
-        let installation = Self::inspect(&bin_absolute)
-            .ok_or_else(|| problem("its postgres does not tell its version".to_owned()))?;
+        let installation = Self::inspect(&bin_absolute).ok_or_else(|| problem("its postgres does not tell its version".to_owned()))?;
         if installation.missing.is_empty() {
             Ok(installation)
         } else {
-            Err(problem(format!(
-                "PostgreSQL {} there has no {}",
-                installation.major,
-                installation.missing.join(" and no ")
-            )))
+            Err(problem(format!("PostgreSQL {} there has no {}", installation.major, installation.missing.join(" and no "))))
         }
     }
 
     /// Every installation in the usual places and on `PATH`, in no particular order.
     pub fn find_all() -> Vec<Self> {
-        candidate_directories()
-            .iter()
-            .filter_map(|bin| Self::inspect(bin))
-            .collect()
+        candidate_directories().iter().filter_map(|bin| Self::inspect(bin)).collect()
     }
 
     fn inspect(bin: &Path) -> Option<Self> {
-        if NEEDED_COMMANDS
-            .iter()
-            .any(|command| !bin.join(command).is_file())
-        {
+        if NEEDED_COMMANDS.iter().any(|command| !bin.join(command).is_file()) {
             return None;
         }
         let major = major_version(bin)?;
         let extensions = extension_directory(bin, major);
-        let has = |file: &str| {
-            extensions
-                .as_ref()
-                .is_some_and(|directory| directory.join(file).is_file())
-        };
+        let has = |file: &str| extensions.as_ref().is_some_and(|directory| directory.join(file).is_file());
         let mut missing = Vec::new();
         if major < OLDEST_MAJOR {
             missing.push("version that pgduel supports (14 or newer)");
@@ -100,26 +74,16 @@ impl Installation {
         if !has("pg_stat_statements.control") {
             missing.push("contrib modules (pg_stat_statements)");
         }
-        Some(Self {
-            bin: bin.to_owned(),
-            major,
-            missing,
-        })
+        Some(Self { bin: bin.to_owned(), major, missing })
     }
 }
 
 fn newest_usable(found: &[Installation]) -> Option<&Installation> {
-    found
-        .iter()
-        .filter(|installation| installation.missing.is_empty())
-        .max_by_key(|installation| installation.major)
+    found.iter().filter(|installation| installation.missing.is_empty()).max_by_key(|installation| installation.major)
 }
 
 fn none_usable(found: &[Installation]) -> String {
-    format!(
-        "no PostgreSQL on this machine can run pgduel's server. {}",
-        listing(found)
-    )
+    format!("no PostgreSQL on this machine can run pgduel's server. {}", listing(found))
 }
 
 /// What is there, and how to get what is not.
@@ -139,17 +103,11 @@ fn listing(found: &[Installation]) -> String {
             } else {
                 format!("no {}", installation.missing.join(", no "))
             };
-            text.push_str(&format!(
-                "\n  PostgreSQL {} in {}: {state}",
-                installation.major,
-                installation.bin.display()
-            ));
+            text.push_str(&format!("\n  PostgreSQL {} in {}: {state}", installation.major, installation.bin.display()));
         }
         text
     };
-    text.push_str(&format!(
-        "\nTo install what is missing: `make setup` in pgduel's repository, or {install}"
-    ));
+    text.push_str(&format!("\nTo install what is missing: `make setup` in pgduel's repository, or {install}"));
     text
 }
 
@@ -175,12 +133,7 @@ fn candidate_directories() -> BTreeSet<PathBuf> {
                 .map(|entry| entry.path().join(suffix)),
         );
     }
-    directories.extend(
-        std::env::var_os("PATH")
-            .iter()
-            .flat_map(std::env::split_paths)
-            .filter(|directory| directory.is_absolute()),
-    );
+    directories.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths).filter(|directory| directory.is_absolute()));
     // The same installation behind a symbolic link counts once.
     directories
         .into_iter()
@@ -191,10 +144,7 @@ fn candidate_directories() -> BTreeSet<PathBuf> {
 
 /// From `postgres --version`, say "postgres (PostgreSQL) 17.2 (Debian ...)" or "... 18beta1".
 fn major_version(bin: &Path) -> Option<u32> {
-    let output = Command::new(bin.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
+    let output = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
@@ -232,19 +182,12 @@ mod tests {
     use super::*;
 
     fn installation(major: u32, missing: &[&'static str]) -> Installation {
-        Installation {
-            bin: PathBuf::from(format!("/pg/{major}/bin")),
-            major,
-            missing: missing.to_vec(),
-        }
+        Installation { bin: PathBuf::from(format!("/pg/{major}/bin")), major, missing: missing.to_vec() }
     }
 
     #[test]
     fn versions_are_read_from_releases_and_betas() {
-        assert_eq!(
-            parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"),
-            Some(15)
-        );
+        assert_eq!(parse_major("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"), Some(15));
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(parse_major("postgres"), None);
         assert_eq!(parse_major(""), None);
@@ -252,11 +195,7 @@ mod tests {
 
     #[test]
     fn the_newest_that_can_serve_wins_not_the_newest() {
-        let found = [
-            installation(15, &[]),
-            installation(17, &["pgvector"]),
-            installation(16, &[]),
-        ];
+        let found = [installation(15, &[]), installation(17, &["pgvector"]), installation(16, &[])];
         assert_eq!(newest_usable(&found).map(|chosen| chosen.major), Some(16));
         assert_eq!(newest_usable(&found[1..2]), None);
     }
@@ -264,10 +203,7 @@ mod tests {
     #[test]
     fn the_error_lists_what_is_there_and_what_to_do() {
         let text = none_usable(&[installation(17, &["pgvector"])]);
-        assert!(
-            text.contains("PostgreSQL 17 in /pg/17/bin: no pgvector"),
-            "{text}"
-        );
+        assert!(text.contains("PostgreSQL 17 in /pg/17/bin: no pgvector"), "{text}");
         assert!(text.contains("make setup"), "{text}");
         assert!(none_usable(&[]).contains("Found none."));
     }

@@ -66,23 +66,14 @@ impl FromStr for ConnectionString {
 
     fn from_str(url: &str) -> Result<Self, TargetError> {
         // The driver's own words for a bad URL are not passed on: they could quote a part of it.
-        let Some((_, rest)) = url
-            .split_once("://")
-            .filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql"))
-        else {
-            return Err(TargetError::InvalidUrl {
-                reason: "it does not start with postgres:// or postgresql://",
-            });
+        let Some((_, rest)) = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "postgres" | "postgresql")) else {
+            return Err(TargetError::InvalidUrl { reason: "it does not start with postgres:// or postgresql://" });
         };
-        let options = url
-            .parse::<PgConnectOptions>()
-            .map_err(|_| TargetError::InvalidUrl {
-                reason: "a part of it cannot be parsed (special characters in a password are written as %XX)",
-            })?;
-        let password = password_parameter(rest)
-            .or_else(|| userinfo_password(rest))
-            .or_else(|| std::env::var("PGPASSWORD").ok())
-            .map(Secret);
+        let options = url.parse::<PgConnectOptions>().map_err(|_| TargetError::InvalidUrl {
+            reason: "a part of it cannot be parsed (special characters in a password are written as %XX)",
+        })?;
+        let password =
+            password_parameter(rest).or_else(|| userinfo_password(rest)).or_else(|| std::env::var("PGPASSWORD").ok()).map(Secret);
         Ok(Self { options, password })
     }
 }
@@ -114,11 +105,7 @@ fn percent_decode(text: &str) -> String {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escape = match (
-            byte,
-            bytes.get(at + 1).copied().and_then(hex),
-            bytes.get(at + 2).copied().and_then(hex),
-        ) {
+        let escape = match (byte, bytes.get(at + 1).copied().and_then(hex), bytes.get(at + 2).copied().and_then(hex)) {
             (b'%', Some(high), Some(low)) => Some(high << 4 | low),
             _ => None,
         };
@@ -163,11 +150,7 @@ mod tests {
 
     fn renderings(url: &str) -> String {
         let parsed: ConnectionString = url.parse().expect("a valid URL");
-        format!(
-            "{parsed} {parsed:?} {parsed:#?} {} {:?}",
-            serde_json::to_string(&parsed).expect("serializes"),
-            parsed.password(),
-        )
+        format!("{parsed} {parsed:?} {parsed:#?} {} {:?}", serde_json::to_string(&parsed).expect("serializes"), parsed.password(),)
     }
 
     #[test]
@@ -182,10 +165,7 @@ mod tests {
         }
         let secret = Secret::new(CANARY);
         assert_eq!(format!("{secret:?}"), "***");
-        assert_eq!(
-            serde_json::to_string(&secret).expect("serializes"),
-            "\"***\""
-        );
+        assert_eq!(serde_json::to_string(&secret).expect("serializes"), "\"***\"");
     }
 
     #[test]
@@ -196,11 +176,7 @@ mod tests {
             ("postgres://ann:50%25@h/d", "50%"),
         ] {
             let parsed: ConnectionString = url.parse().expect("a valid URL");
-            assert_eq!(
-                parsed.password().map(Secret::expose),
-                Some(expected),
-                "{url}"
-            );
+            assert_eq!(parsed.password().map(Secret::expose), Some(expected), "{url}");
         }
     }
 

@@ -165,21 +165,14 @@ impl Server {
     pub async fn describe(&self) -> Result<ServerDescription, TargetError> {
         let mut connection = self.connect_admin().await?;
         let doing = "describe the server";
-        let version = sqlx::query_scalar("select version()")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(TargetError::sql(doing))?;
-        let names: Vec<&str> = DESCRIBED_SETTINGS
-            .into_iter()
-            .chain(self.settings().iter().map(|(name, _)| name.as_str()))
-            .collect();
-        let settings: Vec<(String, String)> = sqlx::query_as(
-            "select lower(name), current_setting(name) from pg_settings where lower(name) = any($1)",
-        )
-        .bind(names)
-        .fetch_all(&mut connection)
-        .await
-        .map_err(TargetError::sql(doing))?;
+        let version = sqlx::query_scalar("select version()").fetch_one(&mut connection).await.map_err(TargetError::sql(doing))?;
+        let names: Vec<&str> = DESCRIBED_SETTINGS.into_iter().chain(self.settings().iter().map(|(name, _)| name.as_str())).collect();
+        let settings: Vec<(String, String)> =
+            sqlx::query_as("select lower(name), current_setting(name) from pg_settings where lower(name) = any($1)")
+                .bind(names)
+                .fetch_all(&mut connection)
+                .await
+                .map_err(TargetError::sql(doing))?;
         let description = ServerDescription {
             version,
             version_num: version_num(&mut connection).await?,

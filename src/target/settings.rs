@@ -7,9 +7,7 @@ const MIB: u64 = 1024 * 1024;
 const ASSUMED_MEMORY_BYTES: u64 = 2048 * MIB;
 
 /// Whether a commit waits for the disk.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// As in production: what is measured includes the flush.
@@ -23,10 +21,7 @@ pub enum Durability {
 /// not among them: they differ from start to start and say nothing about speed.
 ///
 /// `shared_buffers_bytes` is `None` for "by this machine's memory": a quarter of it, between 128 MB and 4 GB.
-pub fn settings(
-    durability: Durability,
-    shared_buffers_bytes: Option<u64>,
-) -> Vec<(String, String)> {
+pub fn settings(durability: Durability, shared_buffers_bytes: Option<u64>) -> Vec<(String, String)> {
     let shared_buffers = shared_buffers_bytes.unwrap_or_else(|| shared_buffers_for(memory_bytes()));
     let shared_buffers = format!("{}MB", shared_buffers / MIB);
     let durable = match durability {
@@ -78,9 +73,7 @@ fn memory_bytes() -> u64 {
 
 fn linux_memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -89,20 +82,13 @@ fn macos_memory_bytes() -> Option<u64> {
     if !cfg!(target_os = "macos") {
         return None;
     }
-    let output = std::process::Command::new("/usr/sbin/sysctl")
-        .args(["-n", "hw.memsize"])
-        .output()
-        .ok()?;
+    let output = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "hw.memsize"]).output().ok()?;
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 fn control_group_limit_bytes() -> Option<u64> {
     // "max" where there is no limit. A container sees its own group at the root.
-    std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
 }
 
 /// The list as a configuration file.
@@ -128,11 +114,7 @@ mod tests {
     #[test]
     fn durability_is_one_choice_over_three_settings() {
         let off = settings(Durability::Off, Some(256 * MIB));
-        let value = |name: &str| {
-            off.iter()
-                .find(|(set, _)| set == name)
-                .map(|(_, value)| value.as_str())
-        };
+        let value = |name: &str| off.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str());
         for name in ["fsync", "synchronous_commit", "full_page_writes"] {
             assert_eq!(value(name), Some("off"));
         }

@@ -47,10 +47,7 @@ pub struct SqlFileError {
 }
 
 fn state(sqlstate: &Option<String>) -> String {
-    sqlstate
-        .as_ref()
-        .map(|code| format!("[{code}] "))
-        .unwrap_or_default()
+    sqlstate.as_ref().map(|code| format!("[{code}] ")).unwrap_or_default()
 }
 
 /// What can go wrong with a file.
@@ -66,45 +63,29 @@ pub enum ApplyError {
 }
 
 /// Applies the file at `path`; see [`apply_sql`].
-pub async fn apply_sql_file(
-    connection: &mut PgConnection,
-    path: &Path,
-) -> Result<Vec<AppliedStatement>, ApplyError> {
-    let sql = tokio::fs::read_to_string(path)
-        .await
-        .map_err(TargetError::file("read", path))?;
+pub async fn apply_sql_file(connection: &mut PgConnection, path: &Path) -> Result<Vec<AppliedStatement>, ApplyError> {
+    let sql = tokio::fs::read_to_string(path).await.map_err(TargetError::file("read", path))?;
     apply_sql(connection, path, &sql).await
 }
 
 /// Applies `sql`, which came from `path`, one statement at a time and each in a transaction of its own unless the file
 /// says BEGIN: so `CREATE INDEX CONCURRENTLY` works, and every statement has a time. Stops at the first error; what went
 /// before stays, but an open transaction is rolled back.
-pub async fn apply_sql(
-    connection: &mut PgConnection,
-    path: &Path,
-    sql: &str,
-) -> Result<Vec<AppliedStatement>, ApplyError> {
+pub async fn apply_sql(connection: &mut PgConnection, path: &Path, sql: &str) -> Result<Vec<AppliedStatement>, ApplyError> {
     let file = File { path, sql };
-    let statements = split_statements(sql)
-        .map_err(|error| file.error(error.range, None, error.reason.to_owned(), None))?;
+    let statements = split_statements(sql).map_err(|error| file.error(error.range, None, error.reason.to_owned(), None))?;
     let mut applied = Vec::with_capacity(statements.len());
     for statement in statements {
         let text = sql.get(statement.range.clone()).unwrap_or_default();
         let started = Instant::now();
-        let result = sqlx::raw_sql(AssertSqlSafe(text))
-            .execute(&mut *connection)
-            .await;
+        let result = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
         let duration_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         if let Err(error) = result {
             // Only a warning where no transaction is open; an error only where the connection is gone.
             let _ = sqlx::raw_sql("rollback").execute(&mut *connection).await;
             return Err(file.rejected(&statement, &error).into());
         }
-        applied.push(AppliedStatement {
-            sql_head: head(text),
-            line: statement.line,
-            duration_ns,
-        });
+        applied.push(AppliedStatement { sql_head: head(text), line: statement.line, duration_ns });
     }
     Ok(applied)
 }
@@ -117,46 +98,28 @@ struct File<'a> {
 impl File<'_> {
     fn rejected(&self, statement: &Statement, error: &sqlx::Error) -> Box<SqlFileError> {
         let range = statement.range.clone();
-        let Some(database) = error
-            .as_database_error()
-            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-        else {
+        let Some(database) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) else {
             return self.error(range, None, error.to_string(), None);
         };
         let text = self.sql.get(range.clone()).unwrap_or_default();
         let range = match database.position() {
-            Some(PgErrorPosition::Original(position)) => word_at(text, position)
-                .map(|word| range.start + word.start..range.start + word.end)
-                .unwrap_or(range),
+            Some(PgErrorPosition::Original(position)) => {
+                word_at(text, position).map(|word| range.start + word.start..range.start + word.end).unwrap_or(range)
+            }
             _ => range,
         };
-        let help: Vec<&str> = [database.detail(), database.hint()]
-            .into_iter()
-            .flatten()
-            .collect();
-        self.error(
-            range,
-            Some(database.code().to_owned()),
-            database.message().to_owned(),
-            (!help.is_empty()).then(|| help.join("\n")),
-        )
+        let help: Vec<&str> = [database.detail(), database.hint()].into_iter().flatten().collect();
+        self.error(range, Some(database.code().to_owned()), database.message().to_owned(), (!help.is_empty()).then(|| help.join("\n")))
     }
 
-    fn error(
-        &self,
-        range: std::ops::Range<usize>,
-        sqlstate: Option<String>,
-        message: String,
-        help: Option<String>,
-    ) -> Box<SqlFileError> {
+    fn error(&self, range: std::ops::Range<usize>, sqlstate: Option<String>, message: String, help: Option<String>) -> Box<SqlFileError> {
         Box::new(SqlFileError {
             path: self.path.to_owned(),
             line: line_of(self.sql, range.start),
             sqlstate,
             message,
             help,
-            source_code: NamedSource::new(self.path.display().to_string(), self.sql.to_owned())
-                .with_language("SQL"),
+            source_code: NamedSource::new(self.path.display().to_string(), self.sql.to_owned()).with_language("SQL"),
             span: range.into(),
         })
     }

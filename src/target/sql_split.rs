@@ -39,11 +39,7 @@ pub fn split_statements(sql: &str) -> Result<Vec<Statement>, SplitError> {
 
 /// The line, from 1, of a byte offset.
 pub fn line_of(sql: &str, offset: usize) -> usize {
-    1 + sql
-        .bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    1 + sql.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 struct Scanner<'a> {
@@ -93,8 +89,7 @@ impl<'a> Scanner<'a> {
         } else if rest.starts_with("--") {
             self.at += rest.find('\n').unwrap_or(rest.len());
         } else if rest.starts_with("/*") {
-            self.at += comment_length(rest)
-                .ok_or_else(|| self.error(2, "this comment does not end (missing */)"))?;
+            self.at += comment_length(rest).ok_or_else(|| self.error(2, "this comment does not end (missing */)"))?;
         } else if first == ';' && self.parentheses == 0 && self.atomic == 0 {
             self.finish_statement(self.at);
             self.at += 1;
@@ -114,13 +109,10 @@ impl<'a> Scanner<'a> {
         self.start.get_or_insert(self.at);
         let rest = self.rest();
         let length = match first {
-            '\'' => quoted_length(rest, '\'', Escapes::None)
-                .ok_or_else(|| self.error(1, "this string does not end (missing ')"))?,
-            '"' => quoted_length(rest, '"', Escapes::None)
-                .ok_or_else(|| self.error(1, "this quoted name does not end (missing \")"))?,
+            '\'' => quoted_length(rest, '\'', Escapes::None).ok_or_else(|| self.error(1, "this string does not end (missing ')"))?,
+            '"' => quoted_length(rest, '"', Escapes::None).ok_or_else(|| self.error(1, "this quoted name does not end (missing \")"))?,
             '$' => match dollar_tag(rest) {
-                Some(tag) => dollar_length(rest, tag)
-                    .ok_or_else(|| self.error(tag.len(), "this dollar-quoted text does not end"))?,
+                Some(tag) => dollar_length(rest, tag).ok_or_else(|| self.error(tag.len(), "this dollar-quoted text does not end"))?,
                 None => 1,
             },
             '(' => {
@@ -177,10 +169,7 @@ impl<'a> Scanner<'a> {
 
     fn finish_statement(&mut self, at: usize) {
         if let Some(start) = self.start.take() {
-            self.statements.push(Statement {
-                range: start..self.end.min(at),
-                line: line_of(self.sql, start),
-            });
+            self.statements.push(Statement { range: start..self.end.min(at), line: line_of(self.sql, start) });
         }
         self.parentheses = 0;
         self.atomic = 0;
@@ -189,11 +178,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn error(&self, length: usize, reason: &'static str) -> SplitError {
-        SplitError {
-            range: self.at..self.at + length,
-            line: line_of(self.sql, self.at),
-            reason,
-        }
+        SplitError { range: self.at..self.at + length, line: line_of(self.sql, self.at), reason }
     }
 }
 
@@ -252,9 +237,10 @@ fn dollar_tag(text: &str) -> Option<&str> {
     let name = text.strip_prefix('$')?;
     let end = name.find('$')?;
     let name = &name[..end];
-    let valid = name.chars().enumerate().all(|(index, character)| {
-        character.is_alphabetic() || character == '_' || index > 0 && character.is_ascii_digit()
-    });
+    let valid = name
+        .chars()
+        .enumerate()
+        .all(|(index, character)| character.is_alphabetic() || character == '_' || index > 0 && character.is_ascii_digit());
     valid.then(|| &text[..end + 2])
 }
 
@@ -265,10 +251,7 @@ fn dollar_length(text: &str, tag: &str) -> Option<usize> {
 
 /// Letters, digits, underscores and dollars: `a$b$` is one name.
 fn word_length(text: &str) -> usize {
-    text.find(|character: char| {
-        !(character.is_alphanumeric() || character == '_' || character == '$')
-    })
-    .unwrap_or(text.len())
+    text.find(|character: char| !(character.is_alphanumeric() || character == '_' || character == '$')).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -277,19 +260,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn split(sql: &str) -> Vec<&str> {
-        split_statements(sql)
-            .expect("splits")
-            .into_iter()
-            .map(|statement| &sql[statement.range])
-            .collect()
+        split_statements(sql).expect("splits").into_iter().map(|statement| &sql[statement.range]).collect()
     }
 
     #[test]
     fn semicolons_end_statements_and_empty_ones_vanish() {
-        assert_eq!(
-            split("select 1; select 2 ;; \n ; -- end;\n"),
-            ["select 1", "select 2"]
-        );
+        assert_eq!(split("select 1; select 2 ;; \n ; -- end;\n"), ["select 1", "select 2"]);
         assert_eq!(split("select 1"), ["select 1"]);
         assert!(split("").is_empty());
         assert!(split("/* only */ -- this").is_empty());
@@ -310,11 +286,7 @@ mod tests {
             "create or replace procedure p() language sql begin atomic insert into t values (1); end",
             "select U&'d\\0061t;' , U&\"n;\"",
         ] {
-            assert_eq!(
-                split(&format!("{sql}; select 2")),
-                [sql, "select 2"],
-                "{sql}"
-            );
+            assert_eq!(split(&format!("{sql}; select 2")), [sql, "select 2"], "{sql}");
         }
     }
 
@@ -328,24 +300,14 @@ mod tests {
 
     #[test]
     fn begin_outside_a_routine_is_a_transaction() {
-        assert_eq!(
-            split("begin; update t set atomic = 1; end; select 1").len(),
-            4
-        );
+        assert_eq!(split("begin; update t set atomic = 1; end; select 1").len(), 4);
         assert_eq!(split("create table atomic (begin int); select 1").len(), 2);
     }
 
     #[test]
     fn a_statement_knows_the_line_of_its_first_token() {
-        let statements =
-            split_statements("-- one\n\nselect\n 1;\n/* five\n */ select 2;").expect("splits");
-        assert_eq!(
-            statements
-                .iter()
-                .map(|statement| statement.line)
-                .collect::<Vec<_>>(),
-            [3, 6]
-        );
+        let statements = split_statements("-- one\n\nselect\n 1;\n/* five\n */ select 2;").expect("splits");
+        assert_eq!(statements.iter().map(|statement| statement.line).collect::<Vec<_>>(), [3, 6]);
     }
 
     #[test]

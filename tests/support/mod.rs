@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use pgduel::target::{
-    ConnInfo, DatabaseMark, Durability, EmbeddedOptions, EmbeddedServer, Purpose, Server,
-    create_database, drop_database, list_pgduel_databases,
+    ConnInfo, DatabaseMark, Durability, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database,
+    list_pgduel_databases,
 };
 use sqlx::PgConnection;
 use tokio::sync::Mutex;
@@ -36,12 +36,9 @@ impl TestServer {
         if let Some(server) = shared.upgrade() {
             return server;
         }
-        let embedded = EmbeddedServer::start(&options(test_home()))
-            .await
-            .expect("PostgreSQL with pgvector starts (`make setup` installs it)");
-        let server = Arc::new(TestServer {
-            server: embedded.into(),
-        });
+        let embedded =
+            EmbeddedServer::start(&options(test_home())).await.expect("PostgreSQL with pgvector starts (`make setup` installs it)");
+        let server = Arc::new(TestServer { server: embedded.into() });
         server.drop_leftovers().await;
         *shared = Arc::downgrade(&server);
         server
@@ -56,32 +53,18 @@ impl TestServer {
     /// latest; call [`TestServer::drop_database`] for a large one.
     pub async fn fresh_database(&self) -> String {
         let name = self.fresh_name();
-        create_database(
-            &self.server,
-            &name,
-            None,
-            &DatabaseMark::new(Purpose::Scratch, "test"),
-        )
-        .await
-        .expect("a database is created");
+        create_database(&self.server, &name, None, &DatabaseMark::new(Purpose::Scratch, "test")).await.expect("a database is created");
         name
     }
 
     /// A name that no database has.
     pub fn fresh_name(&self) -> String {
-        format!(
-            "test_{}_{}",
-            std::process::id(),
-            NEXT_DATABASE.fetch_add(1, Ordering::Relaxed)
-        )
+        format!("test_{}_{}", std::process::id(), NEXT_DATABASE.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A connection to `database` as the superuser.
     pub async fn connect(&self, database: &str) -> PgConnection {
-        self.server
-            .connect(database)
-            .await
-            .expect("the server takes connections")
+        self.server.connect(database).await.expect("the server takes connections")
     }
 
     /// How any client connects to `database`.
@@ -95,28 +78,16 @@ impl TestServer {
             unreachable!("the test server is embedded");
         };
         let info = server.tcp_conn_info(database);
-        let password = info
-            .password
-            .as_ref()
-            .map(|password| password.expose().to_owned())
-            .unwrap_or_default();
-        format!(
-            "postgres://{}:{password}@{}/{database}",
-            info.user, info.endpoint
-        )
+        let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
+        format!("postgres://{}:{password}@{}/{database}", info.user, info.endpoint)
     }
 
     pub async fn drop_database(&self, name: &str) {
-        drop_database(&self.server, name)
-            .await
-            .expect("the database is dropped");
+        drop_database(&self.server, name).await.expect("the database is dropped");
     }
 
     async fn drop_leftovers(&self) {
-        for database in list_pgduel_databases(&self.server)
-            .await
-            .expect("databases are listed")
-        {
+        for database in list_pgduel_databases(&self.server).await.expect("databases are listed") {
             self.drop_database(&database.name).await;
         }
     }
@@ -134,10 +105,7 @@ pub fn options(home: PathBuf) -> EmbeddedOptions {
 
 /// Where the shared server's cluster is kept. Not below the checkout: another account may have to reach it.
 pub fn test_home() -> PathBuf {
-    std::env::temp_dir().join(format!(
-        "pgduel-test-{}",
-        rustix::process::geteuid().as_raw()
-    ))
+    std::env::temp_dir().join(format!("pgduel-test-{}", rustix::process::geteuid().as_raw()))
 }
 
 /// A home of one's own, for tests that break it; removed when dropped. The server's account may enter it.
@@ -146,12 +114,8 @@ pub struct OwnHome(tempfile::TempDir);
 impl OwnHome {
     pub fn new() -> Self {
         use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::Builder::new()
-            .prefix("pgduel-")
-            .tempdir()
-            .expect("a temporary directory");
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))
-            .expect("its mode is set");
+        let directory = tempfile::Builder::new().prefix("pgduel-").tempdir().expect("a temporary directory");
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode is set");
         Self(directory)
     }
 

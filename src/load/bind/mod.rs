@@ -332,7 +332,9 @@ impl Mix {
                 let vector = dataset.query_vector(*table, *column, sequence, tenant.unwrap_or(0));
                 one(vector.map_or(Value::Null, Value::Vector))
             }
-            Ready::Rows { table, count, parent } => (None, Bound::Rows(self.fresh_rows(*table, *count, *parent, sequence, tenant, rows, rng))),
+            Ready::Rows { table, count, parent } => {
+                (None, Bound::Rows(self.fresh_rows(*table, *count, *parent, sequence, tenant, rows, rng)))
+            }
         }
     }
 

@@ -54,7 +54,7 @@ fn scatter(rank: u64, n: u64) -> u64 {
     const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
     let mut multiplier = (MULTIPLIER % u128::from(n)) as u64 | 1;
     while gcd(multiplier, n) != 1 {
-        multiplier = multiplier.wrapping_add(2) % n.max(1) | 1;
+        multiplier = (multiplier.wrapping_add(2) % n.max(1)) | 1;
     }
     (u128::from(rank) * u128::from(multiplier) % u128::from(n)) as u64
 }

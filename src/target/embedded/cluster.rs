@@ -19,12 +19,7 @@ const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 const SETTINGS_FILE: &str = "pgduel.conf";
 
 /// Makes sure that the slot holds a cluster, and returns its password.
-pub(super) async fn ensure(
-    installation: &Installation,
-    slot: &Slot,
-    run_as: RunAs,
-    durability: Durability,
-) -> Result<Secret, TargetError> {
+pub(super) async fn ensure(installation: &Installation, slot: &Slot, run_as: RunAs, durability: Durability) -> Result<Secret, TargetError> {
     let data = slot.data();
     if data.is_dir() {
         return read_password(slot);
@@ -37,10 +32,7 @@ pub(super) async fn ensure(
         remove_directory(&unfinished)?;
         match run_initdb(installation, slot, &unfinished, run_as, locale, durability).await? {
             Ok(()) => {
-                append(
-                    &unfinished.join("postgresql.conf"),
-                    "\ninclude = 'pgduel.conf'\n",
-                )?;
+                append(&unfinished.join("postgresql.conf"), "\ninclude = 'pgduel.conf'\n")?;
                 fs::rename(&unfinished, &data).map_err(TargetError::file("rename", &unfinished))?;
                 return Ok(password);
             }
@@ -48,9 +40,7 @@ pub(super) async fn ensure(
         }
     }
     remove_directory(&unfinished)?;
-    Err(TargetError::Start {
-        reason: format!("initdb failed:\n{}", last_error.trim_end()),
-    })
+    Err(TargetError::Start { reason: format!("initdb failed:\n{}", last_error.trim_end()) })
 }
 
 async fn run_initdb(
@@ -68,13 +58,7 @@ async fn run_initdb(
         .arg(data)
         .arg("--pwfile")
         .arg(slot.password_file())
-        .args([
-            "--username",
-            SUPERUSER,
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--data-checksums",
-        ])
+        .args(["--username", SUPERUSER, "--auth=scram-sha-256", "--encoding=UTF8", "--data-checksums"])
         .arg(format!("--locale={locale}"))
         .current_dir(slot.directory());
     if durability == Durability::Off {
@@ -85,9 +69,7 @@ async fn run_initdb(
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| TargetError::Start {
-            reason: format!("cannot run {}: {error}", program.display()),
-        })?;
+        .map_err(|error| TargetError::Start { reason: format!("cannot run {}: {error}", program.display()) })?;
     Ok(match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -96,16 +78,11 @@ async fn run_initdb(
 
 /// Whether the settings that a running server was started with are these.
 pub(super) fn has_settings(slot: &Slot, settings: &[(String, String)]) -> bool {
-    fs::read_to_string(slot.data().join(SETTINGS_FILE))
-        .is_ok_and(|text| text == configuration_file(settings))
+    fs::read_to_string(slot.data().join(SETTINGS_FILE)).is_ok_and(|text| text == configuration_file(settings))
 }
 
 /// Writes the settings for the next start.
-pub(super) fn write_settings(
-    slot: &Slot,
-    settings: &[(String, String)],
-    run_as: RunAs,
-) -> Result<(), TargetError> {
+pub(super) fn write_settings(slot: &Slot, settings: &[(String, String)], run_as: RunAs) -> Result<(), TargetError> {
     let path = slot.data().join(SETTINGS_FILE);
     fs::write(&path, configuration_file(settings)).map_err(TargetError::file("write", &path))?;
     run_as.own(&path)
@@ -129,9 +106,7 @@ pub(super) fn read_password(slot: &Slot) -> Result<Secret, TargetError> {
 
 fn write_new_password(slot: &Slot, run_as: RunAs) -> Result<Secret, TargetError> {
     let path = slot.password_file();
-    let password: String = (0..4)
-        .map(|_| format!("{:016x}", rand::random::<u64>()))
-        .collect();
+    let password: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(TargetError::file("remove", path)(error));
@@ -159,9 +134,7 @@ fn append(path: &Path, text: &str) -> Result<(), TargetError> {
 
 fn remove_directory(path: &Path) -> Result<(), TargetError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(TargetError::file("remove", path)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TargetError::file("remove", path)(error)),
         _ => Ok(()),
     }
 }

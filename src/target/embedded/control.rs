@@ -62,12 +62,7 @@ pub fn status(home: Option<&Path>) -> Result<Vec<SlotStatus>, TargetError> {
             Found::Running(file) => Some(file),
             Found::Nothing | Found::Stale => None,
         };
-        all.push(SlotStatus {
-            directory,
-            pid: running.as_ref().map(|file| file.pid),
-            port: running.and_then(|file| file.port),
-            in_use,
-        });
+        all.push(SlotStatus { directory, pid: running.as_ref().map(|file| file.pid), port: running.and_then(|file| file.port), in_use });
     }
     Ok(all)
 }
@@ -82,16 +77,10 @@ pub async fn stop(home: Option<&Path>) -> Result<Vec<Stopped>, TargetError> {
                 forget_keep(&slot)?;
                 if let Found::Running(file) = postmaster::find(&slot.data())? {
                     Postmaster::adopt(file.pid, &slot.data()).stop().await?;
-                    all.push(Stopped::Ended {
-                        directory: slot.directory().to_owned(),
-                        pid: file.pid,
-                    });
+                    all.push(Stopped::Ended { directory: slot.directory().to_owned(), pid: file.pid });
                 }
             }
-            Taken::InUse(by) => all.push(Stopped::InUse {
-                directory: base.join(format!("slot-{number}")),
-                by,
-            }),
+            Taken::InUse(by) => all.push(Stopped::InUse { directory: base.join(format!("slot-{number}")), by }),
         }
     }
     Ok(all)
@@ -101,9 +90,7 @@ pub async fn stop(home: Option<&Path>) -> Result<Vec<Stopped>, TargetError> {
 pub(super) fn forget_keep(slot: &Slot) -> Result<(), TargetError> {
     let keep = slot.keep_file();
     match std::fs::remove_file(&keep) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(TargetError::file("remove", keep)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TargetError::file("remove", keep)(error)),
         _ => Ok(()),
     }
 }

@@ -27,12 +27,7 @@ impl RunAs {
         }
         ["postgres", "nobody"]
             .into_iter()
-            .find_map(|name| {
-                Some(Self::Other {
-                    uid: id_of(name, "-u")?,
-                    gid: id_of(name, "-g")?,
-                })
-            })
+            .find_map(|name| Some(Self::Other { uid: id_of(name, "-u")?, gid: id_of(name, "-g")? }))
             .ok_or_else(|| TargetError::Start {
                 reason: "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody` to run \
                          it as; start pgduel as an ordinary user"
@@ -52,8 +47,7 @@ impl RunAs {
     pub(super) fn own(self, path: &Path) -> Result<(), TargetError> {
         match self {
             Self::Caller => Ok(()),
-            Self::Other { uid, gid } => chown(path, Some(uid), Some(gid))
-                .map_err(TargetError::file("change the owner of", path)),
+            Self::Other { uid, gid } => chown(path, Some(uid), Some(gid)).map_err(TargetError::file("change the owner of", path)),
         }
     }
 
@@ -67,25 +61,15 @@ impl RunAs {
 
 /// By the `id` command, which also asks directory services that no file knows of.
 fn id_of(name: &str, which: &str) -> Option<u32> {
-    let output = std::process::Command::new("id")
-        .args([which, name])
-        .output()
-        .ok()?;
+    let output = std::process::Command::new("id").args([which, name]).output().ok()?;
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 /// The directory of all embedded clusters: `explicit`, else `PGDUEL_HOME`, else the user's cache directory, and for
 /// root one that another account can reach.
 pub(super) fn locate(explicit: Option<&Path>) -> Result<PathBuf, TargetError> {
-    let variable = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let home = if let Some(home) = explicit
-        .map(Path::to_owned)
-        .or_else(|| variable("PGDUEL_HOME"))
-    {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = if let Some(home) = explicit.map(Path::to_owned).or_else(|| variable("PGDUEL_HOME")) {
         home
     } else if rustix::process::geteuid().is_root() {
         PathBuf::from("/var/cache/pgduel")
@@ -94,10 +78,7 @@ pub(super) fn locate(explicit: Option<&Path>) -> Result<PathBuf, TargetError> {
     } else if let Some(user) = variable("HOME") {
         user.join(".cache/pgduel")
     } else {
-        return Err(TargetError::Home {
-            path: PathBuf::from("~/.cache/pgduel"),
-            reason: "HOME is not set".to_owned(),
-        });
+        return Err(TargetError::Home { path: PathBuf::from("~/.cache/pgduel"), reason: "HOME is not set".to_owned() });
     };
     std::path::absolute(&home).map_err(TargetError::file("find", home))
 }
@@ -110,8 +91,7 @@ pub(super) fn prepare(home: &Path, major: u32, run_as: RunAs) -> Result<PathBuf,
         if !directory.exists() {
             fs::create_dir_all(directory).map_err(TargetError::file("create", directory))?;
             // Whatever the umask is: the server's account has to pass through.
-            fs::set_permissions(directory, Permissions::from_mode(0o755))
-                .map_err(TargetError::file("change the mode of", directory))?;
+            fs::set_permissions(directory, Permissions::from_mode(0o755)).map_err(TargetError::file("change the mode of", directory))?;
         }
         check_owned(directory, run_as)?;
     }
@@ -127,8 +107,7 @@ pub(super) fn private_directory(directory: &Path, run_as: RunAs) -> Result<(), T
             // An interrupted start may have left it with root.
             check_owned(directory, run_as)?;
             run_as.own(directory)?;
-            fs::set_permissions(directory, Permissions::from_mode(0o700))
-                .map_err(TargetError::file("change the mode of", directory))
+            fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(TargetError::file("change the mode of", directory))
         }
         Err(error) => Err(TargetError::file("create", directory)(error)),
     }
@@ -136,22 +115,12 @@ pub(super) fn private_directory(directory: &Path, run_as: RunAs) -> Result<(), T
 
 /// Somebody else's directory in a shared place such as /tmp could be used to read or replace what pgduel writes.
 fn check_owned(directory: &Path, run_as: RunAs) -> Result<(), TargetError> {
-    let refuse = |reason: &str| {
-        Err(TargetError::Home {
-            path: directory.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
+    let refuse = |reason: &str| Err(TargetError::Home { path: directory.to_owned(), reason: reason.to_owned() });
     let metadata = fs::symlink_metadata(directory).map_err(TargetError::file("read", directory))?;
     if metadata.is_symlink() && fs::metadata(directory).is_ok_and(|target| target.is_dir()) {
         // A person may keep the cache on another disk; the link itself must be theirs.
         return match metadata.uid() == rustix::process::geteuid().as_raw() {
-            true => check_owned(
-                &directory
-                    .canonicalize()
-                    .map_err(TargetError::file("read", directory))?,
-                run_as,
-            ),
+            true => check_owned(&directory.canonicalize().map_err(TargetError::file("read", directory))?, run_as),
             false => refuse("it is a link that belongs to somebody else"),
         };
     }

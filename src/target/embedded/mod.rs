@@ -109,15 +109,7 @@ impl EmbeddedServer {
                 start_postmaster(&installation, &slot, &password, run_as).await?
             }
         };
-        let mut server = Self {
-            postmaster,
-            slot,
-            port,
-            socket_directory,
-            password,
-            settings,
-            lifetime,
-        };
+        let mut server = Self { postmaster, slot, port, socket_directory, password, settings, lifetime };
         if lifetime == Lifetime::KeepRunning {
             let keep = server.slot.keep_file();
             std::fs::write(&keep, b"").map_err(TargetError::file("write", keep))?;
@@ -133,13 +125,7 @@ impl EmbeddedServer {
 
     /// The same over TCP on the loopback address, for what cannot use a socket.
     pub fn tcp_conn_info(&self, database: &str) -> ConnInfo {
-        ConnInfo {
-            endpoint: Endpoint::Tcp {
-                host: "127.0.0.1".to_owned(),
-                port: self.port,
-            },
-            ..self.conn_info(database)
-        }
+        ConnInfo { endpoint: Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: self.port }, ..self.conn_info(database) }
     }
 
     /// Everything that pgduel set, name and value.
@@ -182,9 +168,7 @@ impl EmbeddedServer {
 
     /// Stops the server, also one that shall keep running.
     pub async fn stop(self) -> Result<(), TargetError> {
-        let Self {
-            postmaster, slot, ..
-        } = self;
+        let Self { postmaster, slot, .. } = self;
         postmaster.stop().await?;
         control::forget_keep(&slot)
     }
@@ -192,10 +176,7 @@ impl EmbeddedServer {
 
 fn conn_info(socket_directory: &Path, port: u16, password: &Secret, database: &str) -> ConnInfo {
     ConnInfo {
-        endpoint: Endpoint::Socket {
-            directory: socket_directory.to_owned(),
-            port,
-        },
+        endpoint: Endpoint::Socket { directory: socket_directory.to_owned(), port },
         user: cluster::SUPERUSER.to_owned(),
         password: Some(password.clone()),
         database: database.to_owned(),
@@ -214,13 +195,9 @@ async fn take_over(
         return Ok(None);
     };
     let found = Postmaster::adopt(file.pid, &slot.data());
-    if let (Status::Ready, Some(port), Some(socket_directory)) =
-        (file.status, file.port, file.socket_directory)
+    if let (Status::Ready, Some(port), Some(socket_directory)) = (file.status, file.port, file.socket_directory)
         && cluster::has_settings(slot, settings)
-        && conn_info(&socket_directory, port, password, "postgres")
-            .connect()
-            .await
-            .is_ok()
+        && conn_info(&socket_directory, port, password, "postgres").connect().await.is_ok()
     {
         return Ok(Some((found, port, socket_directory)));
     }
@@ -240,21 +217,10 @@ async fn start_postmaster(
         empty_directory(&socket_directory)?;
         let port = free_port()?;
         let log = slot.log_file();
-        let before = std::fs::metadata(&log)
-            .map(|metadata| metadata.len())
-            .unwrap_or(0);
-        let mut postmaster = Postmaster::spawn(
-            &installation.bin,
-            &slot.data(),
-            &socket_directory,
-            port,
-            &log,
-            run_as,
-        )?;
+        let before = std::fs::metadata(&log).map(|metadata| metadata.len()).unwrap_or(0);
+        let mut postmaster = Postmaster::spawn(&installation.bin, &slot.data(), &socket_directory, port, &log, run_as)?;
         if wait_until_ready(&mut postmaster, slot).await {
-            conn_info(&socket_directory, port, password, "postgres")
-                .connect()
-                .await?;
+            conn_info(&socket_directory, port, password, "postgres").connect().await?;
             return Ok((postmaster, port, socket_directory));
         }
         said = log_since(&log, before);
@@ -263,13 +229,7 @@ async fn start_postmaster(
         }
         tokio::time::sleep(START_PAUSE).await;
     }
-    Err(TargetError::Start {
-        reason: format!(
-            "its log {} says:\n{}",
-            slot.log_file().display(),
-            last_lines(&said, 15)
-        ),
-    })
+    Err(TargetError::Start { reason: format!("its log {} says:\n{}", slot.log_file().display(), last_lines(&said, 15)) })
 }
 
 /// True when the server says that it is ready, false when it ended. However long that takes: recovery after a crash
@@ -289,10 +249,7 @@ async fn wait_until_ready(postmaster: &mut Postmaster, slot: &Slot) -> bool {
 
 /// Sockets and their lock files of servers that were killed; none runs in this slot now.
 fn empty_directory(directory: &Path) -> Result<(), TargetError> {
-    for entry in std::fs::read_dir(directory)
-        .map_err(TargetError::file("read", directory))?
-        .flatten()
-    {
+    for entry in std::fs::read_dir(directory).map_err(TargetError::file("read", directory))?.flatten() {
         let _ = std::fs::remove_file(entry.path());
     }
     Ok(())
@@ -303,20 +260,12 @@ fn free_port() -> Result<u16, TargetError> {
     TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
-        .map_err(|error| TargetError::Start {
-            reason: format!("no free port on 127.0.0.1: {error}"),
-        })
+        .map_err(|error| TargetError::Start { reason: format!("no free port on 127.0.0.1: {error}") })
 }
 
 /// Messages are in English: `lc_messages` is C.
 fn worth_another_try(log: &str) -> bool {
-    [
-        "Address already in use",
-        "is still in use",
-        "could not create any TCP/IP sockets",
-    ]
-    .iter()
-    .any(|message| log.contains(message))
+    ["Address already in use", "is still in use", "could not create any TCP/IP sockets"].iter().any(|message| log.contains(message))
 }
 
 fn log_since(path: &Path, offset: u64) -> String {

@@ -54,10 +54,7 @@ impl Postmaster {
             .arg("-D")
             .arg(data)
             .arg("-c")
-            .arg(format!(
-                "unix_socket_directories={}",
-                socket_directory.display()
-            ))
+            .arg(format!("unix_socket_directories={}", socket_directory.display()))
             .arg("-c")
             .arg(format!("port={port}"))
             .current_dir(data)
@@ -67,9 +64,7 @@ impl Postmaster {
             // Ctrl-C goes to the whole foreground group: pgduel drains on it, so the server must not get it.
             .process_group(0);
         run_as.apply(&mut command);
-        let child = command.spawn().map_err(|error| TargetError::Start {
-            reason: format!("cannot run {}: {error}", program.display()),
-        })?;
+        let child = command.spawn().map_err(|error| TargetError::Start { reason: format!("cannot run {}: {error}", program.display()) })?;
         Ok(Self {
             // A process id is always positive and fits.
             pid: i32::try_from(child.id()).unwrap_or_default(),
@@ -81,12 +76,7 @@ impl Postmaster {
 
     /// The postmaster of `data` that another process started and left running.
     pub(super) fn adopt(pid: i32, data: &Path) -> Self {
-        Self {
-            pid,
-            data: data.to_owned(),
-            child: None,
-            on_drop: OnDrop::End,
-        }
+        Self { pid, data: data.to_owned(), child: None, on_drop: OnDrop::End }
     }
 
     pub(super) fn pid(&self) -> i32 {
@@ -107,10 +97,7 @@ impl Postmaster {
 
     /// Ends it: rolls back what runs, writes a checkpoint; after a minute without one.
     pub(super) async fn stop(mut self) -> Result<(), TargetError> {
-        for (signal, patience) in [
-            (Signal::INT, FAST_SHUTDOWN),
-            (Signal::QUIT, IMMEDIATE_SHUTDOWN),
-        ] {
+        for (signal, patience) in [(Signal::INT, FAST_SHUTDOWN), (Signal::QUIT, IMMEDIATE_SHUTDOWN)] {
             self.signal(signal);
             let deadline = Instant::now() + patience;
             while self.is_running() && Instant::now() < deadline {
@@ -122,10 +109,7 @@ impl Postmaster {
             }
         }
         self.release();
-        Err(TargetError::Stop {
-            pid: self.pid,
-            waited_s: (FAST_SHUTDOWN + IMMEDIATE_SHUTDOWN).as_secs(),
-        })
+        Err(TargetError::Stop { pid: self.pid, waited_s: (FAST_SHUTDOWN + IMMEDIATE_SHUTDOWN).as_secs() })
     }
 
     fn signal(&mut self, signal: Signal) {
@@ -161,14 +145,9 @@ impl Drop for Postmaster {
 fn open_log(path: &Path, run_as: RunAs) -> Result<File, TargetError> {
     const LARGE_BYTES: u64 = 5 * 1024 * 1024;
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGE_BYTES) {
-        std::fs::rename(path, path.with_extension("log.old"))
-            .map_err(TargetError::file("rename", path))?;
+        std::fs::rename(path, path.with_extension("log.old")).map_err(TargetError::file("rename", path))?;
     }
-    let file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(TargetError::file("open", path))?;
+    let file = OpenOptions::new().append(true).create(true).open(path).map_err(TargetError::file("open", path))?;
     run_as.own(path)?;
     Ok(file)
 }
@@ -223,20 +202,12 @@ fn parse(text: &str) -> Option<PidFile> {
     let pid = lines.next()?.parse().ok().filter(|pid| *pid > 0)?;
     let mut rest = lines.skip(2);
     let port = rest.next().and_then(|line| line.parse().ok());
-    let socket_directory = rest
-        .next()
-        .filter(|line| !line.is_empty())
-        .map(PathBuf::from);
+    let socket_directory = rest.next().filter(|line| !line.is_empty()).map(PathBuf::from);
     let status = match rest.nth(2) {
         Some("ready") => Status::Ready,
         _ => Status::NotReady,
     };
-    Some(PidFile {
-        pid,
-        port,
-        socket_directory,
-        status,
-    })
+    Some(PidFile { pid, port, socket_directory, status })
 }
 
 /// Whether `pid` lives and is a server on `data`. PostgreSQL itself takes any living process for one, and then refuses
@@ -259,10 +230,7 @@ fn command_line(pid: i32) -> Option<Vec<u8>> {
     if Path::new("/proc/self/cmdline").exists() {
         return std::fs::read(format!("/proc/{pid}/cmdline")).ok();
     }
-    let output = Command::new("ps")
-        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let output = Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output().ok()?;
     Some(output.stdout)
 }
 
@@ -275,12 +243,7 @@ mod tests {
         let complete = "4711\n/data\n1700000000\n54321\n/sock\n127.0.0.1\n  123  456\nready   \n";
         assert_eq!(
             parse(complete),
-            Some(PidFile {
-                pid: 4711,
-                port: Some(54321),
-                socket_directory: Some(PathBuf::from("/sock")),
-                status: Status::Ready,
-            })
+            Some(PidFile { pid: 4711, port: Some(54321), socket_directory: Some(PathBuf::from("/sock")), status: Status::Ready })
         );
         let early = parse("4711\n/data\n1700000000\n54321\n").expect("a pid");
         assert_eq!((early.pid, early.status), (4711, Status::NotReady));
@@ -293,11 +256,7 @@ mod tests {
     fn a_living_process_that_is_no_server_leaves_a_stale_file() {
         let data = tempfile::tempdir().expect("a directory");
         assert_eq!(find(data.path()).expect("an answer"), Found::Nothing);
-        for pid in [
-            std::process::id().to_string(),
-            "2147483646".to_owned(),
-            "x".to_owned(),
-        ] {
+        for pid in [std::process::id().to_string(), "2147483646".to_owned(), "x".to_owned()] {
             std::fs::write(data.path().join("postmaster.pid"), pid).expect("written");
             assert_eq!(find(data.path()).expect("an answer"), Found::Stale);
         }

@@ -44,12 +44,7 @@ impl Slot {
                 return Ok(slot);
             }
         }
-        Err(TargetError::Start {
-            reason: format!(
-                "all {SLOTS} places for a server in {} are in use by running pgduels",
-                base.display()
-            ),
-        })
+        Err(TargetError::Start { reason: format!("all {SLOTS} places for a server in {} are in use by running pgduels", base.display()) })
     }
 
     /// Slot `number`, if nobody else has it.
@@ -73,16 +68,8 @@ impl Slot {
             Err(error) => return Err(TargetError::file("lock", &path)(error.into())),
         }
         // For messages only, so a failure to write it does not matter.
-        let _ = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| writeln!(lock, "{}", std::process::id()));
-        let slot = Self {
-            number,
-            directory: base.join(format!("slot-{number}")),
-            run_as,
-            _lock: lock,
-        };
+        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        let slot = Self { number, directory: base.join(format!("slot-{number}")), run_as, _lock: lock };
         private_directory(&slot.directory, run_as)?;
         Ok(Taken::Mine(slot))
     }
@@ -119,11 +106,7 @@ impl Slot {
             usual
         } else {
             let digest = Sha256::digest(self.directory.as_os_str().as_encoded_bytes());
-            let name: String = digest
-                .iter()
-                .take(8)
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
+            let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             PathBuf::from("/tmp").join(format!("pgduel-{name}"))
         };
         private_directory(&directory, self.run_as)?;
@@ -139,8 +122,7 @@ mod tests {
     #[test]
     fn a_slot_is_taken_once_and_free_again_when_dropped() {
         let base = tempfile::tempdir().expect("a directory");
-        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755))
-            .expect("its mode");
+        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755)).expect("its mode");
         let run_as = RunAs::detect().expect("an account");
         let first = Slot::first_free(base.path(), run_as).expect("a slot");
         let second = Slot::first_free(base.path(), run_as).expect("another");
@@ -150,12 +132,7 @@ mod tests {
             Taken::Mine(_) => panic!("slot 0 was taken twice"),
         }
         drop(first);
-        assert_eq!(
-            Slot::first_free(base.path(), run_as)
-                .expect("a slot")
-                .number,
-            0
-        );
+        assert_eq!(Slot::first_free(base.path(), run_as).expect("a slot").number, 0);
     }
 
     #[test]
@@ -167,14 +144,7 @@ mod tests {
         let slot = Slot::first_free(&deep, RunAs::detect().expect("an account")).expect("a slot");
         let socket = slot.socket_directory().expect("a socket directory");
         assert!(socket.as_os_str().len() <= LONGEST_SOCKET_DIRECTORY);
-        assert_eq!(
-            std::fs::metadata(&socket)
-                .expect("it exists")
-                .permissions()
-                .mode()
-                & 0o777,
-            0o700
-        );
+        assert_eq!(std::fs::metadata(&socket).expect("it exists").permissions().mode() & 0o777, 0o700);
         std::fs::remove_dir(socket).expect("removed");
     }
 }
