@@ -18,7 +18,7 @@ use crate::load::block::{Work, prepare};
 use crate::load::program::{Program, describe};
 use crate::load::session::Session;
 use crate::record::{
-    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord,
+    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, LoadRecord, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord,
     Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
 };
 use crate::scenario::{Identity, RttPer, Scenario};
@@ -106,16 +106,22 @@ impl<'a> Duels<'a> {
         let began = Instant::now();
         environment.progress.note(&format!("{}: {}", scenario.path(), scenario.title));
         let mut warnings = Vec::new();
-        let stop = match self.measure(environment, dataset, template, scenario, deadline, &mut warnings).await {
+        let mut announced = false;
+        let stop = match self.measure(environment, dataset, template, scenario, deadline, &mut warnings, &mut announced).await {
             Ok(stop) | Err(Halt::Stop(stop)) => stop,
             Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
         };
+        if !announced {
+            let record = self.scenario_record(scenario, LoadRecord::NotOffered);
+            environment.record.append(&Line::Scenario(Box::new(record)))?;
+        }
         let elapsed_ns = began.elapsed().as_nanos() as u64;
         let end = ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns };
         environment.record.append(&Line::ScenarioEnd(end))?;
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn measure(
         &mut self,
         environment: &mut Environment<'_>,
@@ -124,6 +130,7 @@ impl<'a> Duels<'a> {
         scenario: &Scenario,
         deadline: Option<Instant>,
         warnings: &mut Vec<String>,
+        announced: &mut bool,
     ) -> Result<StopReason, Halt> {
         let mix = Arc::new(Mix::new(dataset.clone(), scenario, self.plan.seed).map_err(anyhow::Error::from)?);
         let (made, resident) = self.make_sides(environment, template, scenario).await?;
@@ -135,8 +142,6 @@ impl<'a> Duels<'a> {
         }
         let failed = self.checks(environment, scenario, &mix, &sides, &mut single).await?;
         if failed || self.plan.mode == Mode::ChecksOnly {
-            let record = self.scenario_record(scenario, crate::record::LoadRecord::Closed { sessions: 0 });
-            append(environment, Line::Scenario(Box::new(record)))?;
             return Ok(if failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
         }
         for side in Side::BOTH {
@@ -161,6 +166,7 @@ impl<'a> Duels<'a> {
         let offer = self.probe(environment, &context, &sides, single).await?;
         let record = self.scenario_record(scenario, offer.record(scenario.load.connections));
         append(environment, Line::Scenario(Box::new(record.clone())))?;
+        *announced = true;
         if !resident {
             warnings.push("both working sets together do not fit in shared buffers: reads from disk are part of the result".to_owned());
         }
@@ -367,7 +373,7 @@ impl<'a> Duels<'a> {
         Ok(agreement::recall_record(scenario, side, &recall, RECALL_DRAWS))
     }
 
-    fn scenario_record(&self, scenario: &Scenario, load: crate::record::LoadRecord) -> ScenarioRecord {
+    fn scenario_record(&self, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
         ScenarioRecord {
             scenario: scenario.path(),
             title: scenario.title.clone(),
