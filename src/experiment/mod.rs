@@ -10,6 +10,7 @@ mod duel;
 mod evidence;
 pub mod offer;
 pub mod order;
+mod rejection;
 mod side;
 
 use std::sync::Arc;
