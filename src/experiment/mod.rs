@@ -8,6 +8,7 @@ mod block;
 mod databases;
 mod duel;
 mod evidence;
+mod explain;
 pub mod offer;
 pub mod order;
 mod rejection;

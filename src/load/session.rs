@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use super::bind::{Actor, Arrival, Bound, json_array};
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
-use crate::check::answers::Answer;
 use crate::dataset::Value;
 
 /// Where a Supabase project looks for names.
@@ -71,6 +70,15 @@ impl SessionError {
     pub fn is_lost(&self) -> bool {
         matches!(self, SessionError::Lost { .. })
     }
+}
+
+/// Rows of a query, every value as PostgreSQL prints it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// What one statement returned.
