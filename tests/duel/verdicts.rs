@@ -1,6 +1,9 @@
 //! What is called improved, regressed, or neither.
 
+use std::path::Path;
+
 use crate::project::{Project, finish};
+use crate::support::TestServer;
 
 /// Full size, so that reading every note takes ten times as long as reading twenty.
 const QUICK: [&str; 1] = ["--quick"];
@@ -34,6 +37,47 @@ fn the_example_improves_as_it_says() {
     assert_eq!(verdicts(&project), ["improved"]);
     assert!(project.lines("check").iter().all(|check| check["outcome"] == "passed"), "{:?}", project.lines("check"));
     assert!(project.lines("check").iter().any(|check| check["kind"] == "plan"), "plan-has was looked at");
+}
+
+#[tokio::test]
+async fn every_scenario_of_the_example_passes_lint_and_checks() {
+    let server = TestServer::shared().await;
+    let project = Project::example();
+    finish(&mut project.pgduel(&["lint"])).expect_code(0);
+    let mut command = project.duel("notes", &["--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let ended = project.lines("scenario-end");
+    assert_eq!(ended.len(), 2);
+    assert!(ended.iter().all(|end| end["stop"]["why"] == "checks-only"), "{ended:?}");
+}
+
+/// The leak that the walk-through plants is caught as it says.
+#[tokio::test]
+async fn the_walk_through_shows_files_of_the_example_and_its_leak_is_caught() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/your-own-suite.md")).expect("the page");
+    let project = Project::example();
+    let mut files = String::new();
+    for folder in ["seeds/notes", "scenarios/notes"] {
+        for entry in std::fs::read_dir(project.path(folder)).expect("a folder of the example") {
+            files += &std::fs::read_to_string(entry.expect("an entry").path()).expect("a file of the example");
+        }
+    }
+    let blocks = |language: &str| {
+        let open = format!("```{language}\n");
+        let parts: Vec<&str> = page.split(open.as_str()).skip(1).filter_map(|part| part.split("```").next()).collect();
+        parts
+    };
+    for block in blocks("toml").into_iter().chain(blocks("sql")) {
+        assert!(files.contains(block), "not in the example:\n{block}");
+    }
+    let leak = blocks("text").pop().expect("the planted leak");
+    let after = project.read("seeds/notes/after.sql") + leak;
+    project.write("seeds/notes/after.sql", &after);
+    let server = TestServer::shared().await;
+    let mut command = project.duel("notes/list-notes", &["--checks-only", "--scale", "0.1"]);
+    let run = finish(command.env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(6).expect_said("leak: sees").expect_said("foreign row");
 }
 
 #[test]
