@@ -51,9 +51,8 @@ pub async fn template(
     digest: &str,
     progress: &dyn Progress,
 ) -> anyhow::Result<String> {
-    let name = format!("pgduel_t_{}_{}", sql_name(&suite.name), &digest[..12]);
-    let existing = list_pgduel_databases(server).await?.into_iter().find(|database| database.name == name);
-    if existing.is_some_and(|database| database.mark.purpose == Purpose::Template && database.mark.key == digest) {
+    let name = template_name(suite, digest);
+    if has_template(server, suite, digest).await? {
         progress.note(&format!("reusing the seeded template {name}"));
         return Ok(name);
     }
@@ -75,6 +74,18 @@ pub async fn template(
     connection.close().await?;
     remark_database(server, &name, &DatabaseMark::new(Purpose::Template, digest)).await?;
     Ok(name)
+}
+
+fn template_name(suite: &Suite, digest: &str) -> String {
+    let short: String = digest.chars().take(12).collect();
+    format!("pgduel_t_{}_{short}", sql_name(&suite.name))
+}
+
+/// Whether the template of this digest is there, seeded to its end.
+pub async fn has_template(server: &Server, suite: &Suite, digest: &str) -> anyhow::Result<bool> {
+    let name = template_name(suite, digest);
+    let existing = list_pgduel_databases(server).await?.into_iter().find(|database| database.name == name);
+    Ok(existing.is_some_and(|database| database.mark.purpose == Purpose::Template && database.mark.key == digest))
 }
 
 /// A clone with a variant's SQL on top.
@@ -116,6 +127,14 @@ pub async fn clone_database(server: &Server, from: &str, name: &str) -> anyhow::
     drop_database(server, name).await?;
     create_database(server, name, Some(from), &DatabaseMark::new(Purpose::Duel, from)).await?;
     Ok(())
+}
+
+/// Whether tables and indexes of this many bytes fit in shared buffers: 1.2 times that does.
+pub async fn is_resident(server: &Server, bytes: u64) -> anyhow::Result<bool> {
+    let mut connection = server.connect_admin().await?;
+    let sql = "select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'";
+    let buffers: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+    Ok(bytes as f64 * 1.2 <= buffers as f64)
 }
 
 /// Reads a database into shared buffers.
