@@ -49,6 +49,8 @@ pub struct Fact {
     pub name: String,
     /// Both values, as text.
     pub value: Two<String>,
+    /// Whether it is a setting of the server.
+    pub setting: bool,
 }
 
 impl Fact {
@@ -131,7 +133,7 @@ pub fn contrast(baseline: &Record, run: &Record) -> Result<Contrast, ContrastErr
 
 fn facts(headers: Two<&Header>) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut add = |name: &str, value: Two<String>| facts.push(Fact { name: name.to_owned(), value });
+    let mut add = |name: &str, value: Two<String>| facts.push(Fact { name: name.to_owned(), value, setting: false });
     add("started", headers.map(|h| h.started_at.clone()));
     add("command", headers.map(|h| h.command.clone()));
     add("suite", headers.map(|h| h.suite.clone()));
@@ -153,7 +155,8 @@ fn facts(headers: Two<&Header>) -> Vec<Fact> {
     add("dataset", headers.map(|h| h.dataset.digest.chars().take(12).collect()));
     let names: BTreeSet<&String> = headers.baseline.server.settings.keys().chain(headers.run.server.settings.keys()).collect();
     for name in names {
-        add(name, headers.map(|h| h.server.settings.get(name).cloned().unwrap_or_else(|| "not recorded".to_owned())));
+        let value = headers.map(|h| h.server.settings.get(name).cloned().unwrap_or_else(|| "not recorded".to_owned()));
+        facts.push(Fact { name: name.clone(), value, setting: true });
     }
     facts
 }

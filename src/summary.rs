@@ -63,7 +63,7 @@ impl RunOutcome {
 pub struct Load {
     /// Length of the measured stretch, seconds.
     pub seconds: f64,
-    /// Transactions that finished well, a second.
+    /// Transactions that finished well, a second of the measured stretch; in an open loop also those that finished after it.
     pub throughput_per_second: f64,
     /// Where every transaction ended up.
     pub accounting: Accounting,
@@ -168,6 +168,8 @@ pub struct Generator {
     pub achieved_share: f64,
     /// How it held back what was measured; `None` if it did not.
     pub bottleneck: Option<String>,
+    /// Whether it stood still for so long that the slowest times may be its own.
+    pub stalled: bool,
 }
 
 /// Counters of the server divided by transactions, settle time included.
@@ -241,6 +243,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
             longest_stall_ns: block.generator.longest_stall_ns,
             achieved_share: block.generator.achieved_share,
             bottleneck: block.discard.as_ref().and_then(bottleneck),
+            stalled: matches!(block.discard, Some(Discard::GeneratorStall { .. })),
         },
         server: PerTransaction {
             blocks_hit: block.server.blocks_hit as f64 / transactions,
@@ -298,10 +301,13 @@ fn bottleneck(discard: &Discard) -> Option<String> {
         Discard::GeneratorBusy { percent } => {
             Some(format!("its threads were busy for {percent}% of the time: the server may be able to do more than this"))
         }
-        Discard::GeneratorStall { stall_ns } => {
-            Some(format!("it stood still for {:.1} ms: something else kept the machine's cores", *stall_ns as f64 / 1e6))
-        }
-        Discard::NotAchieved { .. } | Discard::Checkpoint | Discard::Autovacuum | Discard::DiskReads { .. } | Discard::Interrupted => None,
+        // One pause makes a few times too long, but is not what all of them wait for.
+        Discard::GeneratorStall { .. }
+        | Discard::NotAchieved { .. }
+        | Discard::Checkpoint
+        | Discard::Autovacuum
+        | Discard::DiskReads { .. }
+        | Discard::Interrupted => None,
     }
 }
 
@@ -320,11 +326,16 @@ fn warnings(summary: &Summary) -> Vec<String> {
         let lost = accounting.in_flight;
         warnings.push(format!("{lost} transactions had not finished when draining was given up: the slowest are missing"));
     }
+    if load.generator.stalled {
+        let ms = load.generator.longest_stall_ns as f64 / 1e6;
+        warnings
+            .push(format!("the generator stood still for {ms:.1} ms, as something else kept the cores: the slowest times may be its own"));
+    }
     let open = matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
     let waited = |one: &TransactionLoad| one.acquire.p50.unwrap_or(0.0) > one.service.p50.unwrap_or(f64::INFINITY);
     if open && load.transactions.iter().any(waited) {
         let more = "half of the transactions waited longer for a connection than they took";
-        warnings.push(format!("{more}: the connections are too few for this rate, or the rate is more than the server can do"));
+        warnings.push(format!("{more}: the connections are too few for this rate, or it is more than the server can do (leave out --rate to see how much that is)"));
     }
     warnings
 }
@@ -359,6 +370,7 @@ mod tests {
     #[test]
     fn only_the_generators_own_faults_are_its_bottleneck() {
         assert!(bottleneck(&Discard::GeneratorBusy { percent: 90 }).is_some());
+        assert!(bottleneck(&Discard::GeneratorStall { stall_ns: 20_000_000 }).is_none());
         assert!(bottleneck(&Discard::Checkpoint).is_none());
         assert!(bottleneck(&Discard::NotAchieved { per_mille: 900 }).is_none());
     }

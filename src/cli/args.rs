@@ -16,10 +16,10 @@ use super::estimate::Consent;
 #[command(name = "pgduel", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Project folder: the one that holds scenarios/ and seeds/ [default: this one or the nearest above]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub project: Option<PathBuf>,
     /// Say nothing of progress: only results, and what went wrong
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     pub quiet: bool,
     /// What to do.
     #[command(subcommand)]
@@ -27,8 +27,11 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 pass; 1 something regressed unexpectedly, or an expectation was contradicted; 2 usage or file error;
-3 inconclusive (with --inconclusive=fail); 4 invalid run; 5 infrastructure; 6 wrong answers or a leak; 130 interrupted.
+Exit codes:
+  0  pass                                       4    invalid run
+  1  regressed unexpectedly, or not as stated   5    server or machine failed
+  2  usage or file error                        6    wrong answers or a leak
+  3  inconclusive (--inconclusive=fail)         130  interrupted
 
 Start with:
   pgduel list                                 what there is to run
@@ -127,9 +130,9 @@ pub struct DuelArgs {
 #[derive(Args, Debug)]
 pub struct SizeArgs {
     /// Factor on the row counts of the dataset, 0.01 to 1000
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub scale: f64,
-    /// Number of vectors [default: the dataset's number times the scale; 5000 with --quick]
+    /// Number of vectors [default: the dataset's number times the scale; 5000 in a quick duel]
     #[arg(long)]
     pub vectors: Option<u64>,
     /// Seed of data, arrivals, parameters and block order
@@ -159,14 +162,19 @@ impl SizeArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  pgduel run omniops/history-fetch --variant after                     every connection busy, for 10 s
-  pgduel run omniops/history-fetch --variant after --clients 32        the same with 32 sessions
-  pgduel run omniops/mix --variant after --rate 500 --connections 8    500 arrivals a second on a pool of 8
-  pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json    at a round-trip time, for tools
+  pgduel run omniops/history-fetch --variant after
+      every connection busy, for 10 s
+  pgduel run omniops/history-fetch --variant after --clients 32
+      the same with 32 sessions
+  pgduel run omniops/mix --variant after --rate 500 --connections 8
+      500 arrivals a second on a pool of 8 connections
+  pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json
+      at a round-trip time of 5 ms, for tools
 
-Response is from the intended start to the last row, waiting for a connection included; service is from the first byte sent.
-Nothing is checked and nothing compared here: that is what pgduel duel does. The record can be shown again with pgduel report, and
-laid beside another one with pgduel compare.")]
+Response is from the intended start to the last row, waiting for a connection (acquire) included; service is from the first byte sent.
+
+Nothing is checked and nothing compared here: that is what pgduel duel does. pgduel report shows the record again, and pgduel compare \
+lays it beside another one.")]
 pub struct RunArgs {
     /// The scenario, such as omniops/history-fetch
     #[arg(value_name = "SUITE/SCENARIO")]
@@ -178,7 +186,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     pub clients: Option<u32>,
     /// Open loop: so many arrivals a second (Poisson), whether the server keeps up or not
-    #[arg(long, value_name = "PER SECOND")]
+    #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Connections in the pool [default: what the scenario says]
     #[arg(long, value_name = "N", conflicts_with = "clients")]
@@ -208,8 +216,8 @@ Examples:
   pgduel compare results/2026-01-15-omniops.1 results/2026-01-16-omniops.1
   pgduel compare old/run.jsonl new/run.jsonl --json
 
-It says what differs between the two (machine, server, settings, data, load), warns where numbers must not be held against each
-other, and gives both runs' values. It never judges: machines drift between sessions by more than most changes matter. For a
+It says what differs between the two (machine, server, settings, data, load), warns where numbers must not be held against each \
+other, and gives both runs' values. It never judges: machines drift between sessions by more than most changes matter. For a \
 verdict, duel both states in one run.")]
 pub struct CompareArgs {
     /// A run's folder, or its run.jsonl
@@ -291,7 +299,7 @@ pub enum Format {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  pgduel server start      and leave it running: later runs need not wait for it
+  pgduel server start      leave one running: later runs need not wait for it
   pgduel server status     what runs, and where
   pgduel server stop       stop all that no run is using
 

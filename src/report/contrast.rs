@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::format::{NOTHING, TimeUnit, factor, plain, significant};
 use super::load::{letters, pad, shorten, wrap};
+use super::words::plural;
 use crate::contrast::{Contrast, Fact, Row, ScenarioContrast, Two, Unit};
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.
@@ -80,11 +81,15 @@ impl Page {
         for fact in differing {
             two(self, &fact.name, &fact.value);
         }
-        let same: Vec<String> = same
+        let settings = same.iter().filter(|fact| fact.setting).count();
+        let mut same: Vec<String> = same
             .iter()
-            .filter(|fact| !fact.value.baseline.is_empty())
+            .filter(|fact| !fact.setting && !fact.value.baseline.is_empty())
             .map(|fact| format!("{} {}", fact.name, fact.value.baseline))
             .collect();
+        if settings > 0 {
+            same.push(format!("{} of the server", plural(settings as u64, "setting")));
+        }
         if !same.is_empty() {
             self.line("");
             self.paragraph("The same in both: ", &same.join(", "));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, plain, significant};
 use super::words;
-use crate::record::Header;
+use crate::record::{Header, LoadRecord};
 use crate::summary::{Load, Percentiles, RunOutcome, Summary};
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.
@@ -37,10 +37,10 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
     let mut page = Page { out: String::new(), width: width.max(NARROWEST) };
     page.head(header, summary);
     if let Some(load) = &summary.load {
-        page.throughput(load);
-        page.times(load);
+        page.throughput(load, loop_of(summary));
+        page.times(load, loop_of(summary));
         page.errors(load);
-        page.facts(load);
+        page.facts(load, loop_of(summary));
     }
     page.end(summary);
     plain(&page.out)
@@ -49,6 +49,20 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
 struct Page {
     out: String,
     width: usize,
+}
+
+/// How work was given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Loop {
+    Open,
+    Closed,
+}
+
+fn loop_of(summary: &Summary) -> Loop {
+    match summary.scenario.as_ref().map(|scenario| &scenario.load) {
+        Some(LoadRecord::Open { .. }) | None => Loop::Open,
+        Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
+    }
 }
 
 /// A line of the table: indented label and a distribution.
@@ -89,18 +103,27 @@ impl Page {
         self.line("");
     }
 
-    fn throughput(&mut self, load: &Load) {
+    fn throughput(&mut self, load: &Load, kind: Loop) {
         let seconds = significant(load.seconds);
-        self.fact("throughput", &format!("{} transactions/s over {seconds} s", significant(load.throughput_per_second)));
+        let rate = significant(load.throughput_per_second);
+        // In an open loop it is given, not found: late ones are waited for.
+        let text = match kind {
+            Loop::Open => format!("{rate} arrivals/s finished well, over {seconds} s"),
+            Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
+        };
+        self.fact("throughput", &text);
         self.line("");
     }
 
-    fn times(&mut self, load: &Load) {
+    /// Where each transaction waits for the last, nothing waits for a connection, and response and service are one.
+    fn times(&mut self, load: &Load, kind: Loop) {
         let mut lines = Vec::new();
         for one in &load.transactions {
             lines.push(Line { label: format!("{} response", one.name), times: &one.response });
-            lines.push(Line { label: "  waiting to connect".to_owned(), times: &one.acquire });
-            lines.push(Line { label: "  service".to_owned(), times: &one.service });
+            if kind == Loop::Open {
+                lines.push(Line { label: "  acquire".to_owned(), times: &one.acquire });
+                lines.push(Line { label: "  service".to_owned(), times: &one.service });
+            }
             lines.extend(one.statements.iter().map(|one| Line { label: format!("    {}", one.name), times: &one.service }));
             let classes = load.classes.iter().filter(|class| class.transaction == one.name);
             lines.extend(classes.map(|class| Line { label: format!("    {} tenants", class.class), times: &class.service }));
@@ -147,7 +170,7 @@ impl Page {
         }
     }
 
-    fn facts(&mut self, load: &Load) {
+    fn facts(&mut self, load: &Load, kind: Loop) {
         let a = &load.accounting;
         let sign = if load.balanced { "=" } else { "but not" };
         let parts = [
@@ -162,7 +185,10 @@ impl Page {
         let read = format!("{} blocks from memory, {} read", significant(server.blocks_hit), significant(server.blocks_read));
         self.fact("server", &format!("{read}, {written} a transaction"));
         let generator = &load.generator;
-        let lag = generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration);
+        let lag = match kind {
+            Loop::Open => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
+            Loop::Closed => String::new(),
+        };
         let busy = percent(generator.cpu_share);
         let stall = duration(generator.longest_stall_ns as f64);
         let finished = percent(generator.achieved_share);
@@ -170,7 +196,7 @@ impl Page {
             None => "; it was not the bottleneck".to_owned(),
             Some(_) => String::new(),
         };
-        let text = format!("threads {busy} busy, lag p99 {lag}, longest stall {stall}, {finished} of the offered load finished{verdict}");
+        let text = format!("threads {busy} busy{lag}, longest stall {stall}, {finished} of the offered load finished{verdict}");
         self.fact("generator", &text);
         if let Some(how) = &generator.bottleneck {
             self.fact("", &format!("✗ the generator was the bottleneck: {how}"));
