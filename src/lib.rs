@@ -32,7 +32,9 @@
 //! | record | |
 //! | stats | |
 //! | compare | record, stats |
-//! | report | compare, record |
+//! | summary | record |
+//! | contrast | compare, record, summary |
+//! | report | compare, contrast, record, summary |
 //! | cli | all |
 
 pub mod diagnostic;
@@ -48,5 +50,7 @@ pub mod experiment;
 pub mod record;
 pub mod stats;
 pub mod compare;
+pub mod summary;
+pub mod contrast;
 pub mod report;
 pub mod cli;

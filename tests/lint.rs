@@ -256,8 +256,8 @@ fn projects_are_walked_listed_and_counted() {
     list::print(&listing, 100, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.lines().all(|line| line.chars().count() <= 100));
-    let line = text.lines().find(|line| line.contains("shop/cart")).unwrap();
-    assert!(["Cart", "a / b", "t", "S-1"].iter().all(|part| line.contains(part)), "{text}");
+    let line = text.lines().find(|line| line.trim_start().starts_with("cart ")).unwrap();
+    assert!(["Cart", "a / b"].iter().all(|part| line.contains(part)), "{text}");
     let mut out = Vec::new();
     list::print_json(&listing, &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();

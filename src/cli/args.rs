@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::Failure;
+use super::estimate::Consent;
+
 /// Two PostgreSQL schemas enter, the numbers decide.
 ///
 /// pgduel seeds synthetic multi-tenant data, proves that a schema before and after a migration give the same, isolated answers, replays
@@ -13,18 +16,27 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "pgduel", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Project folder: the one that holds scenarios/ and seeds/ [default: this one or the nearest above]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub project: Option<PathBuf>,
+    /// Say nothing of progress: only results, and what went wrong
+    #[arg(long, short, global = true, display_order = 901)]
+    pub quiet: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 pass; 1 something regressed unexpectedly, or an expectation was contradicted; 2 usage or file error;
-3 inconclusive (with --inconclusive=fail); 4 invalid run; 5 infrastructure; 6 wrong answers or a leak; 130 interrupted.
+Exit codes:
+  0  pass                                       4    invalid run
+  1  regressed unexpectedly, or not as stated   5    server or machine failed
+  2  usage or file error                        6    wrong answers or a leak
+  3  inconclusive (--inconclusive=fail)         130  interrupted
 
-Start with: pgduel list; pgduel duel omniops/history-fetch --quick";
+Start with:
+  pgduel list                                 what there is to run
+  pgduel duel omniops/history-fetch --quick   a first duel, in about a minute
+  pgduel help duel                            everything about one command, with examples";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -35,6 +47,10 @@ pub enum Command {
     Lint(LintArgs),
     /// Duel two variants: seed, check, interleave, compare, report
     Duel(DuelArgs),
+    /// Load one variant: throughput, latency, errors
+    Run(RunArgs),
+    /// Describe two recorded runs side by side; judges nothing
+    Compare(CompareArgs),
     /// Render a recorded run again: verdicts and all formats from run.jsonl alone
     Report(ReportArgs),
     /// Start, stop or look at the embedded server
@@ -45,6 +61,10 @@ pub enum Command {
 
 /// `pgduel list`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel list                          suites, their variants and scenarios
+  pgduel list --json | jq '.suites[].scenarios[].path'")]
 pub struct ListArgs {
     /// Print JSON
     #[arg(long)]
@@ -53,6 +73,12 @@ pub struct ListArgs {
 
 /// `pgduel lint`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel lint                                        all of the project
+  pgduel lint scenarios/omniops/history-fetch.toml   one file
+
+Editors check and complete scenario files with docs/schema/scenario.schema.json.")]
 pub struct LintArgs {
     /// Files and folders [default: all of the project]
     pub paths: Vec<PathBuf>,
@@ -79,15 +105,8 @@ pub struct DuelArgs {
     /// Round-trip time to inject into every scenario, such as 5ms [default: what each scenario says]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub rtt: Option<Duration>,
-    /// Factor on the row counts of the dataset, 0.01 to 1000
-    #[arg(long, default_value_t = 1.0)]
-    pub scale: f64,
-    /// Number of vectors [default: 5000 with --quick, else the dataset's number times the scale]
-    #[arg(long)]
-    pub vectors: Option<u64>,
-    /// Seed of data, arrivals, parameters and block order
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Duel the first variant against itself: shows what noise alone looks like here
     #[arg(long)]
     pub aa: bool,
@@ -103,6 +122,109 @@ pub struct DuelArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print the comparison as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How much data, and which.
+#[derive(Args, Debug)]
+pub struct SizeArgs {
+    /// Factor on the row counts of the dataset, 0.01 to 1000
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+    pub scale: f64,
+    /// Number of vectors [default: the dataset's number times the scale; 5000 in a quick duel]
+    #[arg(long)]
+    pub vectors: Option<u64>,
+    /// Seed of data, arrivals, parameters and block order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Seed even what the embedded server's disk does not seem to have room for
+    #[arg(long)]
+    pub yes: bool,
+}
+
+impl SizeArgs {
+    /// Refuses what is out of range.
+    pub fn check(&self) -> Result<(), Failure> {
+        match (0.01..=1000.0).contains(&self.scale) {
+            true => Ok(()),
+            false => Err(Failure::Usage(format!("--scale {} is out of range; use 0.01 to 1000", self.scale))),
+        }
+    }
+
+    /// Whether `--yes` was given.
+    pub fn consent(&self) -> Consent {
+        if self.yes { Consent::Given } else { Consent::Needed }
+    }
+}
+
+/// `pgduel run`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel run omniops/history-fetch --variant after
+      every connection busy, for 10 s
+  pgduel run omniops/history-fetch --variant after --clients 32
+      the same with 32 sessions
+  pgduel run omniops/mix --variant after --rate 500 --connections 8
+      500 arrivals a second on a pool of 8 connections
+  pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json
+      at a round-trip time of 5 ms, for tools
+
+Response is from the intended start to the last row, waiting for a connection (acquire) included; service is from the first byte sent.
+
+Nothing is checked and nothing compared here: that is what pgduel duel does. pgduel report shows the record again, and pgduel compare \
+lays it beside another one.")]
+pub struct RunArgs {
+    /// The scenario, such as omniops/history-fetch
+    #[arg(value_name = "SUITE/SCENARIO")]
+    pub scenario: String,
+    /// The variant to load; pgduel list shows all
+    #[arg(long, value_name = "NAME")]
+    pub variant: String,
+    /// Closed loop: so many sessions, each as fast as it can [default: what the scenario says, or all connections]
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    pub clients: Option<u32>,
+    /// Open loop: so many arrivals a second (Poisson), whether the server keeps up or not
+    #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
+    pub rate: Option<f64>,
+    /// Connections in the pool [default: what the scenario says]
+    #[arg(long, value_name = "N", conflicts_with = "clients")]
+    pub connections: Option<u32>,
+    /// How long to measure, such as 30s or 5m; a fifth of it, at most 2s, is spent on settling before
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
+    pub time: Duration,
+    /// Round-trip time to inject, such as 5ms [default: what the scenario says]
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub rtt: Option<Duration>,
+    #[command(flatten)]
+    pub size: SizeArgs,
+    #[command(flatten)]
+    pub server: ServerChoice,
+    /// Folder for this run's record and report; must not exist [default: results/<date>-<suite>.<n>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `pgduel compare`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel compare results/2026-01-15-omniops.1 results/2026-01-16-omniops.1
+  pgduel compare old/run.jsonl new/run.jsonl --json
+
+It says what differs between the two (machine, server, settings, data, load), warns where numbers must not be held against each \
+other, and gives both runs' values. It never judges: machines drift between sessions by more than most changes matter. For a \
+verdict, duel both states in one run.")]
+pub struct CompareArgs {
+    /// A run's folder, or its run.jsonl
+    pub baseline: PathBuf,
+    /// Another one of the same kind
+    pub run: PathBuf,
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -145,6 +267,13 @@ pub enum Fsync {
 
 /// `pgduel report`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel report results/2026-01-15-omniops.1                    write report.md, .json and .html beside the record
+  pgduel report results/2026-01-15-omniops.1 --format md        print Markdown, for a pull request
+  pgduel report run.jsonl --format json | jq .comparison.outcome
+
+The exit code is that of the run. A run of one variant (pgduel run) has the formats terminal and json.")]
 pub struct ReportArgs {
     /// A run's folder, or its run.jsonl
     pub run: PathBuf,
@@ -168,6 +297,13 @@ pub enum Format {
 
 /// `pgduel server`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel server start      leave one running: later runs need not wait for it
+  pgduel server status     what runs, and where
+  pgduel server stop       stop all that no run is using
+
+Clusters live in $PGDUEL_HOME, or in the user's cache folder, and keep seeded data between runs. pgduel duel starts one by itself.")]
 pub struct ServerArgs {
     /// What to do with it.
     #[command(subcommand)]
@@ -178,18 +314,32 @@ pub struct ServerArgs {
 #[derive(Debug, Subcommand)]
 pub enum ServerAction {
     /// Start it and leave it running, so that later runs need not
+    #[command(after_help = "\
+Examples:
+  pgduel server start
+  pgduel server start --pg-bin /usr/lib/postgresql/17/bin
+  eval \"$(pgduel server start -q)\"     look into it with psql
+
+Prints the command that connects psql. A server that already runs is left running.")]
     Start {
         #[command(flatten)]
         server: ServerChoice,
     },
-    /// Stop it
+    /// Stop every one that no run is using
+    #[command(after_help = "Example:\n  pgduel server stop")]
     Stop,
-    /// Say what runs and where
+    /// Say what runs, and where
+    #[command(after_help = "Example:\n  pgduel server status")]
     Status,
 }
 
 /// `pgduel completions`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  pgduel completions bash > ~/.local/share/bash-completion/completions/pgduel
+  pgduel completions zsh > \"${fpath[1]}/_pgduel\"
+  pgduel completions fish > ~/.config/fish/completions/pgduel.fish")]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,

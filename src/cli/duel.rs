@@ -1,12 +1,13 @@
 //! `pgduel duel`: the main job.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::{Cli, DuelArgs, Inconclusive};
 use super::progress::Console;
-use super::{CommandResult, Failure, project, report, server};
+use super::{CommandResult, Failure, estimate, out, project, report, server};
 use crate::compare;
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
@@ -25,14 +26,13 @@ pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
     let plan = plan(&root, args)?;
     let folder = output_folder(&root, args.out.as_deref(), &plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
-    let console = Console::new();
+    let console = Console::new(cli.quiet);
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));
     console.finish();
     if result.is_err() {
-        // Stays if there is a record in it.
-        let _ = std::fs::remove_dir(&folder);
+        remove_unused(&folder);
     }
     result?;
     let code = report::publish(&folder, args.json, args.inconclusive == Inconclusive::Fail)?;
@@ -41,6 +41,10 @@ pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
 
 async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let server = server::choose(&args.server, Lifetime::ThisProcess).await?;
+    if let Err(failure) = estimate::check(plan, copies(plan), &server, args.size.consent()).await {
+        server.finish().await.map_err(anyhow::Error::from)?;
+        return Err(failure);
+    }
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
     let gated = experiment::gated_metrics(plan);
     let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(blocks, scenario, gated).enough;
@@ -50,8 +54,20 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     result.map_err(Failure::Infrastructure)
 }
 
+/// Copies of the template that are there at one time, at most: one a variant and side, and working copies for what writes.
+fn copies(plan: &Plan) -> u64 {
+    let variants: BTreeSet<&String> = plan.scenarios.iter().flat_map(|one| [&one.duel.before, &one.duel.after]).collect();
+    let writes = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 0 };
+    variants.len().max(2) as u64 + writes
+}
+
+/// Removes the folder of a run that never got to its record; one with a record stays.
+pub(super) fn remove_unused(folder: &Path) {
+    let _ = std::fs::remove_dir(folder);
+}
+
 /// The first signal lets the run drain and save what it has; the second ends it at once.
-async fn watch_signals(stop: Arc<AtomicBool>) {
+pub(super) async fn watch_signals(stop: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
     loop {
@@ -62,14 +78,12 @@ async fn watch_signals(stop: Arc<AtomicBool>) {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping: what was measured is saved; once more ends at once");
+        out::say("stopping: what was measured is saved; once more ends at once");
     }
 }
 
 fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
-    if !(0.01..=1000.0).contains(&args.scale) {
-        return Err(Failure::Usage(format!("--scale {} is out of range; use 0.01 to 1000", args.scale)));
-    }
+    args.size.check()?;
     let (suite, mut scenarios) = find(root, &args.scenarios)?;
     if let Some(rtt) = args.rtt {
         scenarios.iter_mut().for_each(|scenario| scenario.load.rtt = rtt);
@@ -79,12 +93,12 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         (false, true) => Mode::Quick,
         (false, false) => Mode::Default,
     };
-    let vectors = args.vectors.or_else(|| args.quick.then_some(QUICK_VECTORS));
+    let vectors = args.size.vectors.or_else(|| args.quick.then_some(QUICK_VECTORS));
     Ok(Plan {
         suite,
         scenarios,
-        sizing: Sizing { scale: args.scale, vectors, overlays: Vec::new() },
-        seed: args.seed,
+        sizing: Sizing { scale: args.size.scale, vectors, overlays: Vec::new() },
+        seed: args.size.seed,
         mode,
         budget: args.budget,
         aa: args.aa,
@@ -93,7 +107,7 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
 }
 
 /// The command as it was given. A connection string is left out: it may hold a password, and is taken from the environment as well.
-fn command_line() -> String {
+pub(super) fn command_line() -> String {
     let mut words = Vec::new();
     let mut skip = false;
     for word in std::env::args().skip(1) {
@@ -109,7 +123,7 @@ fn command_line() -> String {
 }
 
 /// Suite and scenarios that the arguments name, held against each other.
-fn find(root: &Path, named: &[String]) -> Result<(Suite, Vec<Scenario>), Failure> {
+pub(super) fn find(root: &Path, named: &[String]) -> Result<(Suite, Vec<Scenario>), Failure> {
     let mut paths: Vec<String> = Vec::new();
     for name in named {
         let suite = name.split('/').next().unwrap_or_default();
@@ -151,7 +165,7 @@ fn unknown(root: &Path, name: &str, scenarios: &[String]) -> String {
 }
 
 /// A new folder for the run: the one that was named, or `results/<date>-<suite>.<n>` with the first free n.
-fn output_folder(root: &Path, out: Option<&Path>, suite: &str) -> Result<PathBuf, Failure> {
+pub(super) fn output_folder(root: &Path, out: Option<&Path>, suite: &str) -> Result<PathBuf, Failure> {
     let cannot = |folder: &Path, error: std::io::Error| Failure::Usage(format!("cannot make {}: {error}", folder.display()));
     if let Some(out) = out {
         if let Some(parent) = out.parent() {

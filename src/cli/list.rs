@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
+use crate::report::format::plain;
 use crate::scenario::{self, Scenario};
 use crate::suite::{self, Suite};
 
@@ -130,21 +131,22 @@ pub fn print(listing: &Listing, columns: u16, out: &mut dyn Write) -> io::Result
             true => writeln!(out, "{}", suite.name)?,
             false => writeln!(out, "{}  {}", suite.name, suite.title)?,
         }
-        let mut variants = table(columns, &["variant", "builds on", "what it is"]);
-        for variant in &suite.variants {
-            variants.add_row([variant.name.as_str(), variant.from.as_deref().unwrap_or(""), variant.title.as_str()]);
-        }
-        let mut scenarios = table(columns, &["scenario", "title", "duel", "transactions", "claims"]);
-        for scenario in &suite.scenarios {
-            let duel = scenario.duel.join(" / ");
-            let transactions = scenario.transactions.join(", ");
-            scenarios.add_row([&scenario.path, &scenario.title, &duel, &transactions, &scenario.claims.join(", ")]);
-        }
-        for table in [variants, scenarios].iter().filter(|table| table.row_count() > 0) {
-            writeln!(out)?;
-            for line in table.to_string().lines() {
-                writeln!(out, "{}", format!(" {line}").trim_end())?;
-            }
+        let variants: Vec<[String; 3]> =
+            suite.variants.iter().map(|one| [one.name.clone(), one.from.clone().unwrap_or_default(), one.title.clone()]).collect();
+        write_table(out, columns, ["variant", "builds on", "what it is"], &variants)?;
+        let prefix = format!("{}/", suite.name);
+        // Claims are many and only of interest to tools here: they are in the JSON form.
+        let scenarios: Vec<[String; 3]> = suite
+            .scenarios
+            .iter()
+            .map(|one| {
+                let name = one.path.strip_prefix(&prefix).unwrap_or(&one.path).to_owned();
+                [name, one.title.clone(), one.duel.join(" / ")]
+            })
+            .collect();
+        write_table(out, columns, ["scenario", "what it is", "duel"], &scenarios)?;
+        if let Some(first) = suite.scenarios.first() {
+            writeln!(out, "\n Run one with: pgduel duel {} --quick", first.path)?;
         }
     }
     if listing.suites.is_empty() {
@@ -159,9 +161,27 @@ pub fn print_json(listing: &Listing, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-fn table(columns: u16, header: &[&str]) -> Table {
+/// A table whose first column is never broken: names must be copied whole. What does not fit is wrapped at words in the others, the
+/// widest first.
+fn write_table<const N: usize>(out: &mut dyn Write, columns: u16, header: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(columns.saturating_sub(1)).set_header(header);
-    table
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(columns.saturating_sub(1)).set_header(header);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| plain(cell)));
+    }
+    let widest = rows.iter().map(|row| row[0].chars().count()).max().unwrap_or(0).max(header[0].len());
+    // The cell's own padding counts.
+    let width = u16::try_from(widest + 2).unwrap_or(u16::MAX);
+    if let Some(first) = table.column_mut(0) {
+        first.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+    }
+    writeln!(out)?;
+    for line in table.to_string().lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
 }

@@ -1,12 +1,16 @@
 //! The commands: one file each, which parses, calls and prints. No SQL, no arithmetic.
 
 mod args;
+mod contrast;
 mod duel;
+mod estimate;
 pub mod lint;
 pub mod list;
+mod out;
 mod progress;
 mod project;
 mod report;
+mod run;
 mod server;
 
 use std::io::{IsTerminal, Write};
@@ -56,7 +60,7 @@ pub fn main() -> i32 {
             return code;
         }
     };
-    match run(&cli) {
+    match execute(&cli) {
         Ok(code) => code,
         Err(failure) => {
             complain(&failure);
@@ -68,15 +72,19 @@ pub fn main() -> i32 {
     }
 }
 
-fn run(cli: &Cli) -> CommandResult {
+fn execute(cli: &Cli) -> CommandResult {
     match &cli.command {
         Command::List(args) => project::list(cli, args),
         Command::Lint(args) => project::lint(cli, args),
         Command::Duel(args) => duel::duel(cli, args),
+        Command::Run(args) => run::run(cli, args),
+        Command::Compare(args) => contrast::compare(args),
         Command::Report(args) => report::report(args),
-        Command::Server(args) => server::server(args),
+        Command::Server(args) => server::server(cli, args),
         Command::Completions(args) => {
-            clap_complete::generate(args.shell, &mut Cli::command(), "pgduel", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "pgduel", &mut script);
+            out::print_bytes(&script)?;
             Ok(exit::PASS)
         }
     }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::experiment::Progress;
 
@@ -11,22 +11,23 @@ use crate::experiment::Progress;
 pub struct Console {
     started: Instant,
     terminal: bool,
+    quiet: bool,
     multi: MultiProgress,
     bar: ProgressBar,
-    seeding: crate::seed::Bars,
+    seeding: Box<dyn crate::seed::Progress>,
 }
 
 impl Console {
-    /// On standard error.
-    pub fn new() -> Console {
+    /// On standard error; `quiet` leaves out everything.
+    pub fn new(quiet: bool) -> Console {
         let terminal = std::io::stderr().is_terminal();
-        let multi = MultiProgress::new();
+        let multi = if quiet { MultiProgress::with_draw_target(ProgressDrawTarget::hidden()) } else { MultiProgress::new() };
         let bar = multi.add(ProgressBar::no_length());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
-        let seeding = crate::seed::Bars::new();
-        Console { started: Instant::now(), terminal, multi, bar, seeding }
+        let seeding: Box<dyn crate::seed::Progress> = if quiet { Box::new(crate::seed::Quiet) } else { Box::new(crate::seed::Bars::new()) };
+        Console { started: Instant::now(), terminal, quiet, multi, bar, seeding }
     }
 
     /// Removes what is only of interest while it goes on.
@@ -38,13 +39,16 @@ impl Console {
 
 impl Progress for Console {
     fn note(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
         let seconds = self.started.elapsed().as_secs();
         let line = format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60);
         match self.terminal {
             true => {
                 let _ = self.multi.println(&line);
             }
-            false => eprintln!("{line}"),
+            false => super::out::say(&line),
         }
     }
 
@@ -56,6 +60,6 @@ impl Progress for Console {
     }
 
     fn bars(&self) -> &dyn crate::seed::Progress {
-        &self.seeding
+        &*self.seeding
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Cli, LintArgs, ListArgs};
-use super::{CommandResult, Failure, exit, lint, list, terminal_width};
+use super::{CommandResult, Failure, exit, lint, list, out, terminal_width};
 use crate::dataset::{Dataset, Sizing};
 use crate::diagnostic::Diagnostic;
 use crate::scenario::{Catalog, DatasetCatalog};
@@ -39,11 +39,16 @@ pub fn catalog(suite: &Suite) -> Result<Box<dyn Catalog>, Diagnostic> {
 /// `pgduel list`
 pub fn list(cli: &Cli, args: &ListArgs) -> CommandResult {
     let listing = list::list(&root(cli)?);
+    let mut text = Vec::new();
     let printed = match args.json {
-        true => list::print_json(&listing, &mut stdout()),
-        false => list::print(&listing, u16::try_from(terminal_width()).unwrap_or(100), &mut stdout()),
+        true => list::print_json(&listing, &mut text),
+        false => list::print(&listing, u16::try_from(terminal_width()).unwrap_or(100), &mut text),
     };
     printed.map_err(anyhow::Error::from)?;
+    out::print_bytes(&text)?;
+    for error in &listing.errors {
+        out::say(error);
+    }
     Ok(if listing.errors.is_empty() { exit::PASS } else { exit::USAGE })
 }
 
@@ -54,6 +59,8 @@ pub fn lint(cli: &Cli, args: &LintArgs) -> CommandResult {
         true => lint::Style::Graphical { columns: terminal_width(), colour: lint::Colour::On },
         false => lint::Style::Plain,
     };
-    lint::print(&outcome, style, &mut stdout()).map_err(anyhow::Error::from)?;
+    let mut text = Vec::new();
+    lint::print(&outcome, style, &mut text).map_err(anyhow::Error::from)?;
+    out::print_bytes(&text)?;
     Ok(if outcome.found.is_empty() { exit::PASS } else { exit::USAGE })
 }

@@ -4,15 +4,19 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use super::args::{Format, ReportArgs};
-use super::{CommandResult, Failure, terminal_width};
+use super::{CommandResult, Failure, out, terminal_width};
 use crate::compare::compare;
 use crate::record::{Record, read};
-use crate::report::{Run, Style, html, json, markdown, terminal};
+use crate::report::{Run, Style, html, json, load_json, load_terminal, markdown, terminal};
+use crate::summary::{Summary, summarise};
 
 /// `pgduel report`
 pub fn report(args: &ReportArgs) -> CommandResult {
-    let file = if args.run.is_dir() { args.run.join("run.jsonl") } else { args.run.clone() };
+    let file = record_file(&args.run);
     let record = load(&file)?;
+    if let Some(summary) = summarise(&record) {
+        return report_run(&file, &record, &summary, args.format);
+    }
     let comparison = compare(&record);
     let run = Run::new(&record, &comparison);
     let text = match args.format {
@@ -26,7 +30,7 @@ pub fn report(args: &ReportArgs) -> CommandResult {
         Some(Format::Json) => json(&run)?,
         Some(Format::Html) => html(&run)?,
     };
-    print!("{text}");
+    out::print(&text)?;
     Ok(comparison.outcome.exit_code(false))
 }
 
@@ -38,19 +42,54 @@ pub fn publish(folder: &Path, as_json: bool, inconclusive_fails: bool) -> Comman
     write_all(folder, &run)?;
     let code = comparison.outcome.exit_code(inconclusive_fails);
     if as_json {
-        print!("{}", json(&run)?);
+        out::print(&json(&run)?)?;
         return Ok(code);
     }
     show(folder, &run, code)
 }
 
-fn load(file: &Path) -> Result<Record, Failure> {
+/// The same for a run of one variant.
+pub fn publish_run(folder: &Path, as_json: bool) -> CommandResult {
+    let record = load(&folder.join("run.jsonl"))?;
+    let Some(summary) = summarise(&record) else {
+        return Err(Failure::Usage(format!("{} is no run of one variant", folder.display())));
+    };
+    write(&folder.join("report.json"), &load_json(&record.header, &summary)?)?;
+    let text = match as_json {
+        true => load_json(&record.header, &summary)?,
+        false => load_terminal(&record.header, &summary, terminal_width()),
+    };
+    out::print(&text)?;
+    Ok(summary.outcome.exit_code())
+}
+
+fn report_run(file: &Path, record: &Record, summary: &Summary, format: Option<Format>) -> CommandResult {
+    let text = match format {
+        Some(Format::Json) => load_json(&record.header, summary)?,
+        Some(Format::Terminal) => load_terminal(&record.header, summary, terminal_width()),
+        None => return publish_run(file.parent().unwrap_or(Path::new(".")), false),
+        Some(Format::Md | Format::Html) => {
+            let kind = "is a run of one variant, which has the formats terminal and json; a duel has all";
+            return Err(Failure::Usage(format!("{} {kind}", file.display())));
+        }
+    };
+    out::print(&text)?;
+    Ok(summary.outcome.exit_code())
+}
+
+/// The record that a folder or file names.
+pub fn record_file(run: &Path) -> PathBuf {
+    if run.is_dir() { run.join("run.jsonl") } else { run.to_owned() }
+}
+
+/// Reads a record.
+pub fn load(file: &Path) -> Result<Record, Failure> {
     read(file).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 fn show(folder: &Path, run: &Run<'_>, code: i32) -> CommandResult {
     let page = folder.join("report.html").display().to_string();
-    print!("{}", terminal(run, &style(Some(&page))));
+    out::print(&terminal(run, &style(Some(&page))))?;
     Ok(code)
 }
 

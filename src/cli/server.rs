@@ -1,10 +1,10 @@
 //! `pgduel server`, and the choice of server for every command that needs one.
 
-use super::args::{Fsync, ServerAction, ServerArgs, ServerChoice};
-use super::{CommandResult, Failure, exit};
+use super::args::{Cli, Fsync, ServerAction, ServerArgs, ServerChoice};
+use super::{CommandResult, Failure, exit, out};
 use crate::target::{
-    Durability, EmbeddedOptions, EmbeddedServer, ExternalServer, HostKind, Lifetime, Server, SlotUse, Stopped, embedded_status,
-    stop_embedded,
+    Durability, EmbeddedOptions, EmbeddedServer, Endpoint, ExternalServer, HostKind, Lifetime, Server, SlotStatus, SlotUse, Stopped,
+    embedded_status, stop_embedded,
 };
 
 /// Starts the embedded server, or takes the one that was named.
@@ -27,53 +27,127 @@ pub async fn choose(choice: &ServerChoice, lifetime: Lifetime) -> Result<Server,
 }
 
 /// `pgduel server`
-pub fn server(args: &ServerArgs) -> CommandResult {
+pub fn server(cli: &Cli, args: &ServerArgs) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         match &args.action {
-            ServerAction::Start { server } => start(server).await,
+            ServerAction::Start { server } => start(server, cli.quiet).await,
             ServerAction::Stop => stop().await,
             ServerAction::Status => status(),
         }
     })
 }
 
-async fn start(choice: &ServerChoice) -> CommandResult {
+async fn start(choice: &ServerChoice, quiet: bool) -> CommandResult {
     if choice.database_url.is_some() {
         return Err(Failure::Usage("a server of your own is not pgduel's to start; leave out --database-url and DATABASE_URL".to_owned()));
     }
     let server = choose(choice, Lifetime::KeepRunning).await?;
-    println!("{}", server.conn_info("postgres"));
+    if !quiet {
+        let version = server.describe().await.map_err(anyhow::Error::from)?.version;
+        let version = version.split(" on ").next().unwrap_or_default();
+        out::say(&format!("{version} runs until pgduel server stop. To look into it:"));
+    }
+    out::print(&format!("{}\n", psql(&server)))?;
     server.finish().await.map_err(anyhow::Error::from)?;
     Ok(exit::PASS)
 }
 
+/// A command for a shell; the password is read from its file, so that it is in no output and no list of processes.
+fn psql(server: &Server) -> String {
+    let info = server.conn_info("postgres");
+    let (host, port) = match &info.endpoint {
+        Endpoint::Socket { directory, port } => (directory.display().to_string(), *port),
+        Endpoint::Tcp { host, port } => (host.clone(), *port),
+    };
+    let password = match server {
+        Server::Embedded(embedded) => {
+            format!("PGPASSWORD=\"$(cat {})\" ", quoted(&embedded.directory().join("password").display().to_string()))
+        }
+        Server::External(_) => String::new(),
+    };
+    format!("{password}psql -h {} -p {port} -U {} -d {}", quoted(&host), quoted(&info.user), quoted(&info.database))
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(harmless) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 async fn stop() -> CommandResult {
     let stopped = stop_embedded(None).await.map_err(anyhow::Error::from)?;
-    if stopped.is_empty() {
-        println!("no embedded server runs");
-    }
-    for one in stopped {
-        println!("{}", describe_stopped(&one));
+    let lines: Vec<String> = stopped.iter().map(describe_stopped).collect();
+    match lines.is_empty() {
+        true => out::print("no embedded server runs\n")?,
+        false => out::print(&format!("{}\n", lines.join("\n")))?,
     }
     Ok(exit::PASS)
 }
 
 fn describe_stopped(stopped: &Stopped) -> String {
-    format!("{stopped:?}")
+    match stopped {
+        Stopped::Ended { directory, pid } => format!("stopped the server in {} (process {pid})", directory.display()),
+        Stopped::InUse { directory, by } => {
+            let place = directory.display();
+            format!("left the server in {place} alone: {} is using it", user(*by))
+        }
+    }
+}
+
+fn user(process: Option<i32>) -> String {
+    process.map_or("a running pgduel".to_owned(), |process| format!("the pgduel with process {process}"))
 }
 
 fn status() -> CommandResult {
     let slots = embedded_status(None).map_err(anyhow::Error::from)?;
-    if slots.is_empty() {
-        println!("no embedded server was ever started");
-    }
-    for slot in slots {
-        let used = match slot.in_use {
-            SlotUse::Free => "free",
-            _ => "in use",
-        };
-        println!("{slot:?} {used}");
+    let lines: Vec<String> = slots.iter().map(describe_slot).collect();
+    match lines.is_empty() {
+        true => out::print("no embedded server was ever started here; pgduel server start or any duel does that\n")?,
+        false => out::print(&format!("{}\n", lines.join("\n")))?,
     }
     Ok(exit::PASS)
+}
+
+fn describe_slot(slot: &SlotStatus) -> String {
+    let place = slot.directory.display();
+    let used = match slot.in_use {
+        SlotUse::Free => "no run is using it".to_owned(),
+        SlotUse::InUse(by) => format!("{} is using it", user(by)),
+    };
+    match (slot.pid, slot.port) {
+        (Some(pid), Some(port)) => format!("running  {place}\n         process {pid}, port {port} on 127.0.0.1; {used}"),
+        (Some(pid), None) => format!("starting {place}\n         process {pid}; {used}"),
+        (None, _) => format!("stopped  {place}\n         {used}; its seeded data is kept"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_described_in_words() {
+        let slot = |pid, port, in_use| SlotStatus { directory: "/cache/pg17/slot-0".into(), pid, port, in_use };
+        let running = describe_slot(&slot(Some(7), Some(5433), SlotUse::Free));
+        assert_eq!(running, "running  /cache/pg17/slot-0\n         process 7, port 5433 on 127.0.0.1; no run is using it");
+        let used = describe_slot(&slot(Some(7), None, SlotUse::InUse(Some(9))));
+        assert_eq!(used, "starting /cache/pg17/slot-0\n         process 7; the pgduel with process 9 is using it");
+        let free = describe_slot(&slot(None, None, SlotUse::InUse(None)));
+        assert_eq!(free, "stopped  /cache/pg17/slot-0\n         a running pgduel is using it; its seeded data is kept");
+    }
+
+    #[test]
+    fn paths_survive_a_shell() {
+        assert_eq!(quoted("/tmp/pg-1/x"), "/tmp/pg-1/x");
+        assert_eq!(quoted("/a b/it's"), r"'/a b/it'\''s'");
+    }
+
+    #[test]
+    fn stopping_says_what_became_of_each() {
+        let ended = Stopped::Ended { directory: "/cache/pg17/slot-0".into(), pid: 7 };
+        assert_eq!(describe_stopped(&ended), "stopped the server in /cache/pg17/slot-0 (process 7)");
+        let in_use = Stopped::InUse { directory: "/cache/pg17/slot-1".into(), by: Some(9) };
+        assert!(describe_stopped(&in_use).ends_with("alone: the pgduel with process 9 is using it"));
+    }
 }

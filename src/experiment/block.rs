@@ -174,6 +174,12 @@ fn one_sided_fault(block: &BlockRecord, other: &BlockRecord, resident: bool) -> 
     (resident && own > DISK_LIMIT && theirs <= DISK_LIMIT).then_some(Discard::DiskReads { per_mille: (own * 1000.0) as u32 })
 }
 
+/// Whether the generator itself held back what was measured: for a block that is looked at alone.
+pub fn bottleneck(block: &BlockRecord) -> Option<Discard> {
+    let busy = block.generator.cpu_share > BUSY_LIMIT;
+    generator_fault(block).or(busy.then(|| Discard::GeneratorBusy { percent: (block.generator.cpu_share * 100.0) as u32 }))
+}
+
 /// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.
 fn generator_fault(block: &BlockRecord) -> Option<Discard> {
     if block.kind != BlockKind::Timed {

@@ -51,7 +51,7 @@ pub async fn template(
     digest: &str,
     progress: &dyn Progress,
 ) -> anyhow::Result<String> {
-    let name = format!("pgduel_t_{}_{}", sql_name(&suite.name), &digest[..12]);
+    let name = template_name(suite, digest);
     // One seeds, others that want the same template on this server wait for it. Released with the connection.
     let mut lock = server.connect_admin().await?;
     sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))").bind(&name).execute(&mut lock).await?;
@@ -68,8 +68,7 @@ async fn template_under_lock(
     progress: &dyn Progress,
     name: &str,
 ) -> anyhow::Result<()> {
-    let existing = list_pgduel_databases(server).await?.into_iter().find(|database| database.name == name);
-    if existing.is_some_and(|database| database.mark.purpose == Purpose::Template && database.mark.key == digest) {
+    if has_template(server, suite, digest).await? {
         progress.note(&format!("reusing the seeded template {name}"));
         return Ok(());
     }
@@ -91,6 +90,18 @@ async fn template_under_lock(
     connection.close().await?;
     remark_database(server, name, &DatabaseMark::new(Purpose::Template, digest)).await?;
     Ok(())
+}
+
+fn template_name(suite: &Suite, digest: &str) -> String {
+    let short: String = digest.chars().take(12).collect();
+    format!("pgduel_t_{}_{short}", sql_name(&suite.name))
+}
+
+/// Whether the template of this digest is there, seeded to its end.
+pub async fn has_template(server: &Server, suite: &Suite, digest: &str) -> anyhow::Result<bool> {
+    let name = template_name(suite, digest);
+    let existing = list_pgduel_databases(server).await?.into_iter().find(|database| database.name == name);
+    Ok(existing.is_some_and(|database| database.mark.purpose == Purpose::Template && database.mark.key == digest))
 }
 
 /// A clone with a variant's SQL on top.
@@ -161,6 +172,14 @@ pub fn rejection(error: &anyhow::Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether tables and indexes of this many bytes fit in shared buffers: 1.2 times that does.
+pub async fn is_resident(server: &Server, bytes: u64) -> anyhow::Result<bool> {
+    let mut connection = server.connect_admin().await?;
+    let sql = "select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'";
+    let buffers: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+    Ok(bytes as f64 * 1.2 <= buffers as f64)
 }
 
 /// Reads a database into shared buffers.

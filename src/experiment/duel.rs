@@ -25,7 +25,7 @@ use crate::scenario::{Identity, RttPer, Scenario};
 use crate::suite::Variant;
 
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
-const WARM_UP: u32 = 6;
+pub(super) const WARM_UP: u32 = 6;
 /// Share of pairs that may be discarded.
 const DISCARD_LIMIT: f64 = 0.20;
 /// Pairs after which the share of discarded ones is looked at.
@@ -247,7 +247,8 @@ impl<'a> Duels<'a> {
             return Err(Halt::Failed(anyhow::anyhow!("a duel needs two sides")));
         };
         let both = Sides { before, after };
-        let resident = self.is_resident(environment, &both).await?;
+        let bytes = both.map(|database| database.table_bytes + database.index_bytes);
+        let resident = databases::is_resident(environment.server, bytes.before + bytes.after).await?;
         for side in Side::BOTH {
             let database = both.get(side);
             append(
@@ -271,16 +272,6 @@ impl<'a> Duels<'a> {
             let known: Vec<&str> = self.plan.suite.variants.keys().map(String::as_str).collect();
             anyhow::anyhow!("suite {} has no variant {name}; it has {}", self.plan.suite.name, known.join(", "))
         })
-    }
-
-    /// Both working sets fit if 1.2 times their sum fits in shared buffers.
-    async fn is_resident(&self, environment: &Environment<'_>, made: &Sides<VariantDatabase>) -> anyhow::Result<bool> {
-        let mut connection = environment.server.connect_admin().await?;
-        let buffers: i64 = sqlx::query_scalar("select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'")
-            .fetch_one(&mut connection)
-            .await?;
-        let sum = made.before.table_bytes + made.before.index_bytes + made.after.table_bytes + made.after.index_bytes;
-        Ok(sum as f64 * 1.2 <= buffers as f64)
     }
 
     fn routes(
@@ -600,12 +591,18 @@ fn append(environment: &mut Environment<'_>, line: Line) -> Result<(), Halt> {
     environment.record.append(&line).map_err(|error| Halt::Failed(anyhow::Error::new(error).context("cannot write the run record")))
 }
 
-fn class_record(scenario: &Scenario, side: Side, transaction: usize, class: &str, service: crate::record::Histogram) -> TenantClassRecord {
+pub(super) fn class_record(
+    scenario: &Scenario,
+    side: Side,
+    transaction: usize,
+    class: &str,
+    service: crate::record::Histogram,
+) -> TenantClassRecord {
     let name = scenario.transactions.get(transaction).map(|transaction| transaction.name.clone()).unwrap_or_default();
     TenantClassRecord { scenario: scenario.path(), side, transaction: name, class: class.to_owned(), service }
 }
 
-fn identity_name(identity: &Identity) -> String {
+pub(super) fn identity_name(identity: &Identity) -> String {
     match identity {
         Identity::Member { role: Some(role) } => role.clone(),
         Identity::Member { role: None } => "member".to_owned(),
@@ -632,7 +629,7 @@ fn probe_length(mode: Mode) -> Duration {
 }
 
 /// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones.
-async fn time_single(mix: &Mix, session: &mut Session) -> Duration {
+pub(super) async fn time_single(mix: &Mix, session: &mut Session) -> Duration {
     let first = Range64::Probe(0x100).first();
     let began = Instant::now();
     let mut times = Vec::new();

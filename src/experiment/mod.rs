@@ -13,6 +13,7 @@ pub mod offer;
 pub mod order;
 mod rejection;
 mod side;
+mod single;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,6 +31,8 @@ use crate::target::{HostKind, Server, ServerKind};
 
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
 pub use duel::gated_metrics;
+pub use offer::BlockLength;
+pub use single::{Single, run_single};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -85,9 +88,7 @@ pub struct Environment<'a> {
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    let mut overlays: Vec<String> = plan.scenarios.iter().flat_map(|scenario| scenario.overlays.clone()).collect();
-    overlays.sort();
-    overlays.dedup();
+    let overlays = overlays(plan);
     let dataset = plan_dataset(plan, &overlays)?;
     let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
     let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
@@ -100,6 +101,20 @@ pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Resu
 pub fn plan_dataset(plan: &Plan, overlays: &[String]) -> anyhow::Result<Arc<Dataset>> {
     let sizing = Sizing { overlays: overlays.to_vec(), ..plan.sizing.clone() };
     Ok(Arc::new(Dataset::plan(plan.suite.model.clone(), sizing, plan.seed)?))
+}
+
+/// Whether the seeded template that a plan needs is there already.
+pub async fn find_template(plan: &Plan, server: &Server, dataset: &Dataset) -> anyhow::Result<bool> {
+    let digest = databases::template_digest(&plan.suite, dataset, &sizing_text(plan, &overlays(plan)), server).await?;
+    databases::has_template(server, &plan.suite, &digest).await
+}
+
+/// Overlays that any of the plan's scenarios needs.
+pub fn overlays(plan: &Plan) -> Vec<String> {
+    let mut overlays: Vec<String> = plan.scenarios.iter().flat_map(|scenario| scenario.overlays.clone()).collect();
+    overlays.sort();
+    overlays.dedup();
+    overlays
 }
 
 fn sizing_text(plan: &Plan, overlays: &[String]) -> String {

@@ -111,7 +111,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
 fn longest(mode: Mode) -> BlockLength {
     match mode {
         Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
-        Mode::Default => BlockLength { settle: Duration::from_secs(1), measure: Duration::from_secs(3) },
+        Mode::Default | Mode::Run => BlockLength { settle: Duration::from_secs(1), measure: Duration::from_secs(3) },
     }
 }
 

@@ -121,6 +121,8 @@ pub enum Mode {
     Default,
     /// Checks only; nothing was timed.
     ChecksOnly,
+    /// One variant under load, in one block that counts as `before`; nothing was checked or compared.
+    Run,
 }
 
 /// What ran, where, and with which arguments.
@@ -635,7 +637,7 @@ pub enum StopReason {
     Precise,
     /// The wanted number of pairs was measured (quick mode).
     Pairs,
-    /// The budget was spent.
+    /// The budget was spent; for a run of one variant, its time.
     Budget,
     /// The checks failed, so nothing was timed.
     ChecksFailed,

@@ -8,17 +8,21 @@
 //! loses its control characters.
 
 mod chart;
+mod contrast;
 pub mod format;
 mod html;
 mod json;
+mod load;
 mod markdown;
 mod prose;
 mod terminal;
 mod view;
 mod words;
 
+pub use contrast::{CONTRAST_JSON_VERSION, contrast_json, contrast_terminal};
 pub use html::html;
 pub use json::{JSON_VERSION, json};
+pub use load::{LOAD_JSON_VERSION, load_json, load_terminal};
 pub use markdown::markdown;
 pub use terminal::{Style, terminal};
 

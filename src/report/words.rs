@@ -98,6 +98,7 @@ pub fn mode(mode: Mode) -> &'static str {
         Mode::Quick => "quick",
         Mode::Default => "default",
         Mode::ChecksOnly => "checks only",
+        Mode::Run => "run",
     }
 }
 

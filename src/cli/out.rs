@@ -1,0 +1,26 @@
+//! Printing. A reader that goes away, as `head` does, is no error: what was asked for was given.
+
+use std::io::{ErrorKind, Write, stderr, stdout};
+
+use super::Failure;
+
+/// Prints to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints bytes to standard output.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::Infrastructure(anyhow::Error::new(error).context("cannot write to standard output")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something on standard error; whether anybody hears it does not matter.
+pub fn say(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}

@@ -1,0 +1,191 @@
+//! One variant under load, without a rival: for a look at throughput and latency, and for sizing.
+//!
+//! Seeds (or finds) the template, makes the variant, loads it in one block, and writes the same lines as a duel, all of them of the
+//! `before` side. Nothing is checked here, and nothing can be concluded about another variant.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::block::{BlockContext, ClassSums, Measured, bottleneck};
+use super::databases::{self, VariantDatabase};
+use super::duel::{WARM_UP, class_record, identity_name, time_single};
+use super::offer::{BlockLength, Offer, SLOW};
+use super::order::Slot;
+use super::side::SideUnderTest;
+use super::{Environment, Plan, header, overlays, plan_dataset, sizing_text};
+use crate::dataset::Dataset;
+use crate::load::bind::Mix;
+use crate::load::program::{Program, describe};
+use crate::load::schedule::Process;
+use crate::record::{End, Line, ScenarioEnd, ScenarioRecord, Side, Sides, StopReason, TransactionRecord, VariantRecord};
+use crate::scenario::{Arrival, Plans, RttPer, Scenario};
+use crate::suite::Variant;
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// Suite, sizes and seed; its first scenario is the one that runs, with the arrivals, connections and round-trip time it says.
+    pub plan: Plan,
+    /// The variant.
+    pub variant: Variant,
+    /// Whose statements run, where the scenario has others for each side.
+    pub side: Side,
+    /// How long.
+    pub length: BlockLength,
+}
+
+/// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
+pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let plan = &single.plan;
+    let overlays = overlays(plan);
+    let dataset = plan_dataset(plan, &overlays)?;
+    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
+    let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
+    environment.record.append(&Line::Header(Box::new(header)))?;
+    let template = databases::template(environment.server, &plan.suite, &dataset, &digest, environment.progress).await?;
+    let name = format!("pgduel_r_{}_{}", std::process::id(), databases::sql_name(&single.variant.name));
+    for scenario in plan.scenarios.iter().take(1) {
+        let mut warnings = Vec::new();
+        environment.progress.note(&format!("applying {}", single.variant.name));
+        let stop = match databases::make_variant(environment.server, &template, &name, &single.variant).await {
+            Ok(made) => load(single, environment, &dataset, scenario, &made, started, &mut warnings).await,
+            Err(error) => Err(error),
+        };
+        crate::target::drop_database(environment.server, &name).await?;
+        let stop = stop.unwrap_or_else(|error| stop_of(&error));
+        let elapsed_ns = started.elapsed().as_nanos() as u64;
+        environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
+    }
+    let interrupted = environment.stop.load(Ordering::Relaxed);
+    let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    environment.record.append(&Line::End(End { interrupted, finished_at }))?;
+    Ok(())
+}
+
+fn stop_of(error: &anyhow::Error) -> StopReason {
+    let message = format!("{error:#}");
+    let rejected = match (error.downcast_ref::<crate::target::ApplyError>(), error.downcast_ref::<crate::load::session::SessionError>()) {
+        (Some(crate::target::ApplyError::Sql(_)), _) => true,
+        (_, Some(error)) => error.code() != "connection",
+        _ => false,
+    };
+    if rejected { StopReason::Rejected { message } } else { StopReason::Infrastructure { message } }
+}
+
+async fn load(
+    single: &Single,
+    environment: &mut Environment<'_>,
+    dataset: &Arc<Dataset>,
+    scenario: &Scenario,
+    made: &VariantDatabase,
+    started: Instant,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<StopReason> {
+    let offer = offer(scenario, single.length);
+    let resident = databases::is_resident(environment.server, made.table_bytes + made.index_bytes).await?;
+    environment.record.append(&Line::Scenario(Box::new(scenario_record(single, scenario, &offer))))?;
+    environment.record.append(&Line::Variant(VariantRecord {
+        scenario: scenario.path(),
+        side: Side::Before,
+        variant: single.variant.name.clone(),
+        applied: made.applied.clone(),
+        table_bytes: made.table_bytes,
+        index_bytes: made.index_bytes,
+        resident,
+    }))?;
+    if !resident {
+        warnings.push("the data does not fit in shared buffers: reads from disk are part of the result".to_owned());
+    }
+    let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
+    let mut route = route(single, environment, scenario, made)?;
+    let mut session = route.session(dataset.now()).await?;
+    let alone = time_single(&mix, &mut session).await;
+    drop(session);
+    databases::warm(environment.server, &made.name).await?;
+    let slow = alone > SLOW;
+    if slow && scenario.load.plans == Plans::Auto {
+        route.pin_custom_plans();
+        warnings.push("a transaction takes more than 50 ms: plans are pinned to custom, and connections are warmed once".to_owned());
+    }
+    let context = BlockContext {
+        scenario,
+        server: environment.server,
+        mix,
+        seed: single.plan.seed,
+        warm_up: if slow { 1 } else { WARM_UP },
+        run_started: started,
+        stop: environment.stop.clone(),
+    };
+    let seconds = (single.length.settle + single.length.measure).as_secs_f64();
+    environment.progress.note(&format!("{} on {} for {seconds:.1} s", scenario.path(), single.variant.name));
+    let slot = Slot { quad: 0, pair: 0, position: 0, side: Side::Before };
+    let Measured { mut record, classes } = context.run(slot, &route, &offer).await?;
+    record.discard = record.discard.take().or_else(|| bottleneck(&record));
+    environment.record.append(&Line::Block(Box::new(record)))?;
+    let mut sums = ClassSums::default();
+    sums.add(&classes);
+    for (transaction, class, service) in sums.iter() {
+        let line = class_record(scenario, Side::Before, transaction, class.name(), service.clone());
+        environment.record.append(&Line::TenantClass(line))?;
+    }
+    Ok(if environment.stop.load(Ordering::Relaxed) { StopReason::Interrupted } else { StopReason::Budget })
+}
+
+fn route(single: &Single, environment: &Environment<'_>, scenario: &Scenario, made: &VariantDatabase) -> anyhow::Result<SideUnderTest> {
+    let rtt = match scenario.load.rtt_per {
+        RttPer::RoundTrip => scenario.load.rtt,
+        RttPer::Request => Duration::ZERO,
+    };
+    Ok(SideUnderTest::new(environment.server, &made.name, Arc::new(Program::new(scenario, single.side)), rtt)?)
+}
+
+/// Without a rate, every connection is kept busy: there is no rival whose capacity a rate would have to suit.
+fn offer(scenario: &Scenario, length: BlockLength) -> Offer {
+    match &scenario.load.arrival {
+        Arrival::Poisson(rate) => Offer::Timed { process: Process::Poisson(*rate), auto: false, length },
+        Arrival::Constant(rate) => Offer::Timed { process: Process::Constant(*rate), auto: false, length },
+        Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => Offer::Closed { sessions: *sessions, length },
+        Arrival::Auto => Offer::Closed { sessions: scenario.load.connections, length },
+    }
+}
+
+fn scenario_record(single: &Single, scenario: &Scenario, offer: &Offer) -> ScenarioRecord {
+    let variant = single.variant.name.clone();
+    let transaction = |transaction: &crate::scenario::Transaction| {
+        let statements = describe(transaction, single.side);
+        TransactionRecord {
+            name: transaction.name.clone(),
+            weight: transaction.weight,
+            identity: identity_name(&transaction.identity),
+            writes: transaction.writes,
+            statements: Sides { before: statements.clone(), after: statements },
+        }
+    };
+    ScenarioRecord {
+        scenario: scenario.path(),
+        title: scenario.title.clone(),
+        analysis: scenario.analysis.clone(),
+        claims: scenario.claims.clone(),
+        digest: scenario.digest.clone(),
+        variants: Sides { before: variant.clone(), after: variant },
+        transactions: scenario.transactions.iter().map(transaction).collect(),
+        load: offer.record(scenario.load.connections),
+        expect: None,
+        expect_why: None,
+        margins: scenario.margins,
+        rtt_ns: scenario.load.rtt.as_nanos() as u64,
+        writes: scenario.writes(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgresql_rejects_is_not_a_broken_machine() {
+        assert!(matches!(stop_of(&anyhow::anyhow!("no space left")), StopReason::Infrastructure { .. }));
+    }
+}

@@ -1,0 +1,293 @@
+//! A run of one variant as text for a terminal, and as JSON.
+
+use serde::Serialize;
+
+use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, plain, significant};
+use super::words;
+use crate::record::{Header, LoadRecord};
+use crate::summary::{Load, Percentiles, RunOutcome, Summary};
+
+/// Version of the JSON form. Raised when a reader of the former version would misread it.
+pub const LOAD_JSON_VERSION: u32 = 1;
+
+/// No terminal is served below this width; text is then wrapped by the terminal.
+const NARROWEST: usize = 40;
+/// What columns are called, and which may be left out where they do not fit, first to go last.
+const COLUMNS: [&str; 7] = ["mean", "p50", "p90", "p95", "p99", "p99.9", "max"];
+const DISPENSABLE: [&str; 3] = ["max", "p90", "mean"];
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    header: &'a Header,
+    summary: &'a Summary,
+}
+
+/// The run as JSON with a line end. Times are ns.
+pub fn load_json(header: &Header, summary: &Summary) -> anyhow::Result<String> {
+    let document = Document { format: "pgduel-run", version: LOAD_JSON_VERSION, header, summary };
+    let mut text = serde_json::to_string_pretty(&document)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The run as text of at most `width` columns, with a line end.
+pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String {
+    let mut page = Page { out: String::new(), width: width.max(NARROWEST) };
+    page.head(header, summary);
+    if let Some(load) = &summary.load {
+        page.throughput(load, loop_of(summary));
+        page.times(load, loop_of(summary));
+        page.errors(load);
+        page.facts(load, loop_of(summary));
+    }
+    page.end(summary);
+    plain(&page.out)
+}
+
+struct Page {
+    out: String,
+    width: usize,
+}
+
+/// How work was given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Loop {
+    Open,
+    Closed,
+}
+
+fn loop_of(summary: &Summary) -> Loop {
+    match summary.scenario.as_ref().map(|scenario| &scenario.load) {
+        Some(LoadRecord::Open { .. }) | None => Loop::Open,
+        Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
+    }
+}
+
+/// A line of the table: indented label and a distribution.
+struct Line<'a> {
+    label: String,
+    times: &'a Percentiles,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    /// `label` in a column of its own, `text` wrapped beside it.
+    fn fact(&mut self, label: &str, text: &str) {
+        const LABEL: usize = 12;
+        let room = self.width.saturating_sub(LABEL).max(20);
+        for (index, line) in wrap(text, room).iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            self.line(&format!("{label:<LABEL$}{line}"));
+        }
+    }
+
+    fn head(&mut self, header: &Header, summary: &Summary) {
+        let Some(scenario) = &summary.scenario else {
+            self.line(&format!("{}: no scenario was run", header.suite));
+            return;
+        };
+        let variant = &scenario.variants.before;
+        self.line(&format!("{} on {variant}", scenario.scenario));
+        let server = header.server.version.split(" on ").next().unwrap_or_default();
+        let rtt = words::rtt(scenario.rtt_ns, header.server.local);
+        let parts = [words::load(&scenario.load), rtt, server.to_owned(), header.machine.cpu.clone(), format!("seed {}", header.seed)];
+        for line in wrap(&parts.join(" · "), self.width) {
+            self.line(&line);
+        }
+        self.line("");
+    }
+
+    fn throughput(&mut self, load: &Load, kind: Loop) {
+        let seconds = significant(load.seconds);
+        let rate = significant(load.throughput_per_second);
+        // In an open loop it is given, not found: late ones are waited for.
+        let text = match kind {
+            Loop::Open => format!("{rate} arrivals/s finished well, over {seconds} s"),
+            Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
+        };
+        self.fact("throughput", &text);
+        self.line("");
+    }
+
+    /// Where each transaction waits for the last, nothing waits for a connection, and response and service are one.
+    fn times(&mut self, load: &Load, kind: Loop) {
+        let mut lines = Vec::new();
+        for one in &load.transactions {
+            lines.push(Line { label: format!("{} response", one.name), times: &one.response });
+            if kind == Loop::Open {
+                lines.push(Line { label: "  acquire".to_owned(), times: &one.acquire });
+                lines.push(Line { label: "  service".to_owned(), times: &one.service });
+            }
+            lines.extend(one.statements.iter().map(|one| Line { label: format!("    {}", one.name), times: &one.service }));
+            let classes = load.classes.iter().filter(|class| class.transaction == one.name);
+            lines.extend(classes.map(|class| Line { label: format!("    {} tenants", class.class), times: &class.service }));
+        }
+        self.table(&lines);
+    }
+
+    fn table(&mut self, lines: &[Line<'_>]) {
+        let mut columns: Vec<&str> = COLUMNS.to_vec();
+        let mut cells: Vec<Vec<String>> = lines.iter().map(|line| cells(line.times)).collect();
+        let label = lines.iter().map(|line| letters(&line.label)).max().unwrap_or(0);
+        let mut dispensable = DISPENSABLE.to_vec();
+        while label + 2 + total(&columns, &cells) > self.width {
+            let Some(name) = dispensable.pop() else { break };
+            if let Some(position) = columns.iter().position(|column| *column == name) {
+                columns.remove(position);
+                cells.iter_mut().for_each(|row| drop(row.remove(position + 2)));
+            }
+        }
+        let widths = widths(&columns, &cells);
+        let label = label.min(self.width.saturating_sub(total(&columns, &cells) + 2).max(12));
+        let head: Vec<String> = ["count", ""].iter().chain(&columns).map(|name| (*name).to_owned()).collect();
+        self.row("", label, &head, &widths);
+        for (line, row) in lines.iter().zip(&cells) {
+            self.row(&line.label, label, row, &widths);
+        }
+        self.line("");
+    }
+
+    fn row(&mut self, label: &str, width: usize, cells: &[String], widths: &[usize]) {
+        let mut text = pad(&shorten(label, width), width, false);
+        for (cell, width) in cells.iter().zip(widths) {
+            text.push_str("  ");
+            text.push_str(&pad(cell, *width, true));
+        }
+        self.line(&text);
+    }
+
+    fn errors(&mut self, load: &Load) {
+        for (index, (code, times)) in load.errors.iter().enumerate() {
+            let took = times.p50.map_or(NOTHING.to_owned(), duration);
+            let label = if index == 0 { "errors" } else { "" };
+            self.fact(label, &format!("{code}: {}, after {took} (median)", words::plural(times.count, "transaction")));
+        }
+    }
+
+    fn facts(&mut self, load: &Load, kind: Loop) {
+        let a = &load.accounting;
+        let sign = if load.balanced { "=" } else { "but not" };
+        let parts = [
+            format!("{} scheduled {sign} {} ok", count(a.scheduled), count(a.ok)),
+            format!("{} failed", count(a.error)),
+            format!("{} dropped", count(a.dropped)),
+            format!("{} unfinished", count(a.in_flight)),
+        ];
+        self.fact("accounting", &parts.join(" + "));
+        let server = &load.server;
+        let written = format!("{} of WAL, {} of temporary files", bytes(server.wal_bytes), bytes(server.temp_bytes));
+        let read = format!("{} blocks from memory, {} read", significant(server.blocks_hit), significant(server.blocks_read));
+        self.fact("server", &format!("{read}, {written} a transaction"));
+        let generator = &load.generator;
+        let lag = match kind {
+            Loop::Open => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
+            Loop::Closed => String::new(),
+        };
+        let busy = percent(generator.cpu_share);
+        let stall = duration(generator.longest_stall_ns as f64);
+        let finished = percent(generator.achieved_share);
+        let verdict = match &generator.bottleneck {
+            None => "; it was not the bottleneck".to_owned(),
+            Some(_) => String::new(),
+        };
+        let text = format!("threads {busy} busy{lag}, longest stall {stall}, {finished} of the offered load finished{verdict}");
+        self.fact("generator", &text);
+        if let Some(how) = &generator.bottleneck {
+            self.fact("", &format!("✗ the generator was the bottleneck: {how}"));
+        }
+    }
+
+    fn end(&mut self, summary: &Summary) {
+        for warning in &summary.warnings {
+            self.fact("", &format!("! {warning}"));
+        }
+        if summary.load.is_none()
+            && let Some(stop) = &summary.stop
+        {
+            self.fact("✗", &words::stop(stop));
+        }
+        match summary.outcome {
+            RunOutcome::Interrupted => self.fact("?", "Interrupted: shown is what was measured until then."),
+            RunOutcome::Invalid if summary.load.is_some() => self.fact("✗", "Invalid: nothing of this run can be used."),
+            RunOutcome::Finished | RunOutcome::Infrastructure | RunOutcome::Invalid => {}
+        }
+    }
+}
+
+/// Count, unit, then a number for each column.
+fn cells(times: &Percentiles) -> Vec<String> {
+    let values = [times.mean, times.p50, times.p90, times.p95, times.p99, times.p999, times.max];
+    let known: Vec<f64> = values.iter().flatten().copied().collect();
+    let unit = TimeUnit::of(&known);
+    let number = |value: Option<f64>| match value {
+        Some(value) => unit.show(value).trim_end_matches(unit.sign()).trim_end().to_owned(),
+        None => NOTHING.to_owned(),
+    };
+    let unit = if known.is_empty() { String::new() } else { unit.sign().to_owned() };
+    [count(times.count), unit].into_iter().chain(values.map(number)).collect()
+}
+
+fn widths(columns: &[&str], cells: &[Vec<String>]) -> Vec<usize> {
+    let names = ["count", ""].into_iter().chain(columns.iter().copied());
+    let widest = |index: usize| cells.iter().filter_map(|row| row.get(index)).map(|cell| letters(cell)).max().unwrap_or(0);
+    names.enumerate().map(|(index, name)| letters(name).max(widest(index))).collect()
+}
+
+fn total(columns: &[&str], cells: &[Vec<String>]) -> usize {
+    widths(columns, cells).iter().map(|width| width + 2).sum::<usize>()
+}
+
+/// Letters of a text; wide ones count as one.
+pub(super) fn letters(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// `text` in `width` columns.
+pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
+    let blank = " ".repeat(width.saturating_sub(letters(text)));
+    if right { format!("{blank}{text}") } else { format!("{text}{blank}") }
+}
+
+/// `text` in at most `width` columns.
+pub(super) fn shorten(text: &str, width: usize) -> String {
+    if letters(text) <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Lines of at most `width` columns, broken at spaces; a longer word stands alone.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let Some(last) = lines.last_mut() else { break };
+        if last.is_empty() {
+            last.push_str(word);
+        } else if letters(last) + 1 + letters(word) <= width {
+            last.push(' ');
+            last.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_wrapped_at_spaces_and_never_cut() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("extraordinary", 3), ["extraordinary"]);
+        assert_eq!(wrap("", 3), [""]);
+    }
+}

@@ -1,0 +1,377 @@
+//! What the load of one variant came to: from the record of `pgduel run` to throughput, percentiles and what held it back.
+//!
+//! Takes a [`Record`], returns a [`Summary`] that reports only format; every number of a run is computed here, once. Pure, and without a
+//! panic on any record, however odd. Must not know: tokio, sqlx, the clock, how a report words or draws anything but reasons.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::record::{
+    Accounting, BlockRecord, Discard, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason, TenantClassRecord,
+    VariantRecord,
+};
+
+/// Share of finished transactions that may fail before times speak for too few of them.
+const MOST_ERRORS: f64 = 0.01;
+
+/// One run of one variant.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// As it was run.
+    pub scenario: Option<ScenarioRecord>,
+    /// The database.
+    pub variant: Option<VariantRecord>,
+    /// What was measured; `None` if it never came to that.
+    pub load: Option<Load>,
+    /// Why it stopped; `None` if the record ends before.
+    pub stop: Option<StopReason>,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+}
+
+/// How a run of one variant ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunOutcome {
+    /// In its own time: 0.
+    Finished,
+    /// By a signal: 130.
+    Interrupted,
+    /// Server or machine failed: 5.
+    Infrastructure,
+    /// Nothing of it can be used: 4.
+    Invalid,
+}
+
+impl RunOutcome {
+    /// The exit code.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            RunOutcome::Finished => 0,
+            RunOutcome::Interrupted => 130,
+            RunOutcome::Infrastructure => 5,
+            RunOutcome::Invalid => 4,
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Load {
+    /// Length of the measured stretch, seconds.
+    pub seconds: f64,
+    /// Transactions that finished well, a second of the measured stretch; in an open loop also those that finished after it.
+    pub throughput_per_second: f64,
+    /// Where every transaction ended up.
+    pub accounting: Accounting,
+    /// Whether the accounts balance.
+    pub balanced: bool,
+    /// By transaction.
+    pub transactions: Vec<TransactionLoad>,
+    /// Service times by transaction and class of tenant.
+    pub classes: Vec<ClassLoad>,
+    /// Failed transactions by SQLSTATE, with the time they took.
+    pub errors: BTreeMap<String, Percentiles>,
+    /// What the generator says of itself.
+    pub generator: Generator,
+    /// Counters a transaction.
+    pub server: PerTransaction,
+}
+
+/// Times of one transaction, ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct TransactionLoad {
+    /// Its name.
+    pub name: String,
+    /// From the intended start to the last row.
+    pub response: Percentiles,
+    /// Waiting for a connection.
+    pub acquire: Percentiles,
+    /// From the first byte sent to the last row.
+    pub service: Percentiles,
+    /// Service times of its statements, in order.
+    pub statements: Vec<StatementLoad>,
+}
+
+/// Service times of one statement, ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatementLoad {
+    /// Its name.
+    pub name: String,
+    /// Its times.
+    pub service: Percentiles,
+}
+
+/// Service times of one transaction for one class of tenants, ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClassLoad {
+    /// The transaction.
+    pub transaction: String,
+    /// `whale`, `middle` or `tail`.
+    pub class: String,
+    /// Its times.
+    pub service: Percentiles,
+}
+
+/// A distribution in a few numbers, ns. A percentile that no sample lies above is `None`: it would only repeat the maximum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Percentiles {
+    /// Samples.
+    pub count: u64,
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p999: Option<f64>,
+    /// Longest.
+    pub max: Option<f64>,
+}
+
+impl Percentiles {
+    /// Of a histogram.
+    pub fn of(times: &Histogram) -> Percentiles {
+        let count = times.count();
+        let at = |q: f64| times.quantile(q).filter(|_| count as f64 * (1.0 - q) >= 1.0 - 1e-9);
+        Percentiles {
+            count,
+            mean: times.mean(),
+            p50: times.quantile(0.5),
+            p90: at(0.90),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: (count > 0).then(|| times.max() as f64),
+        }
+    }
+}
+
+/// What the generator says of itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Generator {
+    /// 99th percentile of the time from the intended start to the pool's queue, ns.
+    pub lag_p99_ns: Option<f64>,
+    /// Share of a core a thread.
+    pub cpu_share: f64,
+    /// Longest stall, ns.
+    pub longest_stall_ns: u64,
+    /// Transactions finished over transactions offered.
+    pub achieved_share: f64,
+    /// How it held back what was measured; `None` if it did not.
+    pub bottleneck: Option<String>,
+    /// Whether it stood still for so long that the slowest times may be its own.
+    pub stalled: bool,
+}
+
+/// Counters of the server divided by transactions, settle time included.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PerTransaction {
+    /// Blocks hit.
+    pub blocks_hit: f64,
+    /// Blocks read.
+    pub blocks_read: f64,
+    /// WAL bytes.
+    pub wal_bytes: f64,
+    /// Temporary bytes.
+    pub temp_bytes: f64,
+}
+
+/// Sums up the record of a run of one variant; `None` for the record of a duel.
+pub fn summarise(record: &Record) -> Option<Summary> {
+    if record.header.mode != Mode::Run {
+        return None;
+    }
+    let mut summary =
+        Summary { scenario: None, variant: None, load: None, stop: None, warnings: Vec::new(), outcome: RunOutcome::Interrupted };
+    let mut block = None;
+    let mut classes = Vec::new();
+    let mut interrupted = true;
+    for line in &record.lines {
+        match line {
+            Line::Scenario(scenario) => summary.scenario = Some((**scenario).clone()),
+            Line::Variant(variant) => summary.variant = Some(variant.clone()),
+            Line::Block(one) => block = Some(&**one),
+            Line::TenantClass(class) => classes.push(class_load(class)),
+            Line::ScenarioEnd(end) => {
+                summary.stop = Some(end.stop.clone());
+                summary.warnings.extend(end.warnings.iter().cloned());
+            }
+            Line::End(end) => interrupted = end.interrupted,
+            _ => {}
+        }
+    }
+    summary.load = block.map(|block| load(block, summary.scenario.as_ref(), classes));
+    summary.outcome = outcome(&summary, interrupted);
+    let found = warnings(&summary);
+    summary.warnings.extend(found);
+    Some(summary)
+}
+
+fn outcome(summary: &Summary, interrupted: bool) -> RunOutcome {
+    match (&summary.stop, &summary.load) {
+        _ if interrupted => RunOutcome::Interrupted,
+        (Some(StopReason::Infrastructure { .. }), _) => RunOutcome::Infrastructure,
+        (_, Some(load)) if load.balanced && load.accounting.ok > 0 => RunOutcome::Finished,
+        _ => RunOutcome::Invalid,
+    }
+}
+
+fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<ClassLoad>) -> Load {
+    let seconds = block.duration_ns as f64 / 1e9;
+    let transactions = block.server.transactions.max(1) as f64;
+    let names = in_order(block, scenario);
+    Load {
+        seconds,
+        throughput_per_second: if block.duration_ns > 0 { block.accounting.ok as f64 / seconds } else { 0.0 },
+        accounting: block.accounting,
+        balanced: balances(&block.accounting),
+        transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
+        classes,
+        errors: block.errors.iter().map(|(code, times)| (code.clone(), Percentiles::of(times))).collect(),
+        generator: Generator {
+            lag_p99_ns: block.generator.lag.quantile(0.99),
+            cpu_share: block.generator.cpu_share,
+            longest_stall_ns: block.generator.longest_stall_ns,
+            achieved_share: block.generator.achieved_share,
+            bottleneck: block.discard.as_ref().and_then(bottleneck),
+            stalled: matches!(block.discard, Some(Discard::GeneratorStall { .. })),
+        },
+        server: PerTransaction {
+            blocks_hit: block.server.blocks_hit as f64 / transactions,
+            blocks_read: block.server.blocks_read as f64 / transactions,
+            wal_bytes: block.server.wal_bytes as f64 / transactions,
+            temp_bytes: block.server.temp_bytes as f64 / transactions,
+        },
+    }
+}
+
+/// The accounting identity; a record from elsewhere may hold any numbers.
+fn balances(accounting: &Accounting) -> bool {
+    let sum = [accounting.ok, accounting.error, accounting.dropped, accounting.in_flight].map(u128::from).iter().sum::<u128>();
+    sum == u128::from(accounting.scheduled)
+}
+
+/// Transactions with the names of their statements, in the scenario's order; by name where the record does not describe it.
+fn in_order<'a>(block: &'a BlockRecord, scenario: Option<&'a ScenarioRecord>) -> Vec<(&'a str, Vec<&'a str>)> {
+    match scenario {
+        Some(scenario) => scenario
+            .transactions
+            .iter()
+            .map(|one| (one.name.as_str(), one.statements.before.iter().map(|statement| statement.name.as_str()).collect()))
+            .collect(),
+        None => block.transactions.keys().map(|name| (name.as_str(), Vec::new())).collect(),
+    }
+}
+
+fn transaction(block: &BlockRecord, name: &str, statements: &[&str]) -> TransactionLoad {
+    let times = block.transactions.get(name);
+    let of = |read: fn(&crate::record::TransactionTimes) -> &Histogram| times.map(|times| Percentiles::of(read(times))).unwrap_or_default();
+    let statement = |statement: &&str| {
+        let times = block.statements.get(&format!("{name}/{statement}"));
+        StatementLoad { name: (*statement).to_owned(), service: times.map(Percentiles::of).unwrap_or_default() }
+    };
+    TransactionLoad {
+        name: name.to_owned(),
+        response: of(|times| &times.response),
+        acquire: of(|times| &times.acquire),
+        service: of(|times| &times.service),
+        statements: statements.iter().map(statement).collect(),
+    }
+}
+
+fn class_load(class: &TenantClassRecord) -> ClassLoad {
+    ClassLoad { transaction: class.transaction.clone(), class: class.class.clone(), service: Percentiles::of(&class.service) }
+}
+
+/// How the generator, rather than the server, set the numbers.
+fn bottleneck(discard: &Discard) -> Option<String> {
+    match discard {
+        Discard::GeneratorLag { p99_ns } => {
+            Some(format!("it started transactions late: lag p99 {:.2} ms; lower --rate", *p99_ns as f64 / 1e6))
+        }
+        Discard::GeneratorBusy { percent } => {
+            Some(format!("its threads were busy for {percent}% of the time: the server may be able to do more than this"))
+        }
+        // One pause makes a few times too long, but is not what all of them wait for.
+        Discard::GeneratorStall { .. }
+        | Discard::NotAchieved { .. }
+        | Discard::Checkpoint
+        | Discard::Autovacuum
+        | Discard::DiskReads { .. }
+        | Discard::Interrupted => None,
+    }
+}
+
+fn warnings(summary: &Summary) -> Vec<String> {
+    let Some(load) = &summary.load else { return Vec::new() };
+    let mut warnings = Vec::new();
+    let accounting = &load.accounting;
+    if !load.balanced {
+        warnings.push("transactions were lost (scheduled is not ok + error + dropped + in flight): do not use this run".to_owned());
+    }
+    let failed = accounting.error as f64 / (accounting.ok.saturating_add(accounting.error)).max(1) as f64;
+    if failed > MOST_ERRORS {
+        warnings.push(format!("{:.1}% of the transactions failed: times are those of the others only", failed * 100.0));
+    }
+    if accounting.in_flight > 0 {
+        let lost = accounting.in_flight;
+        warnings.push(format!("{lost} transactions had not finished when draining was given up: the slowest are missing"));
+    }
+    if load.generator.stalled {
+        let ms = load.generator.longest_stall_ns as f64 / 1e6;
+        warnings
+            .push(format!("the generator stood still for {ms:.1} ms, as something else kept the cores: the slowest times may be its own"));
+    }
+    let open = matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
+    let waited = |one: &TransactionLoad| one.acquire.p50.unwrap_or(0.0) > one.service.p50.unwrap_or(f64::INFINITY);
+    if open && load.transactions.iter().any(waited) {
+        let more = "half of the transactions waited longer for a connection than they took";
+        warnings.push(format!("{more}: the connections are too few for this rate, or it is more than the server can do (leave out --rate to see how much that is)"));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(values: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::new();
+        values.into_iter().for_each(|value| histogram.record(value));
+        histogram
+    }
+
+    #[test]
+    fn a_percentile_needs_a_sample_above_it() {
+        let few = Percentiles::of(&times(1..=99));
+        assert!(few.p90.is_some() && few.p95.is_some() && few.p99.is_none() && few.p999.is_none());
+        let hundred = Percentiles::of(&times(1..=100));
+        assert!(hundred.p99.is_some() && hundred.p999.is_none());
+        assert!(Percentiles::of(&times(1..=1000)).p999.is_some());
+        assert_eq!(Percentiles::of(&Histogram::new()), Percentiles::default());
+    }
+
+    #[test]
+    fn odd_accounts_neither_balance_nor_overflow() {
+        let most = Accounting { scheduled: 1, ok: u64::MAX, error: u64::MAX, dropped: u64::MAX, in_flight: u64::MAX };
+        assert!(!balances(&most));
+        assert!(balances(&Accounting { scheduled: 3, ok: 1, error: 1, dropped: 1, in_flight: 0 }));
+    }
+
+    #[test]
+    fn only_the_generators_own_faults_are_its_bottleneck() {
+        assert!(bottleneck(&Discard::GeneratorBusy { percent: 90 }).is_some());
+        assert!(bottleneck(&Discard::GeneratorStall { stall_ns: 20_000_000 }).is_none());
+        assert!(bottleneck(&Discard::Checkpoint).is_none());
+        assert!(bottleneck(&Discard::NotAchieved { per_mille: 900 }).is_none());
+    }
+}

@@ -1,0 +1,273 @@
+//! The commands as a person or a script meets them. `PGDUEL_BLESS=1 cargo test --test cli` writes the golden files anew.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use pgduel::contrast::{Two, contrast};
+use pgduel::record::read;
+use pgduel::report::{contrast_terminal, load_terminal};
+use pgduel::summary::summarise;
+use support::OwnHome;
+
+const COMMANDS: [&str; 9] = ["list", "lint", "duel", "run", "compare", "report", "server", "completions", "server start"];
+
+fn manifest() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn data(name: &str) -> PathBuf {
+    manifest().join("tests/data/cli").join(name)
+}
+
+/// The command in this project, with nothing of the environment that would change what it says.
+fn pgduel(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
+    command.args(arguments).current_dir(manifest()).stdin(Stdio::null());
+    for name in ["COLUMNS", "DATABASE_URL", "PGDUEL_HOME", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    pgduel(arguments).output().expect("pgduel runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+fn golden(name: &str, text: &str) {
+    let path = data(name);
+    if std::env::var_os("PGDUEL_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the golden file can be written");
+        return;
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(wanted, text, "{name} differs from its golden file; PGDUEL_BLESS=1 writes it anew");
+}
+
+fn fits(text: &str, columns: usize) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= columns, "wider than {columns} columns: {line}");
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    golden("help.txt", &text(&output(&["--help"]).stdout));
+    assert_eq!(output(&["help"]).stdout, output(&["--help"]).stdout);
+    for command in COMMANDS {
+        let mut arguments: Vec<&str> = command.split(' ').collect();
+        arguments.push("--help");
+        let found = output(&arguments);
+        assert!(found.status.success() && found.stderr.is_empty(), "{command}");
+        let help = text(&found.stdout);
+        assert!(help.contains("Example"), "{command}: {help}");
+        fits(&help, 132);
+        golden(&format!("help-{}.txt", command.replace(' ', "-")), &help);
+    }
+}
+
+#[test]
+fn no_command_is_without_a_golden_help() {
+    let help = text(&output(&["--help"]).stdout);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    for name in listed.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
+        assert!(COMMANDS.contains(&name), "{name} has no golden help");
+    }
+}
+
+#[test]
+fn wrong_usage_says_what_is_allowed() {
+    let cases: [(&[&str], &[&str]); 10] = [
+        (&["dual"], &["'duel'"]),
+        (&["duel", "omniops", "--quik"], &["'--quick'"]),
+        (&["duel", "omnops"], &["did you mean omniops?"]),
+        (&["duel", "omniops/history-fech"], &["did you mean omniops/history-fetch?"]),
+        (&["duel", "omniops", "--budget", "5"], &["no unit", "90s or 40m"]),
+        (&["duel", "omniops", "--scale", "0"], &["0.01 to 1000"]),
+        (&["run", "omniops/history-fetch", "--variant", "aftr"], &["has no variant aftr", "before-domain", "Did you mean after?"]),
+        (&["run", "omniops", "--variant", "after"], &["SUITE/SCENARIO"]),
+        (&["run", "omniops/mix", "--variant", "after", "--clients", "2", "--rate", "5"], &["cannot be used with"]),
+        (&["run", "omniops/mix", "--variant", "after", "--rate", "-5"], &["--rate -5 is out of range"]),
+    ];
+    for (arguments, wanted) in cases {
+        let found = output(arguments);
+        let said = text(&found.stderr);
+        assert_eq!(found.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(found.stdout.is_empty(), "{arguments:?}");
+        for part in wanted {
+            assert!(said.contains(part), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    for arguments in [&["list"][..], &["list", "--json"], &["completions", "bash"], &["--help"]] {
+        let mut child = pgduel(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");
+        // Closed before anything is written: every write fails.
+        drop(child.stdout.take());
+        let found = child.wait_with_output().expect("pgduel ends");
+        assert_eq!((found.status.code(), text(&found.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+    let mut child = pgduel(&["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    let found = child.wait_with_output().expect("pgduel ends");
+    assert_eq!((first.is_empty(), text(&found.stderr)), (false, String::new()));
+}
+
+#[test]
+fn names_in_the_list_are_whole() {
+    let json: serde_json::Value = serde_json::from_slice(&output(&["list", "--json"]).stdout).expect("it is JSON");
+    let found = output(&["list"]);
+    assert!(found.status.success(), "{}", text(&found.stderr));
+    let listed = text(&found.stdout);
+    fits(&listed, 100);
+    assert!(!listed.contains('\u{1b}'), "no colour in a pipe");
+    let suites = json["suites"].as_array().expect("suites");
+    assert!(!suites.is_empty());
+    for suite in suites {
+        let prefix = format!("{}/", suite["name"].as_str().expect("a name"));
+        for scenario in suite["scenarios"].as_array().expect("scenarios") {
+            let name = scenario["path"].as_str().expect("a path").strip_prefix(&prefix).expect("below its suite");
+            assert!(listed.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} is not whole in\n{listed}");
+        }
+    }
+}
+
+#[test]
+fn completions_know_every_command_and_option() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&output(&["completions", shell]).stdout);
+        for word in ["duel", "compare", "completions", "checks-only", "variant"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    // A shell that is there can read its own.
+    let script = output(&["completions", "bash"]).stdout;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pgduel.bash");
+    std::fs::write(&file, script).expect("written");
+    let checked = Command::new("bash").arg("-n").arg(&file).status();
+    assert!(checked.map_or(true, |status| status.success()), "bash cannot read its completions");
+}
+
+#[test]
+fn a_recorded_run_of_one_variant_is_shown_again() {
+    let file = data("run-1.jsonl");
+    let path = file.to_str().expect("UTF-8");
+    let found = output(&["report", path, "--format", "terminal"]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    golden("run-100.txt", &text(&found.stdout));
+    let json: serde_json::Value = serde_json::from_slice(&output(&["report", path, "--format", "json"]).stdout).expect("it is JSON");
+    assert_eq!(json["summary"]["load"]["accounting"]["ok"], 4168);
+    for format in ["md", "html"] {
+        let refused = output(&["report", path, "--format", format]);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains("terminal and json"));
+    }
+    let record = read(&file).expect("the record reads");
+    let summary = summarise(&record).expect("it is a run of one variant");
+    for columns in [60, 80, 100, 200] {
+        fits(&load_terminal(&record.header, &summary, columns), columns);
+    }
+}
+
+#[test]
+fn two_runs_are_described_and_not_judged() {
+    let (baseline, run) = (data("run-1.jsonl"), data("run-2.jsonl"));
+    let relative = |path: &Path| path.strip_prefix(manifest()).expect("below the project").to_str().expect("UTF-8").to_owned();
+    let found = output(&["compare", &relative(&baseline), &relative(&run)]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    let said = text(&found.stdout);
+    for part in ["Nothing is judged", "seed differs (1 and 2)", "round-trip time differs: 0 ms and 5 ms", "sessions differs: 4 and 2"] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+    golden("compare-100.txt", &said);
+    let (one, other) = (read(&baseline).expect("reads"), read(&run).expect("reads"));
+    let names = Two { baseline: "a".repeat(70), run: "b".to_owned() };
+    let both = contrast(&one, &other).expect("they share a scenario");
+    for columns in [60, 80, 100, 200] {
+        fits(&contrast_terminal(&both, &names, columns), columns);
+    }
+    let same = contrast(&one, &one).expect("they share a scenario");
+    assert!(same.not_comparable.is_empty() && same.scenarios.iter().all(|scenario| scenario.not_comparable.is_empty()));
+    assert!(same.scenarios[0].rows.iter().all(|row| row.ratio == Some(1.0)));
+}
+
+#[test]
+fn two_duels_are_compared_by_side() {
+    let records = manifest().join("tests/data/records");
+    let path = |name: &str| records.join(name).to_str().expect("UTF-8").to_owned();
+    let found = output(&["compare", &path("improved.jsonl"), &path("improved.jsonl"), "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&found.stdout).expect("it is JSON");
+    assert_eq!(json["judged"], false);
+    let rows = json["contrast"]["scenarios"][0]["rows"].as_array().expect("rows").clone();
+    assert!(rows.iter().any(|row| row["side"] == "before") && rows.iter().any(|row| row["side"] == "after"));
+    assert!(rows.iter().any(|row| row["unit"] == "ratio"));
+}
+
+#[test]
+fn runs_with_nothing_in_common_are_refused() {
+    let records = manifest().join("tests/data/records");
+    let path = |name: &str| records.join(name).to_str().expect("UTF-8").to_owned();
+    let run = data("run-1.jsonl").to_str().expect("UTF-8").to_owned();
+    for (baseline, other, wanted) in [
+        (path("improved.jsonl"), path("regressed.jsonl"), "no scenario in common"),
+        (path("improved.jsonl"), run, "they measure different things"),
+        (path("improved.jsonl"), path("none.jsonl"), "cannot read"),
+    ] {
+        let found = output(&["compare", &baseline, &other]);
+        assert_eq!(found.status.code(), Some(2));
+        assert!(text(&found.stderr).contains(wanted), "{}", text(&found.stderr));
+    }
+}
+
+/// One embedded server, from its first start to its stop, with a run of one variant in between.
+#[test]
+fn a_server_is_started_used_and_stopped() {
+    let home = OwnHome::new();
+    let results = tempfile::tempdir().expect("a folder");
+    let call = |arguments: &[&str]| pgduel(arguments).env("PGDUEL_HOME", home.path()).output().expect("pgduel runs");
+
+    assert!(text(&call(&["server", "status"]).stdout).starts_with("no embedded server was ever started"));
+    let started = call(&["server", "start", "--fsync", "off", "--quiet"]);
+    assert_eq!((started.status.code(), text(&started.stderr)), (Some(0), String::new()));
+    assert!(text(&started.stdout).starts_with("PGPASSWORD="), "{}", text(&started.stdout));
+    let password = password_in(home.path());
+    assert!(!text(&started.stdout).contains(&password), "the password is never printed");
+    assert!(text(&call(&["server", "status"]).stdout).starts_with("running  "));
+
+    let folder = results.path().join("one");
+    let out = folder.to_str().expect("UTF-8");
+    let size = ["--scale", "0.01", "--vectors", "20", "--time", "500ms", "--fsync", "off", "--quiet", "--out", out];
+    let mut arguments = vec!["run", "omniops/history-fetch", "--variant", "after", "--rate", "20"];
+    arguments.extend(size);
+    let ran = call(&arguments);
+    assert_eq!(ran.status.code(), Some(0), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    assert_eq!(text(&ran.stderr), "", "quiet is quiet");
+    assert!(text(&ran.stdout).contains("open loop, 20.0/s poisson"), "{}", text(&ran.stdout));
+    let again = call(&["report", out, "--format", "terminal"]);
+    assert_eq!(text(&again.stdout), text(&ran.stdout), "the record alone gives the same text");
+    let json = std::fs::read(folder.join("report.json")).expect("report.json is written");
+    assert_eq!(call(&["report", out, "--format", "json"]).stdout, json);
+    let refused = call(&arguments);
+    assert_eq!(refused.status.code(), Some(2), "a run never overwrites another");
+
+    let stopped = call(&["server", "stop"]);
+    assert!(text(&stopped.stdout).starts_with("stopped the server in "), "{}", text(&stopped.stdout));
+    assert!(text(&call(&["server", "status"]).stdout).starts_with("stopped  "));
+    assert_eq!(text(&call(&["server", "stop"]).stdout), "no embedded server runs\n");
+}
+
+fn password_in(home: &Path) -> String {
+    let versions = std::fs::read_dir(home).expect("the home can be read").flatten();
+    let file = versions.map(|entry| entry.path().join("slot-0/password")).find(|file| file.is_file()).expect("a password file");
+    std::fs::read_to_string(file).expect("it can be read").trim().to_owned()
+}
