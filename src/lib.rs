@@ -3,9 +3,9 @@
 //! Data goes one way, and the modules are listed in that order:
 //!
 //! ```text
-//!  scenarios/*.toml ─┐                                     ┌─> compare ─> report
-//!                    ├─> experiment ──> record (run.jsonl) ┘
-//!  seeds/*  ─────────┘   │ target   server, databases
+//!  scenarios/*.toml ─┐                                     ┌─> compare ──> contrast ─┐
+//!                    ├─> experiment ──> record (run.jsonl) ┼─> summary ──────────────┼─> report
+//!  seeds/*  ─────────┘   │ target   server, databases      └─────────────────────────┘
 //!                        │ seed     dataset -> rows -> COPY
 //!                        │ load     schedule, sessions, histograms
 //!                        │ check    answers and isolation, before timing
@@ -14,6 +14,26 @@
 //!
 //! [`record`] is the narrow waist. What is left of it is asynchronous and talks to PostgreSQL; what is right of it never names tokio or
 //! sqlx, computes each number once, and can be tested from recorded runs alone.
+//!
+//! Which module may use which. `tests/modules.rs` reads this table and holds the code against it, so a new dependency is a decision:
+//!
+//! | module | may use |
+//! |---|---|
+//! | diagnostic | |
+//! | dataset | |
+//! | suite | dataset, diagnostic |
+//! | scenario | dataset, diagnostic, record, suite |
+//! | seed | dataset |
+//! | target | |
+//! | load | dataset, record, scenario |
+//! | check | dataset, load, record, scenario, suite, target |
+//! | observe | record |
+//! | experiment | check, dataset, load, observe, record, scenario, seed, suite, target |
+//! | record | |
+//! | stats | |
+//! | compare | record, stats |
+//! | report | compare, record |
+//! | cli | all |
 
 pub mod diagnostic;
 pub mod dataset;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::answers::{Answer, difference};
+use super::answers::difference;
 use super::identities::{representatives, stratified};
 use crate::dataset::TenantClass;
 use crate::load::bind::{Actor, Arrival, Mix, Range64};
-use crate::load::session::{End, Session, StatementAnswer};
+use crate::load::session::{Answer, End, Session, StatementAnswer};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Mode, Side, Sides};
 use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 

@@ -2,16 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::load::session::Answer;
 use crate::scenario::{AnswerRule, Answers};
-
-/// What a statement returned, every value as PostgreSQL prints it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Answer {
-    /// Column names.
-    pub columns: Vec<String>,
-    /// Rows.
-    pub rows: Vec<Vec<Option<String>>>,
-}
 
 /// The first thing in which `after` differs from `before` under the rule, in words; `None` if they agree.
 pub fn difference(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {

@@ -30,6 +30,10 @@ pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
     runtime.spawn(watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));
     console.finish();
+    if result.is_err() {
+        // Stays if there is a record in it.
+        let _ = std::fs::remove_dir(&folder);
+    }
     result?;
     let code = report::publish(&folder, args.json, args.inconclusive == Inconclusive::Fail)?;
     Ok(code)

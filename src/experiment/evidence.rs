@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::explain::{explain, function_calls};
 use super::side::SideUnderTest;
 use super::{Environment, databases};
 use crate::check::agreement::Recall;
 use crate::load::bind::{Arrival, Mix, Range64};
 use crate::load::program::Program;
 use crate::load::session::{End, Session};
-use crate::observe::evidence::{explain, function_calls};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides};
 use crate::scenario::Scenario;
 use crate::suite::Suite;

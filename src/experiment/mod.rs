@@ -8,8 +8,10 @@ mod block;
 mod databases;
 mod duel;
 mod evidence;
+mod explain;
 pub mod offer;
 pub mod order;
+mod rejection;
 mod side;
 
 use std::sync::Arc;

@@ -23,8 +23,6 @@ use crate::record::GeneratorReport;
 const DRAIN: Duration = Duration::from_secs(30);
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
 const SPIN: Duration = Duration::from_micros(60);
-/// Nice value of the scheduler's thread.
-const FIRST_IN_LINE: i32 = -15;
 /// How often each load thread checks that it still runs.
 const HEARTBEAT: Duration = Duration::from_millis(5);
 /// Pauses between attempts to reconnect grow up to this.
@@ -297,9 +295,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
 
 /// Hands every arrival to the queue at its intended start, never earlier, and late only if this thread was kept from running.
 fn schedule(shared: &Shared, process: Process, begin: Instant, settle: Duration, measure: Duration) -> Offered {
-    // Where we may, we go before the server and the load threads when an arrival is due: this thread hardly runs, and must not be late.
-    // Not being allowed to is fine: lateness is measured.
-    let _ = rustix::process::setpriority_process(None, FIRST_IN_LINE);
+    go_first();
     let mut offered = Offered::default();
     let end = (settle + measure).as_nanos() as u64;
     let settled = settle.as_nanos() as u64;
@@ -326,6 +322,16 @@ fn schedule(shared: &Shared, process: Process, begin: Instant, settle: Duration,
     }
     offered.abandoned = shared.queue.abandon().iter().filter(|job| job.measured).count() as u64;
     offered
+}
+
+/// Where we may, this thread runs as soon as an arrival is due, before the server and the load threads: it hardly runs, and must not be
+/// late. A fair scheduler lets whoever runs finish a slice of milliseconds first. Not being allowed to is fine: lateness is measured.
+fn go_first() {
+    use thread_priority::{RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, unix};
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    if let Ok(lowest) = 1u8.try_into() {
+        let _ = unix::set_thread_priority_and_policy(unix::thread_native_id(), ThreadPriority::Crossplatform(lowest), policy);
+    }
 }
 
 fn sleep_until(instant: Instant) {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use super::bind::{Actor, Arrival, Bound, json_array};
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
-use crate::check::answers::Answer;
 use crate::dataset::Value;
 
+/// Where a Supabase project looks for names.
+pub const SEARCH_PATH: &str = "public, extensions";
 /// Time limits that a Supabase project sets for its roles.
 const AUTHENTICATED_TIMEOUT: &str = "8s";
 const ANON_TIMEOUT: &str = "3s";
@@ -69,6 +70,15 @@ impl SessionError {
     pub fn is_lost(&self) -> bool {
         matches!(self, SessionError::Lost { .. })
     }
+}
+
+/// Rows of a query, every value as PostgreSQL prints it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// What one statement returned.
@@ -223,7 +233,7 @@ impl Session {
         let Some(prepared) = &self.transactions[arrival.transaction][index].preamble else { return Ok(()) };
         let (role, timeout, claims) = identity(&arrival.actor);
         self.params.clear();
-        for text in ["public, extensions", timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
+        for text in [SEARCH_PATH, timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
             self.params.bind_text(text);
         }
         for (_, value) in &request.settings {

@@ -3,8 +3,6 @@
 //! Takes a connection to the database under load (never one that carries load), returns counters. Statistics reach shared memory with a
 //! delay of up to a second, so sessions under load flush theirs before a snapshot is taken.
 
-pub mod evidence;
-
 use anyhow::Context;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};

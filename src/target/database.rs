@@ -105,7 +105,7 @@ pub async fn drop_database(server: &Server, name: &str) -> Result<(), TargetErro
 pub async fn list_pgduel_databases(server: &Server) -> Result<Vec<PgduelDatabase>, TargetError> {
     let mut admin = server.connect_admin().await?;
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
-        "select datname::text, description, pg_database_size(oid)
+        "select datname::text, description, coalesce(pg_database_size(oid), 0) -- NULL if it was dropped meanwhile
            from (select oid, datname, shobj_description(oid, 'pg_database') as description from pg_database) as d
           where starts_with(description, $1)
           order by datname",

@@ -1,0 +1,120 @@
+//! Wrong answers and leaks: found before anything is timed, with the row.
+
+use std::sync::Arc;
+
+use pgduel::dataset::{Dataset, Model, Sizing, Value};
+use pgduel::suite;
+
+use crate::project::{Finished, Project, finish};
+use crate::support::TestServer;
+
+const SCALE: f64 = 0.1;
+const LIST: &str = r#"
+[[transaction]]
+name     = "list"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "newest"
+sql  = "select id, title from newest(:workspace)"
+"#;
+const NEWEST: &str = "create function newest(workspace uuid) returns setof notes language sql stable as $$
+  select * from notes where workspace_id = workspace order by created_at desc, id limit 20 $$;";
+
+/// The example's data as these runs see it.
+fn dataset(project: &Project) -> Dataset {
+    let model: Arc<Model> = suite::load(&project.path("seeds/notes")).expect("the example's suite").model;
+    Dataset::plan(model, Sizing { scale: SCALE, vectors: None, overlays: Vec::new() }, 1).expect("the example's data")
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::Uuid(bytes) => uuid::Uuid::from_bytes(bytes).to_string(),
+        other => panic!("{other:?} is no uuid"),
+    }
+}
+
+/// Key of the workspace.
+fn workspace(data: &Dataset, tenant: u32) -> String {
+    let table = data.tenants_table();
+    text(data.value(table, u64::from(tenant), data.key(table)))
+}
+
+/// Key of a note of the workspace: the newest one.
+fn newest_note(data: &Dataset, tenant: u32) -> String {
+    let notes = data.table("notes").expect("notes");
+    let created = data.column(notes, "created_at").expect("a column");
+    let rows = data.rows_of_tenant(notes, tenant).into_iter().flatten();
+    let time = |row: &u64| match data.value(notes, *row, created) {
+        Value::Timestamp(time) => time,
+        other => panic!("{other:?} is no time"),
+    };
+    let row = rows.max_by_key(time).expect("a note");
+    text(data.value(notes, row, data.key(notes)))
+}
+
+/// A run on the shared server, which must fail its checks, name the row, and time nothing.
+async fn caught(project: &Project, row: &str, how: &str) -> Finished {
+    let server = TestServer::shared().await;
+    let scale = SCALE.to_string();
+    let mut command = project.duel("notes/planted", &["--quick", "--scale", &scale]);
+    let finished = finish(command.env("DATABASE_URL", server.url("postgres")));
+    assert!(finished.says(row), "row {row} is not shown:\n{}\n{}", finished.stdout, finished.stderr);
+    let failed: Vec<_> = project.lines("check").into_iter().filter(|check| check["outcome"] == "failed").collect();
+    assert!(failed.iter().any(|check| check["findings"].to_string().contains(how)), "{how:?} is not in {failed:?}");
+    for kind in ["block", "probe"] {
+        assert!(project.lines(kind).is_empty(), "something was timed");
+    }
+    for report in ["report.md", "report.html"] {
+        assert!(project.read(&format!("out/{report}")).contains(row), "{report} does not show the row");
+    }
+    finished.expect_code(6)
+}
+
+#[tokio::test]
+async fn a_row_that_only_the_whale_misses() {
+    let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST);
+    let data = dataset(&project);
+    let (whale, row) = (workspace(&data, 0), newest_note(&data, 0));
+    let wrong = NEWEST.replace("where", &format!("where not (workspace = '{whale}' and id = '{row}') and"));
+    caught(&project.variant("wrong", "after", &wrong), &row, "tenant 0 (whale)").await;
+}
+
+#[tokio::test]
+async fn a_row_that_comes_twice() {
+    let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST);
+    let data = dataset(&project);
+    let row = newest_note(&data, 0);
+    let wrong = NEWEST.replace(
+        "select * from notes",
+        &format!("select * from (select * from notes union all select * from notes where id = '{row}') as notes"),
+    );
+    caught(&project.variant("wrong", "after", &wrong), &row, &row).await;
+}
+
+#[tokio::test]
+async fn a_policy_that_lets_one_foreign_row_through() {
+    let project = Project::with_scenario(["right", "leaky"], "", LIST).variant("right", "after", NEWEST);
+    let data = dataset(&project);
+    let row = newest_note(&data, data.tenants() - 1);
+    let leak = format!("{NEWEST}\ncreate policy leak on notes for select to authenticated using (id = '{row}');");
+    let finished = caught(&project.variant("leaky", "after", &leak), &row, "leak: sees 1 row(s) that it must not see").await;
+    assert!(finished.says("foreign row"), "{}", finished.stdout);
+}
+
+#[tokio::test]
+async fn a_policy_that_hides_one_row_of_the_whale() {
+    let project = Project::with_scenario(["right", "strict"], "", LIST).variant("right", "after", NEWEST);
+    let data = dataset(&project);
+    let row = newest_note(&data, 0);
+    let strict = format!("{NEWEST}\ncreate policy strict on notes as restrictive for select to authenticated using (id <> '{row}');");
+    caught(&project.variant("strict", "after", &strict), &row, "missing: does not see 1 row(s) of its own").await;
+}
+
+#[tokio::test]
+async fn a_table_under_rls_that_nobody_declared() {
+    let project = Project::with_scenario(["right", "more"], "", LIST).variant("right", "after", NEWEST);
+    let more = format!("{NEWEST}\nalter table workspaces enable row level security;");
+    caught(&project.variant("more", "after", &more), "workspaces is under row-level security", "suite.toml does not say").await;
+}

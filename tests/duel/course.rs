@@ -1,0 +1,150 @@
+//! What a run does to its server: templates kept, everything else gone, writes only where they belong.
+
+use std::collections::BTreeMap;
+
+use pgduel::target::{Purpose, list_pgduel_databases};
+use sqlx::Connection;
+
+use crate::project::{Project, Running, finish};
+use crate::support::TestServer;
+
+const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
+const ADD: &str = r#"
+[[transaction]]
+name     = "add"
+identity = "member"
+writes   = true
+draw.id        = "new-uuid"
+draw.workspace = "tenant"
+draw.me        = "user"
+
+[[transaction.statement]]
+name = "insert"
+sql  = """
+insert into notes (id, workspace_id, author_id, title, body, created_at) values (:id, :workspace, :me, 'A title', 'A body', :now)
+returning id
+"""
+"#;
+
+/// Names of the databases that the run of this process made and left.
+async fn left(server: &TestServer, process: u32) -> Vec<String> {
+    let prefix = format!("pgduel_d_{process}_");
+    let all = list_pgduel_databases(server.server()).await.expect("databases are listed");
+    all.into_iter().map(|database| database.name).filter(|name| name.starts_with(&prefix)).collect()
+}
+
+#[tokio::test]
+async fn templates_are_reused_and_working_databases_go() {
+    let server = TestServer::shared().await;
+    let url = server.url("postgres");
+    // Runs that end well, with failed checks, with a rejected statement. The first may find the template of another test.
+    let good = || Project::with_scenario(["before", "after"], "", ADD);
+    let wrong = Project::with_scenario(["before", "wrong"], "", ADD);
+    let wrong = wrong.variant("wrong", "after", "create policy everyone on notes for select to authenticated using (true);");
+    let rejected = Project::with_scenario(["before", "after"], "", &ADD.replace("author_id", "auhtor_id"));
+    let half = Project::with_scenario(["before", "half"], "", ADD).variant("half", "after", "select 1;\nselect nothing;\n");
+    for (number, (project, code)) in [(good(), 0), (good(), 0), (wrong, 6), (rejected, 4), (half, 4)].into_iter().enumerate() {
+        let mut command = project.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
+        let run = Running::start(command.env("DATABASE_URL", &url));
+        let process = run.id();
+        let finished = run.finish().expect_code(code);
+        assert!(number == 0 || finished.stderr.contains("reusing the seeded template"), "{}", finished.stderr);
+        assert_eq!(left(&server, process).await, Vec::<String>::new(), "after a run that ended with {code}");
+    }
+}
+
+#[tokio::test]
+async fn two_runs_that_want_the_same_new_template_share_it() {
+    let server = TestServer::shared().await;
+    let url = server.url("postgres");
+    let projects = [Project::with_scenario(["before", "after"], "", ADD), Project::with_scenario(["before", "after"], "", ADD)];
+    let start = |project: &Project| {
+        let mut command = project.duel("notes/planted", &["--checks-only", "--scale", "0.1", "--seed", "77"]);
+        Running::start(command.env("DATABASE_URL", &url))
+    };
+    let runs = projects.each_ref().map(start);
+    let reused = runs.map(|run| run.finish().expect_code(0).stderr.contains("reusing the seeded template"));
+    assert!(reused.contains(&true), "one of them waited for the other");
+}
+
+#[tokio::test]
+async fn seeding_that_was_killed_is_done_again() {
+    let server = TestServer::shared().await;
+    let url = server.url("postgres");
+    let project = Project::with_scenario(["before", "after"], "", ADD).renamed("killed");
+    let arguments = ["--checks-only", "--seed", "4711"];
+    let half = async || {
+        let all = list_pgduel_databases(server.server()).await.expect("databases are listed");
+        all.into_iter().find(|database| database.mark.purpose == Purpose::Scratch && database.name.starts_with("pgduel_t_killed_"))
+    };
+    let mut run = Running::start(project.duel("killed/planted", &arguments).env("DATABASE_URL", &url));
+    let name = loop {
+        assert!(run.is_running(), "seeding began");
+        // Loading has begun: the tables are there.
+        if let Some(database) = half().await
+            && let Ok(mut connection) = server.server().connect(&database.name).await
+        {
+            let there: bool =
+                sqlx::query_scalar("select to_regclass('public.notes') is not null").fetch_one(&mut connection).await.unwrap_or(false);
+            let _ = connection.close().await;
+            if there {
+                break database.name;
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    run.signal(rustix::process::Signal::KILL);
+    assert_eq!(run.finish().code, None, "killed");
+    std::fs::remove_dir_all(project.out()).expect("the record of the killed run");
+
+    let finished = finish(project.duel("killed/planted", &arguments).env("DATABASE_URL", &url)).expect_code(0);
+    assert!(!finished.stderr.contains("reusing"), "{}", finished.stderr);
+    let mut connection = server.connect(&name).await;
+    let notes: i64 = sqlx::query_scalar("select count(*) from notes").fetch_one(&mut connection).await.expect("a count");
+    assert_eq!(notes, 20_000);
+    connection.close().await.expect("closed");
+    server.drop_database(&name).await;
+}
+
+/// Least and most notes seen in each database of a run while it went on.
+async fn watch(server: &TestServer, run: &mut Running) -> BTreeMap<String, (i64, i64)> {
+    let mut seen: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    while run.is_running() {
+        for name in left(server, run.id()).await {
+            // It may go at any moment.
+            let Ok(mut connection) = server.server().connect(&name).await else { continue };
+            if let Ok(count) = sqlx::query_scalar::<_, i64>("select count(*) from notes").fetch_one(&mut connection).await {
+                let range = seen.entry(name).or_insert((count, count));
+                *range = (range.0.min(count), range.1.max(count));
+            }
+            let _ = connection.close().await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    seen
+}
+
+#[tokio::test]
+async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
+    let server = TestServer::shared().await;
+    let url = server.url("postgres");
+    let project = Project::with_scenario(["before", "after"], "", ADD);
+    let mut run = Running::start(project.duel("notes/planted", &SMALL).env("DATABASE_URL", &url));
+    let seen = watch(&server, &mut run).await;
+    let finished = run.finish();
+    assert!(matches!(finished.code, Some(0 | 1)), "{:?}\n{}", finished.code, finished.stderr);
+    let sides: Vec<_> = seen.iter().filter(|(name, _)| !name.ends_with("_w")).collect();
+    let copies: Vec<_> = seen.iter().filter(|(name, _)| name.ends_with("_w")).collect();
+    assert_eq!((sides.len(), copies.len()), (2, 2), "{seen:?}");
+    assert!(sides.iter().all(|(_, range)| **range == (2_000, 2_000)), "a side was written to: {seen:?}");
+    assert!(copies.iter().all(|(_, (least, most))| *least == 2_000 && *most > 2_000), "nothing was written: {seen:?}");
+    let blocks = project.lines("block");
+    assert!(!blocks.is_empty() && blocks.iter().all(|block| block["accounting"]["ok"] == 20), "{blocks:?}");
+
+    let project = Project::with_scenario(["before", "after"], "", ADD);
+    let mut run = Running::start(project.duel("notes/planted", &["--checks-only", "--scale", "0.1"]).env("DATABASE_URL", &url));
+    let seen = watch(&server, &mut run).await;
+    run.finish().expect_code(0);
+    assert!(project.lines("check").iter().any(|check| check["kind"] == "answers" && check["cases"].as_u64() >= Some(12)));
+    assert!(!seen.is_empty() && seen.values().all(|range| *range == (2_000, 2_000)), "a check was not rolled back: {seen:?}");
+}

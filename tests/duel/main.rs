@@ -1,0 +1,15 @@
+//! Whole runs of the built binary against a real PostgreSQL: what is planted in a copy of `examples/notes` must be found.
+//!
+//! Timed blocks hold a fixed number of transactions, so that runs take seconds. No test asserts a time; effects are of a factor of ten.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod course;
+mod project;
+mod records;
+mod rejected;
+mod secrets;
+mod signals;
+mod verdicts;

@@ -1,0 +1,64 @@
+//! Mistakes in files: told with the place, before or instead of timing.
+
+use crate::project::{Project, finish};
+use crate::support::TestServer;
+
+const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
+const COUNT: &str = r#"
+[[transaction]]
+name     = "count"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "notes"
+sql  = """
+select count(*) from notes
+ where workspace_id = :workspace
+"""
+"#;
+
+fn line_of(text: &str, needle: &str) -> usize {
+    text.lines().position(|line| line.contains(needle)).expect("the line") + 1
+}
+
+#[test]
+fn a_mistake_in_a_scenario_names_file_line_and_key() {
+    let project = Project::with_scenario(["before", "after"], "", &COUNT.replace(":workspace", ":workspaec"));
+    let text = project.read("scenarios/notes/planted.toml");
+    let place = format!("scenarios/notes/planted.toml:{}: transaction.statement.sql: :workspaec", line_of(&text, ":workspaec"));
+    let finished = finish(&mut project.duel("notes/planted", &SMALL)).expect_code(2);
+    assert!(finished.stderr.contains(&place), "{place:?} is not in {}", finished.stderr);
+    assert!(!project.out().exists(), "no run began");
+}
+
+#[tokio::test]
+async fn sql_of_a_variant_that_postgresql_rejects() {
+    let server = TestServer::shared().await;
+    let bad = "create index on notes (title);\n\ncreate index on notes (titel);\n";
+    let project = Project::with_scenario(["before", "bad"], "", COUNT).variant("bad", "after", bad);
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said("seeds/notes/bad.sql:3: [42703]").expect_said("titel");
+}
+
+#[tokio::test]
+async fn shared_sql_that_postgresql_rejects() {
+    let server = TestServer::shared().await;
+    let project = Project::with_scenario(["before", "after"], "", COUNT);
+    let indexes = project.read("seeds/notes/indexes.sql") + "create index on notse (id);\n";
+    project.write("seeds/notes/indexes.sql", &indexes);
+    let place = format!("seeds/notes/indexes.sql:{}: [42P01]", line_of(&indexes, "notse"));
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said(&place);
+}
+
+#[tokio::test]
+async fn a_statement_that_postgresql_rejects() {
+    let server = TestServer::shared().await;
+    let project = Project::with_scenario(["before", "after"], "", &COUNT.replace("where workspace_id", "where workspaec"));
+    let text = project.read("scenarios/notes/planted.toml");
+    let place = format!("scenarios/notes/planted.toml:{}: before, notes: ", line_of(&text, "where workspaec"));
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said(&place).expect_said("42703");
+    assert!(project.lines("block").is_empty());
+}

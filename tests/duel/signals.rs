@@ -1,0 +1,120 @@
+//! The first signal saves what there is, the second ends at once.
+
+use pgduel::target::list_pgduel_databases;
+use rustix::process::Signal;
+
+use crate::project::{Project, Running, finish, pgduel};
+use crate::support::TestServer;
+
+const LIST: &str = r#"
+[[transaction]]
+name     = "list"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "newest"
+sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
+"#;
+
+/// Blocks for minutes on end.
+fn project() -> Project {
+    let project = Project::with_scenario(["before", "after"], "", LIST);
+    let endless = project.read("scenarios/notes/planted.toml").replace("transactions = 20", "transactions = 400");
+    project.write("scenarios/notes/planted.toml", &endless);
+    project
+}
+
+async fn interrupted(signal: Signal) {
+    let server = TestServer::shared().await;
+    let project = project();
+    let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    run.until("a block", || project.lines("block").len() > 3);
+    run.signal(signal);
+    let process = run.id();
+    let finished = run.finish().expect_code(130).expect_said("stopping").expect_said("nterrupted");
+    let end = project.lines("end").pop().expect("an end");
+    assert_eq!(end["interrupted"], true);
+    assert_eq!(project.lines("scenario-end").pop().expect("the scenario's end")["stop"]["why"], "interrupted");
+    let prefix = format!("pgduel_d_{process}_");
+    let left = list_pgduel_databases(server.server()).await.expect("databases");
+    assert!(!left.iter().any(|database| database.name.starts_with(&prefix)), "{left:?}");
+    let again = finish(pgduel().arg("report").arg(project.out())).expect_code(130);
+    assert_eq!(again.stdout, finished.stdout);
+}
+
+#[tokio::test]
+async fn an_interrupt_saves_a_readable_record() {
+    interrupted(Signal::INT).await;
+}
+
+#[tokio::test]
+async fn a_termination_does_too() {
+    interrupted(Signal::TERM).await;
+}
+
+/// What Ctrl-C in a terminal does: every process of the foreground group gets the signal, and the embedded server must not.
+#[test]
+fn an_interrupt_of_the_whole_group_does_not_end_the_embedded_server() {
+    use std::os::unix::process::CommandExt;
+    let project = project();
+    let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut run = Running::start(command.process_group(0));
+    run.until("a block", || project.lines("block").len() > 3);
+    run.signal_group(Signal::INT);
+    run.finish().expect_code(130);
+    assert_eq!(project.lines("end").pop().expect("an end")["interrupted"], true);
+    assert_eq!(project.lines("scenario-end").pop().expect("the scenario's end")["stop"]["why"], "interrupted");
+}
+
+#[tokio::test]
+async fn an_interrupt_of_seeding_or_checks_ends_them() {
+    let server = TestServer::shared().await;
+    let project = Project::with_scenario(["before", "after"], "", LIST).renamed("stopped");
+    let start = |scale: &str| {
+        let _ = std::fs::remove_dir_all(project.out());
+        let mut command = project.duel("stopped/planted", &["--scale", scale]);
+        Running::start(command.env("DATABASE_URL", server.url("postgres")))
+    };
+    // Seeding: as long as nobody says that checks begin.
+    let mut run = start("20");
+    run.until("a header", || !project.lines("header").is_empty());
+    run.signal(Signal::INT);
+    let finished = run.finish().expect_code(130);
+    assert!(!finished.stderr.contains("checking"), "{}", finished.stderr);
+    assert_eq!(project.lines("end").pop().expect("an end")["interrupted"], true);
+
+    let mut run = start("0.1");
+    run.until_said("checking answers");
+    run.signal(Signal::INT);
+    run.finish().expect_code(130);
+    assert!(project.lines("block").is_empty());
+    let left = list_pgduel_databases(server.server()).await.expect("databases");
+    for database in left.into_iter().filter(|database| database.name.starts_with("pgduel_t_stopped_")) {
+        server.drop_database(&database.name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let server = TestServer::shared().await;
+    let project = project();
+    let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    run.until("a block", || project.lines("block").len() > 1);
+    // From now on no transaction ends, so that draining takes its time.
+    let mut locks = Vec::new();
+    for side in ["before_before", "after_after"] {
+        let mut connection = server.connect(&format!("pgduel_d_{}_{side}", run.id())).await;
+        sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
+        locks.push(connection);
+    }
+    run.signal(Signal::INT);
+    run.until_said("stopping");
+    run.signal(Signal::INT);
+    run.finish().expect_code(130);
+    assert!(project.lines("end").is_empty(), "nothing was drained");
+    let again = finish(pgduel().arg("report").arg(project.out())).expect_code(130);
+    assert!(again.says("notes/planted"), "{}", again.stdout);
+}
