@@ -262,6 +262,7 @@ fn kind(load: &LoadRecord) -> &'static str {
         LoadRecord::Open { .. } => "open loop",
         LoadRecord::Closed { .. } => "closed loop",
         LoadRecord::FixedWork { .. } => "fixed work",
+        LoadRecord::NotOffered => "no load",
     }
 }
 
