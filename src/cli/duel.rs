@@ -13,7 +13,7 @@ use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, Environment, Plan};
 use crate::record::{BlockRecord, Mode, ScenarioRecord, Writer};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, AnswerRule, Scenario};
 use crate::suite::{self, Suite};
 use crate::target::Lifetime;
 
@@ -88,6 +88,9 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
     if let Some(rtt) = args.rtt {
         scenarios.iter_mut().for_each(|scenario| scenario.load.rtt = rtt);
     }
+    if args.aa {
+        scenarios.iter_mut().for_each(against_itself);
+    }
     let mode = match (args.checks_only, args.quick) {
         (true, _) => Mode::ChecksOnly,
         (false, true) => Mode::Quick,
@@ -104,6 +107,16 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         aa: args.aa,
         command: command_line(),
     })
+}
+
+/// For A/A: the first variant's statements on both sides. Recall is what it is there; a scenario asks for it of the second variant.
+fn against_itself(scenario: &mut Scenario) {
+    for transaction in &mut scenario.transactions {
+        transaction.statements.after.clone_from(&transaction.statements.before);
+        if let AnswerRule::Recall(least) = &mut transaction.answers.rule {
+            *least = 0.0;
+        }
+    }
 }
 
 /// The command as it was given. A connection string is left out: it may hold a password, and is taken from the environment as well.

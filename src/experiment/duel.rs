@@ -72,7 +72,10 @@ impl<'a> Duels<'a> {
         // Also copies that were still being made when something failed.
         let dropped = databases::drop_duels(environment.server, &format!("{}_", self.prefix)).await;
         result?;
-        dropped?;
+        if let Err(error) = dropped {
+            // What was measured is worth more: a server that went away keeps the record from no end.
+            environment.progress.note(&format!("databases of this run may be left behind: {error:#}"));
+        }
         let interrupted = environment.stop.load(Ordering::Relaxed);
         let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         environment.record.append(&Line::End(End { interrupted, finished_at }))?;

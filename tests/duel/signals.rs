@@ -1,10 +1,10 @@
-//! The first signal saves what there is, the second ends at once.
+//! Runs that do not reach their end: signals, and a server that goes away.
 
-use pgduel::target::list_pgduel_databases;
+use pgduel::target::{EmbeddedServer, Server, list_pgduel_databases};
 use rustix::process::Signal;
 
 use crate::project::{Project, Running, finish, pgduel};
-use crate::support::TestServer;
+use crate::support::{OwnHome, TestServer};
 
 const LIST: &str = r#"
 [[transaction]]
@@ -117,4 +117,46 @@ async fn a_second_signal_ends_at_once() {
     assert!(project.lines("end").is_empty(), "nothing was drained");
     let again = finish(pgduel().arg("report").arg(project.out())).expect_code(130);
     assert!(again.says("notes/planted"), "{}", again.stdout);
+}
+
+/// The process id of the server that a run started in this home.
+fn server_of(home: &OwnHome) -> rustix::process::Pid {
+    let versions = std::fs::read_dir(home.path()).expect("the home").filter_map(Result::ok);
+    let file = versions.map(|version| version.path().join("slot-0/data/postmaster.pid")).find(|file| file.exists()).expect("a server");
+    let text = std::fs::read_to_string(file).expect("its process id");
+    text.lines().next().and_then(|line| rustix::process::Pid::from_raw(line.parse().ok()?)).expect("a process id")
+}
+
+#[test]
+fn a_server_that_dies_and_a_run_that_is_killed_leave_a_readable_record() {
+    let home = OwnHome::new();
+    let (dead, killed, last) = (project(), project(), project());
+    let start = |project: &Project| {
+        let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+        Running::start(command.env("PGDUEL_HOME", home.path()))
+    };
+    let mut run = start(&dead);
+    run.until("a block", || dead.lines("block").len() > 1);
+    rustix::process::kill_process(server_of(&home), Signal::QUIT).expect("the server takes the signal");
+    run.finish().expect_code(5).expect_said("notes/planted");
+    finish(pgduel().arg("report").arg(dead.out())).expect_code(5);
+
+    let mut run = start(&killed);
+    run.until("a block", || killed.lines("block").len() > 1);
+    run.signal(Signal::KILL);
+    run.finish();
+    finish(pgduel().arg("report").arg(killed.out())).expect_code(130).expect_said("notes/planted");
+
+    // The next run finds the server that is still there, and clears away what the killed one left.
+    let mut command = last.duel("notes/planted", &["--scale", "0.1", "--checks-only"]);
+    finish(command.env("PGDUEL_HOME", home.path())).expect_code(0).expect_said("reusing the seeded template");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let left = runtime.block_on(async {
+        let server: Server = EmbeddedServer::start(&home.options()).await.expect("the server starts").into();
+        let left = list_pgduel_databases(&server).await.expect("databases are listed");
+        server.finish().await.expect("the server stops");
+        left
+    });
+    let names: Vec<&str> = left.iter().map(|database| database.name.as_str()).collect();
+    assert!(names.len() == 1 && names[0].starts_with("pgduel_t_notes_"), "{names:?}");
 }

@@ -89,6 +89,17 @@ fn a_variant_against_itself_shows_no_difference() {
     assert!(!found.is_empty() && found.iter().all(|verdict| verdict == "unchanged" || verdict == "inconclusive"), "{found:?}");
 }
 
+#[tokio::test]
+async fn a_variant_against_itself_runs_the_same_statements() {
+    let server = TestServer::shared().await;
+    let sides = LIST.replace("sql  = \"select", "sql.after = \"select 1 as other\"\nsql.before = \"select");
+    let project = Project::with_scenario(["before", "after"], "", &sides);
+    let mut command = project.duel("notes/planted", &["--checks-only", "--aa", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let statements = &project.lines("scenario")[0]["transactions"][0]["statements"];
+    assert!(statements["before"].to_string().contains("from notes") && statements["before"] == statements["after"], "{statements}");
+}
+
 #[test]
 fn a_dropped_index_regresses_and_an_added_one_improves() {
     let project = Project::with_scenario(["after", "no-index"], "", LIST).variant("no-index", "after", DROP_INDEX);
