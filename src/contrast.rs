@@ -253,6 +253,7 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
         (LoadRecord::FixedWork { sessions: one, .. }, LoadRecord::FixedWork { sessions: other, .. }) => {
             (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
         }
+        (LoadRecord::NotOffered, LoadRecord::NotOffered) => None,
         _ => Some(format!("load was offered in another way: {} and {}", kind(baseline), kind(run))),
     }
 }
@@ -262,6 +263,7 @@ fn kind(load: &LoadRecord) -> &'static str {
         LoadRecord::Open { .. } => "open loop",
         LoadRecord::Closed { .. } => "closed loop",
         LoadRecord::FixedWork { .. } => "fixed work",
+        LoadRecord::NotOffered => "none",
     }
 }
 

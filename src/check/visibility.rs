@@ -1,6 +1,6 @@
 //! Who must see which rows, from the model alone. SQL never takes part, so a wrong policy cannot excuse itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dataset::{Dataset, TableId, Tenant, User, Value};
 use crate::load::bind::Actor;
@@ -65,8 +65,16 @@ pub fn differences(expected: &BTreeSet<String>, seen: &[String], owner: impl Fn(
     }
     if distinct.len() != seen.len() {
         findings.push(format!("duplicates: {} row(s) come twice", seen.len() - distinct.len()));
+        findings.extend(doubled(seen).take(limit).map(|key| format!("  row {key} comes twice{}", owner(key))));
     }
     findings
+}
+
+/// Keys that come more than once.
+fn doubled(seen: &[String]) -> impl Iterator<Item = &str> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    seen.iter().for_each(|key| *counts.entry(key).or_default() += 1);
+    counts.into_iter().filter(|(_, count)| *count > 1).map(|(key, _)| key)
 }
 
 #[cfg(test)]
@@ -94,6 +102,7 @@ mod tests {
                 "missing: does not see 1 row(s) of its own",
                 "  missing row b of tenant b",
                 "duplicates: 1 row(s) come twice",
+                "  row a comes twice of tenant a",
             ]
         );
     }

@@ -120,7 +120,7 @@ fn undescribed(name: &str) -> ScenarioRecord {
         digest: String::new(),
         variants: Sides { before: "before".to_owned(), after: "after".to_owned() },
         transactions: Vec::new(),
-        load: LoadRecord::Closed { sessions: 0 },
+        load: LoadRecord::NotOffered,
         expect: None,
         expect_why: None,
         margins: Default::default(),

@@ -15,7 +15,7 @@ use crate::dataset::Dataset;
 use crate::record::AppliedFile;
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    DatabaseMark, Purpose, Server, apply_sql_file, create_database, drop_database, list_pgduel_databases, prewarm, quote_ident,
+    ApplyError, DatabaseMark, Purpose, Server, apply_sql_file, create_database, drop_database, list_pgduel_databases, prewarm, quote_ident,
     remark_database,
 };
 
@@ -52,19 +52,35 @@ pub async fn template(
     progress: &dyn Progress,
 ) -> anyhow::Result<String> {
     let name = template_name(suite, digest);
+    // One seeds, others that want the same template on this server wait for it. Released with the connection.
+    let mut lock = server.connect_admin().await?;
+    sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))").bind(&name).execute(&mut lock).await?;
+    let made = template_under_lock(server, suite, dataset, digest, progress, &name).await;
+    let _ = lock.close().await;
+    made.map(|()| name)
+}
+
+async fn template_under_lock(
+    server: &Server,
+    suite: &Suite,
+    dataset: &Arc<Dataset>,
+    digest: &str,
+    progress: &dyn Progress,
+    name: &str,
+) -> anyhow::Result<()> {
     if has_template(server, suite, digest).await? {
         progress.note(&format!("reusing the seeded template {name}"));
-        return Ok(name);
+        return Ok(());
     }
-    drop_database(server, &name).await?;
-    create_database(server, &name, None, &DatabaseMark::new(Purpose::Scratch, digest)).await?;
-    let mut connection = server.connect(&name).await?;
+    drop_database(server, name).await?;
+    create_database(server, name, None, &DatabaseMark::new(Purpose::Scratch, digest)).await?;
+    let mut connection = server.connect(name).await?;
     for file in &suite.tables {
         apply_sql_file(&mut connection, file).await?;
     }
     connection.close().await?;
-    crate::seed::load(server.connect_options(&name), dataset.clone(), SEED_CONNECTIONS, progress.bars()).await?;
-    let mut connection = server.connect(&name).await?;
+    crate::seed::load(server.connect_options(name), dataset.clone(), SEED_CONNECTIONS, progress.bars()).await?;
+    let mut connection = server.connect(name).await?;
     for file in &suite.indexes {
         progress.note(&format!("building the shared indexes ({})", file.display()));
         apply_sql_file(&mut connection, file).await?;
@@ -72,8 +88,8 @@ pub async fn template(
     progress.note("vacuum (freeze, analyze)");
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
     connection.close().await?;
-    remark_database(server, &name, &DatabaseMark::new(Purpose::Template, digest)).await?;
-    Ok(name)
+    remark_database(server, name, &DatabaseMark::new(Purpose::Template, digest)).await?;
+    Ok(())
 }
 
 fn template_name(suite: &Suite, digest: &str) -> String {
@@ -135,6 +151,35 @@ pub async fn is_resident(server: &Server, bytes: u64) -> anyhow::Result<bool> {
     let sql = "select (setting::bigint * 8192) from pg_settings where name = 'shared_buffers'";
     let buffers: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
     Ok(bytes as f64 * 1.2 <= buffers as f64)
+}
+
+/// Drops the databases under test whose name begins with `prefix`.
+pub async fn drop_duels(server: &Server, prefix: &str) -> anyhow::Result<()> {
+    for database in list_pgduel_databases(server).await? {
+        if database.mark.purpose == Purpose::Duel && database.name.starts_with(prefix) {
+            drop_database(server, &database.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops what killed runs left behind. Only on an embedded server, which is one run's alone: elsewhere another run may be using them.
+pub async fn drop_stale_duels(server: &Server) -> anyhow::Result<()> {
+    match server {
+        Server::Embedded(_) => drop_duels(server, "").await,
+        Server::External(_) => Ok(()),
+    }
+}
+
+/// What PostgreSQL said of a file's SQL, if that is what the error is about.
+pub fn rejection(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<ApplyError>() {
+        Some(ApplyError::Sql(rejected)) => {
+            let help = rejected.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+            Some(format!("{rejected}{help}"))
+        }
+        _ => None,
+    }
 }
 
 /// Reads a database into shared buffers.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, faults};
@@ -10,16 +10,16 @@ use super::databases::{self, VariantDatabase};
 use super::offer::{self, Offer, Probed, SLOW};
 use super::order::{Slot, default_pairs, quad, quick_pairs};
 use super::side::SideUnderTest;
-use super::{DEFAULT_BUDGET, Environment, Plan, evidence, variants};
+use super::{DEFAULT_BUDGET, Environment, Plan, evidence, rejection, variants};
 use crate::check::{agreement, isolation};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, Range64};
 use crate::load::block::{Work, prepare};
 use crate::load::program::{Program, describe};
-use crate::load::session::Session;
+use crate::load::session::{Session, SessionError};
 use crate::record::{
-    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord,
-    Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
+    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, LoadRecord, Mode, ProbeRecord, ScenarioEnd,
+    ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
 };
 use crate::scenario::{Identity, RttPer, Scenario};
 use crate::suite::Variant;
@@ -32,6 +32,8 @@ const DISCARD_LIMIT: f64 = 0.20;
 const DISCARD_FROM: u32 = 5;
 /// Quads on one clone of a writing scenario in quick mode.
 const QUICK_QUADS_A_CLONE: u32 = 3;
+/// How often seeding and checks look for a signal.
+const STOP_POLL: Duration = Duration::from_millis(50);
 /// Searches a tenant class for recall.
 const RECALL_DRAWS: u64 = 20;
 
@@ -64,10 +66,28 @@ impl<'a> Duels<'a> {
         Duels { plan, started, prefix, made: BTreeMap::new(), gated: gated_metrics(plan) }
     }
 
-    /// Runs every scenario and leaves no database of the run behind.
+    /// Runs every scenario and leaves no database of the run behind, however it ends.
     pub async fn run(mut self, environment: &mut Environment<'_>, dataset: &Arc<Dataset>, digest: &str) -> anyhow::Result<()> {
-        let suite = &self.plan.suite;
-        let template = databases::template(environment.server, suite, dataset, digest, environment.progress).await?;
+        let result = self.scenarios(environment, dataset, digest).await;
+        // Also copies that were still being made when something failed.
+        let dropped = databases::drop_duels(environment.server, &format!("{}_", self.prefix)).await;
+        result?;
+        dropped?;
+        let interrupted = environment.stop.load(Ordering::Relaxed);
+        let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        environment.record.append(&Line::End(End { interrupted, finished_at }))?;
+        Ok(())
+    }
+
+    async fn scenarios(&mut self, environment: &mut Environment<'_>, dataset: &Arc<Dataset>, digest: &str) -> anyhow::Result<()> {
+        databases::drop_stale_duels(environment.server).await?;
+        let stop = environment.stop.clone();
+        let seeding = databases::template(environment.server, &self.plan.suite, dataset, digest, environment.progress);
+        let template = match until_stopped(&stop, seeding).await {
+            None => return Ok(()),
+            Some(Ok(template)) => template,
+            Some(Err(error)) => return self.no_template(environment, error),
+        };
         for (index, scenario) in self.plan.scenarios.iter().enumerate() {
             if environment.stop.load(Ordering::Relaxed) {
                 break;
@@ -75,12 +95,18 @@ impl<'a> Duels<'a> {
             let deadline = self.deadline(index);
             self.scenario(environment, dataset, &template, scenario, deadline).await?;
         }
-        for database in self.made.values() {
-            crate::target::drop_database(environment.server, &database.name).await?;
+        Ok(())
+    }
+
+    /// Shared SQL that PostgreSQL rejects is the fault of a file, and makes every scenario invalid; anything else ends the run.
+    fn no_template(&self, environment: &mut Environment<'_>, error: anyhow::Error) -> anyhow::Result<()> {
+        let Some(message) = databases::rejection(&error) else { return Err(error) };
+        environment.progress.note(&message);
+        for scenario in &self.plan.scenarios {
+            let stop = StopReason::Rejected { message: message.clone() };
+            let end = ScenarioEnd { scenario: scenario.path(), stop, warnings: Vec::new(), elapsed_ns: 0 };
+            environment.record.append(&Line::ScenarioEnd(end))?;
         }
-        let interrupted = environment.stop.load(Ordering::Relaxed);
-        let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-        environment.record.append(&Line::End(End { interrupted, finished_at }))?;
         Ok(())
     }
 
@@ -106,16 +132,22 @@ impl<'a> Duels<'a> {
         let began = Instant::now();
         environment.progress.note(&format!("{}: {}", scenario.path(), scenario.title));
         let mut warnings = Vec::new();
-        let stop = match self.measure(environment, dataset, template, scenario, deadline, &mut warnings).await {
+        let mut announced = false;
+        let stop = match self.measure(environment, dataset, template, scenario, deadline, &mut warnings, &mut announced).await {
             Ok(stop) | Err(Halt::Stop(stop)) => stop,
             Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
         };
+        if !announced {
+            let record = self.scenario_record(scenario, LoadRecord::NotOffered);
+            environment.record.append(&Line::Scenario(Box::new(record)))?;
+        }
         let elapsed_ns = began.elapsed().as_nanos() as u64;
         let end = ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns };
         environment.record.append(&Line::ScenarioEnd(end))?;
         Ok(())
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn measure(
         &mut self,
         environment: &mut Environment<'_>,
@@ -124,6 +156,7 @@ impl<'a> Duels<'a> {
         scenario: &Scenario,
         deadline: Option<Instant>,
         warnings: &mut Vec<String>,
+        announced: &mut bool,
     ) -> Result<StopReason, Halt> {
         let mix = Arc::new(Mix::new(dataset.clone(), scenario, self.plan.seed).map_err(anyhow::Error::from)?);
         let (made, resident) = self.make_sides(environment, template, scenario).await?;
@@ -133,10 +166,10 @@ impl<'a> Duels<'a> {
         if scenario.writes() {
             self.clone_working(environment, &made, &sides).await?;
         }
-        let failed = self.checks(environment, scenario, &mix, &sides, &mut single).await?;
+        let stop = environment.stop.clone();
+        let checked = until_stopped(&stop, self.checks(environment, scenario, &mix, &sides, &mut single)).await;
+        let failed = checked.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
         if failed || self.plan.mode == Mode::ChecksOnly {
-            let record = self.scenario_record(scenario, crate::record::LoadRecord::Closed { sessions: 0 });
-            append(environment, Line::Scenario(Box::new(record)))?;
             return Ok(if failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
         }
         for side in Side::BOTH {
@@ -161,6 +194,7 @@ impl<'a> Duels<'a> {
         let offer = self.probe(environment, &context, &sides, single).await?;
         let record = self.scenario_record(scenario, offer.record(scenario.load.connections));
         append(environment, Line::Scenario(Box::new(record.clone())))?;
+        *announced = true;
         if !resident {
             warnings.push("both working sets together do not fit in shared buffers: reads from disk are part of the result".to_owned());
         }
@@ -199,9 +233,9 @@ impl<'a> Duels<'a> {
                     environment.progress.note(&format!("applying {} ({})", variant.name, side.name()));
                     let name = format!("{}_{}_{}", self.prefix, databases::sql_name(&variant.name), side.name());
                     let result = databases::make_variant(environment.server, template, &name, &variant).await;
-                    let database = result.map_err(|error| match error.downcast_ref::<crate::target::ApplyError>() {
-                        Some(crate::target::ApplyError::Sql(_)) => Halt::Stop(StopReason::Rejected { message: format!("{error:#}") }),
-                        _ => Halt::Failed(error),
+                    let database = result.map_err(|error| match databases::rejection(&error) {
+                        Some(message) => Halt::Stop(StopReason::Rejected { message }),
+                        None => Halt::Failed(error),
                     })?;
                     self.made.insert(key, database.clone());
                     database
@@ -317,15 +351,15 @@ impl<'a> Duels<'a> {
         &self,
         environment: &mut Environment<'_>,
         scenario: &Scenario,
-        before: Result<Session, crate::load::session::SessionError>,
-        after: Result<Session, crate::load::session::SessionError>,
+        before: Result<Session, SessionError>,
+        after: Result<Session, SessionError>,
     ) -> Result<bool, Halt> {
         for (side, result) in [(Side::Before, before), (Side::After, after)] {
             let Err(error) = result else { continue };
             if error.is_lost() && error.code() == "connection" {
                 return Err(Halt::Failed(error.into()));
             }
-            let message = format!("{}: {error}", side.name());
+            let message = rejection::describe(scenario, side, &error);
             append(
                 environment,
                 Line::Check(CheckRecord {
@@ -350,15 +384,21 @@ impl<'a> Duels<'a> {
         side: Side,
         route: &SideUnderTest,
         search: &mut Session,
-    ) -> anyhow::Result<Vec<CheckRecord>> {
+    ) -> Result<Vec<CheckRecord>, Halt> {
         let Some(exact) = Program::exact(scenario, side) else { return Ok(Vec::new()) };
-        let mut exact = route.session_with(exact, mix.dataset().now()).await?;
+        let mut exact = match route.session_with(exact, mix.dataset().now()).await {
+            Ok(session) => session,
+            Err(error @ SessionError::Rejected { .. }) => {
+                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(scenario, side, &error) }));
+            }
+            Err(error) => return Err(Halt::Failed(error.into())),
+        };
         let recall =
             agreement::recall(scenario, mix, side, search, &mut exact, RECALL_DRAWS).await.map_err(|error| anyhow::anyhow!(error))?;
         Ok(agreement::recall_record(scenario, side, &recall, RECALL_DRAWS))
     }
 
-    fn scenario_record(&self, scenario: &Scenario, load: crate::record::LoadRecord) -> ScenarioRecord {
+    fn scenario_record(&self, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
         ScenarioRecord {
             scenario: scenario.path(),
             title: scenario.title.clone(),
@@ -515,6 +555,19 @@ impl<'a> Duels<'a> {
         }
         course.discarded += u32::from(!kept);
         Ok(kept)
+    }
+}
+
+/// Drives `work` to its end, or drops it at a signal: `None`. Only for what may be left half-done.
+pub(super) async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output = T>) -> Option<T> {
+    let stopped = async {
+        while !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = stopped => None,
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::dataset::Value;
 use crate::load::bind::{Arrival, Bound, decimal, json_array, timestamp};
 use crate::load::program::{Program, Source, StatementProgram};
-use crate::load::session::{End, Session, SessionError, identity, query_text};
+use crate::load::session::{End, SEARCH_PATH, Session, SessionError, identity, query_text};
 use crate::load::wire::{Connection, Rows, WireError};
 
 /// Executions after which PostgreSQL has decided between plans (five custom ones, then the choice).
@@ -85,8 +85,7 @@ async fn one(
 
 fn preamble(arrival: &Arrival, settings: &[(String, String)]) -> String {
     let (role, timeout, claims) = identity(&arrival.actor);
-    let fixed =
-        [("search_path", "public, extensions"), ("statement_timeout", timeout), ("role", role), ("request.jwt.claims", claims.as_str())];
+    let fixed = [("search_path", SEARCH_PATH), ("statement_timeout", timeout), ("role", role), ("request.jwt.claims", claims.as_str())];
     let all = fixed.into_iter().chain(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let calls: Vec<String> = all.map(|(name, value)| format!("set_config({}, {}, true)", literal(name), literal(value))).collect();
     format!("select {}", calls.join(", "))

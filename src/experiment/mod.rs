@@ -11,6 +11,7 @@ mod evidence;
 mod explain;
 pub mod offer;
 pub mod order;
+mod rejection;
 mod side;
 mod single;
 

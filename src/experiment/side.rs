@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::load::network::RttProxy;
 use crate::load::program::Program;
-use crate::load::session::{Session, SessionError};
+use crate::load::session::{SEARCH_PATH, Session, SessionError};
 use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
 use crate::scenario::Plans;
 use crate::target::{ConnInfo, Endpoint, Server};
@@ -26,7 +26,7 @@ impl SideUnderTest {
     /// Prepares the route to `database`.
     pub fn new(server: &Server, database: &str, program: Arc<Program>, rtt: Duration) -> std::io::Result<SideUnderTest> {
         let mut direct = connect_target(&server.conn_info(database));
-        direct.settings = plan_settings(program.plans);
+        direct.settings = session_settings(program.plans);
         let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(&direct, rtt)?) };
         Ok(SideUnderTest { database: database.to_owned(), program, direct, proxy })
     }
@@ -51,17 +51,18 @@ impl SideUnderTest {
 
     /// From now on statements are planned for their values each time.
     pub fn pin_custom_plans(&mut self) {
-        self.direct.settings = plan_settings(Plans::Custom);
+        self.direct.settings = session_settings(Plans::Custom);
     }
 }
 
-fn plan_settings(plans: Plans) -> Vec<(String, String)> {
+/// Statements are prepared before any request sets its search path, and must find the extensions' operators by then.
+fn session_settings(plans: Plans) -> Vec<(String, String)> {
     let mode = match plans {
-        Plans::Auto => return Vec::new(),
+        Plans::Auto => "auto",
         Plans::Custom => "force_custom_plan",
         Plans::Generic => "force_generic_plan",
     };
-    vec![("plan_cache_mode".to_owned(), mode.to_owned())]
+    vec![("search_path".to_owned(), SEARCH_PATH.to_owned()), ("plan_cache_mode".to_owned(), mode.to_owned())]
 }
 
 /// The same place in the hot path's words.

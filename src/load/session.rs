@@ -11,6 +11,8 @@ use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
 
+/// Where a Supabase project looks for names.
+pub const SEARCH_PATH: &str = "public, extensions";
 /// Time limits that a Supabase project sets for its roles.
 const AUTHENTICATED_TIMEOUT: &str = "8s";
 const ANON_TIMEOUT: &str = "3s";
@@ -231,7 +233,7 @@ impl Session {
         let Some(prepared) = &self.transactions[arrival.transaction][index].preamble else { return Ok(()) };
         let (role, timeout, claims) = identity(&arrival.actor);
         self.params.clear();
-        for text in ["public, extensions", timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
+        for text in [SEARCH_PATH, timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
             self.params.bind_text(text);
         }
         for (_, value) in &request.settings {

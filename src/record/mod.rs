@@ -319,6 +319,8 @@ pub enum LoadRecord {
         /// Sessions that work side by side.
         sessions: u32,
     },
+    /// No load: the scenario ended before it was offered any.
+    NotOffered,
 }
 
 /// How one variant's database was made.

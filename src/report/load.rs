@@ -60,7 +60,7 @@ enum Loop {
 
 fn loop_of(summary: &Summary) -> Loop {
     match summary.scenario.as_ref().map(|scenario| &scenario.load) {
-        Some(LoadRecord::Open { .. }) | None => Loop::Open,
+        Some(LoadRecord::Open { .. } | LoadRecord::NotOffered) | None => Loop::Open,
         Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
     }
 }

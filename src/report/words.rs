@@ -145,6 +145,7 @@ pub fn load(load: &LoadRecord) -> String {
             let found = if *auto { ", rate found by probe" } else { "" };
             format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
         }
+        LoadRecord::NotOffered => "none".to_owned(),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
             "fixed work, {}, {} (before) and {} (after) transactions a block",

@@ -15,7 +15,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header) -> Scen
     let (tone, verdict) = scenario_verdict(one);
     let load_why = match &record.load {
         LoadRecord::FixedWork { why, .. } => Some(why.clone()).filter(|why| !why.is_empty()),
-        LoadRecord::Open { .. } | LoadRecord::Closed { .. } => None,
+        LoadRecord::Open { .. } | LoadRecord::Closed { .. } | LoadRecord::NotOffered => None,
     };
     let checks: Vec<CheckView> = one.checks.iter().map(check).collect();
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);

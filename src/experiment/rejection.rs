@@ -1,0 +1,30 @@
+//! A statement that PostgreSQL rejects, told so that its author finds it: file, line, what the server said.
+
+use crate::load::session::SessionError;
+use crate::record::Side;
+use crate::scenario::{Scenario, Statement};
+
+/// `file:line: side, statement: [SQLSTATE] message`, as far as the file tells.
+pub fn describe(scenario: &Scenario, side: Side, error: &SessionError) -> String {
+    let SessionError::Rejected { statement: name, error: rejected } = error else {
+        return format!("{}: {error}", side.name());
+    };
+    let statement = scenario.transactions.iter().flat_map(|transaction| transaction.statements.get(side)).find(|s| s.name == *name);
+    let place = match statement.and_then(|statement| line(scenario, statement, rejected.position)) {
+        Some(line) => format!("{}:{line}", scenario.file.display()),
+        None => scenario.file.display().to_string(),
+    };
+    format!("{place}: {}, {error}", side.name())
+}
+
+/// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the
+/// same lines as what was written.
+fn line(scenario: &Scenario, statement: &Statement, position: Option<u32>) -> Option<usize> {
+    let source = scenario.origin.source();
+    let start = source.text().find(statement.sql.trim())?;
+    let sent = &statement.parameters.0;
+    let before = sent.chars().take(position.map_or(0, |position| position.saturating_sub(1) as usize)).filter(|c| *c == '\n').count();
+    let leading = sent.len() - sent.trim_start().len();
+    let skipped = sent.get(..leading).unwrap_or_default().matches('\n').count();
+    Some(source.line_column(start).0 + before.saturating_sub(skipped))
+}
