@@ -177,7 +177,7 @@ fn one_sided_fault(block: &BlockRecord, other: &BlockRecord, resident: bool) -> 
 /// Whether the generator itself held back what was measured: for a block that is looked at alone.
 pub fn bottleneck(block: &BlockRecord) -> Option<Discard> {
     let busy = block.generator.cpu_share > BUSY_LIMIT;
-    generator_fault(block).or(busy.then(|| Discard::GeneratorBusy { percent: (block.generator.cpu_share * 100.0) as u32 }))
+    generator_fault(block).or(busy.then_some(Discard::GeneratorBusy { percent: (block.generator.cpu_share * 100.0) as u32 }))
 }
 
 /// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.

@@ -18,8 +18,8 @@ use crate::load::block::{Work, prepare};
 use crate::load::program::{Program, describe};
 use crate::load::session::{Session, SessionError};
 use crate::record::{
-    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, LoadRecord, Mode, ProbeRecord, ScenarioEnd, ScenarioRecord,
-    Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
+    AppliedFile, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Line, LoadRecord, Mode, ProbeRecord, ScenarioEnd,
+    ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
 };
 use crate::scenario::{Identity, RttPer, Scenario};
 use crate::suite::Variant;
@@ -562,7 +562,7 @@ impl<'a> Duels<'a> {
 }
 
 /// Drives `work` to its end, or drops it at a signal: `None`. Only for what may be left half-done.
-async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output = T>) -> Option<T> {
     let stopped = async {
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(STOP_POLL).await;

@@ -85,8 +85,7 @@ async fn one(
 
 fn preamble(arrival: &Arrival, settings: &[(String, String)]) -> String {
     let (role, timeout, claims) = identity(&arrival.actor);
-    let fixed =
-        [("search_path", SEARCH_PATH), ("statement_timeout", timeout), ("role", role), ("request.jwt.claims", claims.as_str())];
+    let fixed = [("search_path", SEARCH_PATH), ("statement_timeout", timeout), ("role", role), ("request.jwt.claims", claims.as_str())];
     let all = fixed.into_iter().chain(settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let calls: Vec<String> = all.map(|(name, value)| format!("set_config({}, {}, true)", literal(name), literal(value))).collect();
     format!("select {}", calls.join(", "))

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, bottleneck};
 use super::databases::{self, VariantDatabase};
-use super::duel::{WARM_UP, class_record, identity_name, time_single};
+use super::duel::{WARM_UP, class_record, identity_name, time_single, until_stopped};
 use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
 use super::side::SideUnderTest;
-use super::{Environment, Plan, header, overlays, plan_dataset, sizing_text};
+use super::{Environment, Plan, header, overlays, plan_dataset, rejection, sizing_text};
 use crate::dataset::Dataset;
 use crate::load::bind::Mix;
 use crate::load::program::{Program, describe};
 use crate::load::schedule::Process;
+use crate::load::session::SessionError;
 use crate::record::{End, Line, ScenarioEnd, ScenarioRecord, Side, Sides, StopReason, TransactionRecord, VariantRecord};
 use crate::scenario::{Arrival, Plans, RttPer, Scenario};
 use crate::suite::Variant;
@@ -44,17 +45,13 @@ pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> a
     let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
     let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
     environment.record.append(&Line::Header(Box::new(header)))?;
-    let template = databases::template(environment.server, &plan.suite, &dataset, &digest, environment.progress).await?;
-    let name = format!("pgduel_r_{}_{}", std::process::id(), databases::sql_name(&single.variant.name));
-    for scenario in plan.scenarios.iter().take(1) {
+    if let Some(scenario) = plan.scenarios.first() {
         let mut warnings = Vec::new();
-        environment.progress.note(&format!("applying {}", single.variant.name));
-        let stop = match databases::make_variant(environment.server, &template, &name, &single.variant).await {
-            Ok(made) => load(single, environment, &dataset, scenario, &made, started, &mut warnings).await,
-            Err(error) => Err(error),
+        let stop = match seed_and_load(single, environment, &dataset, &digest, scenario, started, &mut warnings).await {
+            Ok(stop) => stop,
+            Err(error) => stop_of(single, scenario, &error),
         };
-        crate::target::drop_database(environment.server, &name).await?;
-        let stop = stop.unwrap_or_else(|error| stop_of(&error));
+        databases::drop_duels(environment.server, &database_name(single)).await?;
         let elapsed_ns = started.elapsed().as_nanos() as u64;
         environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
     }
@@ -64,14 +61,36 @@ pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> a
     Ok(())
 }
 
-fn stop_of(error: &anyhow::Error) -> StopReason {
-    let message = format!("{error:#}");
-    let rejected = match (error.downcast_ref::<crate::target::ApplyError>(), error.downcast_ref::<crate::load::session::SessionError>()) {
-        (Some(crate::target::ApplyError::Sql(_)), _) => true,
-        (_, Some(error)) => error.code() != "connection",
-        _ => false,
-    };
-    if rejected { StopReason::Rejected { message } } else { StopReason::Infrastructure { message } }
+fn database_name(single: &Single) -> String {
+    format!("pgduel_r_{}_{}", std::process::id(), databases::sql_name(&single.variant.name))
+}
+
+async fn seed_and_load(
+    single: &Single,
+    environment: &mut Environment<'_>,
+    dataset: &Arc<Dataset>,
+    digest: &str,
+    scenario: &Scenario,
+    started: Instant,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<StopReason> {
+    databases::drop_stale_duels(environment.server).await?;
+    let stop = environment.stop.clone();
+    let seeding = databases::template(environment.server, &single.plan.suite, dataset, digest, environment.progress);
+    let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
+    environment.progress.note(&format!("applying {}", single.variant.name));
+    let made = databases::make_variant(environment.server, &template?, &database_name(single), &single.variant).await?;
+    load(single, environment, dataset, scenario, &made, started, warnings).await
+}
+
+fn stop_of(single: &Single, scenario: &Scenario, error: &anyhow::Error) -> StopReason {
+    if let Some(message) = databases::rejection(error) {
+        return StopReason::Rejected { message };
+    }
+    match error.downcast_ref::<SessionError>() {
+        Some(error) if error.code() != "connection" => StopReason::Rejected { message: rejection::describe(scenario, single.side, error) },
+        _ => StopReason::Infrastructure { message: format!("{error:#}") },
+    }
 }
 
 async fn load(
@@ -177,15 +196,5 @@ fn scenario_record(single: &Single, scenario: &Scenario, offer: &Offer) -> Scena
         margins: scenario.margins,
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
         writes: scenario.writes(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_postgresql_rejects_is_not_a_broken_machine() {
-        assert!(matches!(stop_of(&anyhow::anyhow!("no space left")), StopReason::Infrastructure { .. }));
     }
 }
