@@ -2,16 +2,20 @@
 //!
 //! `schedule` turns an arrival process into intended starts, `bind` turns a sequence number into a tenant, an identity and parameters;
 //! both are pure, so the two blocks of a pair replay the same work. `session` runs one transaction on one `wire` connection.
-//! `block` puts them together: a scheduler thread hands arrivals to a FIFO of connections, recorders note what became of each.
+//! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
+//! note what became of each.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
 pub mod bind;
 pub mod block;
 pub mod network;
+mod priority;
 pub mod program;
 mod queue;
 pub mod recorder;
 pub mod schedule;
+mod scheduler;
 pub mod session;
 pub mod wire;
+mod worker;
