@@ -32,6 +32,8 @@ pub enum BlockKind {
     FixedWork,
     /// Closed loop for a fixed time, all connections busy: capacity.
     Capacity,
+    /// Open loop at half of the side's own capacity: what users of that side alone would see.
+    OwnRate,
 }
 
 /// One measured block: one stretch of one scenario on one side.
@@ -47,6 +49,9 @@ pub struct BlockRecord {
     pub position: u32,
     /// The side.
     pub side: Side,
+    /// Which build of the side's database it ran on: two builds of one variant differ in their physical layout.
+    #[serde(default)]
+    pub build: u32,
     /// How work was given.
     pub kind: BlockKind,
     /// First sequence number of its arrivals; the other block of the pair has the same.
@@ -150,10 +155,10 @@ pub struct ServerDelta {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Discard {
-    /// Transactions entered the pool's queue late: p99 of the lag in ns.
+    /// Transactions entered the pool's queue late.
     GeneratorLag {
-        /// 99th percentile of the lag, ns.
-        p99_ns: u64,
+        /// Lag that 1% of the transactions exceeded, and no fewer than five of them, ns.
+        lag_ns: u64,
     },
     /// The generator used more processor than it may.
     GeneratorBusy {
@@ -181,4 +186,35 @@ pub enum Discard {
     },
     /// The run was interrupted in this pair.
     Interrupted,
+}
+
+impl Discard {
+    /// The reason without its numbers, to be counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Discard::GeneratorLag { .. } => "the generator started transactions late",
+            Discard::GeneratorBusy { .. } => "the generator was short of processor time",
+            Discard::GeneratorStall { .. } => "the generator stalled",
+            Discard::NotAchieved { .. } => "fewer than 99% of the offered transactions finished",
+            Discard::Checkpoint => "a checkpoint fell on one side only",
+            Discard::Autovacuum => "an autovacuum fell on one side only",
+            Discard::DiskReads { .. } => "one side only read from disk",
+            Discard::Interrupted => "the run was interrupted in it",
+        }
+    }
+}
+
+/// The reason with its numbers.
+impl std::fmt::Display for Discard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.reason())?;
+        match self {
+            Discard::GeneratorLag { lag_ns } => write!(out, ": by more than {:.2} ms", *lag_ns as f64 / 1e6),
+            Discard::GeneratorBusy { percent } => write!(out, ": {percent}% of a core a thread"),
+            Discard::GeneratorStall { stall_ns } => write!(out, " for {:.1} ms", *stall_ns as f64 / 1e6),
+            Discard::NotAchieved { per_mille } => write!(out, ": {:.1}%", f64::from(*per_mille) / 10.0),
+            Discard::DiskReads { per_mille } => write!(out, ": {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
+            Discard::Checkpoint | Discard::Autovacuum | Discard::Interrupted => Ok(()),
+        }
+    }
 }

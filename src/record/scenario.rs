@@ -77,8 +77,16 @@ pub struct TransactionRecord {
     pub identity: String,
     /// Whether it changes data.
     pub writes: bool,
-    /// Statements by side, in order. Statements of one name on both sides are compared; if the lists differ, the whole transaction is.
+    /// Statements by side, in order. Statements of one name on both sides are compared; if the lists or the requests differ, the whole
+    /// transaction is.
     pub statements: Sides<Vec<StatementRecord>>,
+    /// Requests that the application makes for it, by side: each is a transaction of the server, with a preamble and a commit.
+    #[serde(default = "one_each")]
+    pub requests: Sides<u64>,
+}
+
+fn one_each() -> Sides<u64> {
+    Sides { before: 1, after: 1 }
 }
 
 /// A statement as it was run.
@@ -140,8 +148,15 @@ pub struct VariantRecord {
     pub table_bytes: u64,
     /// Bytes of all indexes.
     pub index_bytes: u64,
-    /// Whether both working sets fit in shared buffers (1.2 times both sizes).
+    /// Whether the working sets of both sides, in all their builds, fit in shared buffers (1.2 times their sizes).
     pub resident: bool,
+    /// How often the database was built from the template; quads alternate between the builds.
+    #[serde(default = "once")]
+    pub builds: u32,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// One SQL file that was applied.
