@@ -181,7 +181,7 @@ impl Session {
         self.statements_ns.resize(transaction.statements, 0);
         let sent = Instant::now();
         for (index, request) in transaction.requests.iter().enumerate() {
-            for part in parts(request) {
+            for part in parts(request, arrival) {
                 if program.request_pause_ns > 0 {
                     pause(Duration::from_nanos(program.request_pause_ns)).await;
                 }
@@ -354,11 +354,12 @@ enum Part {
 }
 
 /// The requests of the application that one request of the program stands for.
-fn parts(request: &Request) -> impl Iterator<Item = Part> + use<> {
-    let chunks = match request.repeat {
-        Repeat::Request => request.statements.first().map(|statement| statement.executions as usize),
-        Repeat::Statement => None,
-    };
+fn parts(request: &Request, arrival: &Arrival) -> impl Iterator<Item = Part> + use<> {
+    let repeated = request.statements.first().filter(|_| request.repeat == Repeat::Request);
+    let chunks = repeated.and_then(|statement| match arrival.values.get(statement.chunked?)? {
+        Bound::Rows(rows) => Some(rows.len().div_ceil(statement.chunk?.max(1))),
+        Bound::One(_) => None,
+    });
     (0..chunks.unwrap_or(1)).map(move |number| if chunks.is_some() { Part::Chunk(number) } else { Part::Whole })
 }
 

@@ -213,7 +213,9 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
         load: match made.kind {
             BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
             BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
-            BlockKind::Timed => LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true },
+            BlockKind::Timed | BlockKind::OwnRate => {
+                LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true }
+            }
         },
         expect: made.expect,
         expect_why: made.expect.map(|_| "made up".into()),
