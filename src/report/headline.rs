@@ -39,7 +39,7 @@ pub fn exit(outcome: Outcome) -> String {
         Outcome::Interrupted => "interrupted",
         Outcome::Infrastructure => "server or machine failed",
         Outcome::WrongAnswers => "wrong answers or a leak",
-        Outcome::Invalid => "invalid: too little can be used",
+        Outcome::Invalid => "invalid: not everything can be judged",
         Outcome::Surprise => "regressed, or not as expected",
         Outcome::Inconclusive => "nothing unexpected, but not everything decided; 3 with --inconclusive=fail",
         Outcome::Passed => "passed",

@@ -64,7 +64,7 @@ impl Widths {
         let change = widest(&|one| letters(&change_text(one)), 6);
         let verdict = widest(&|one| letters(&verdict_text(one)), 7);
         let pairs = 5;
-        let rest = before + after + change + verdict + pairs + 6 * 2;
+        let rest = before + after + change + verdict + pairs + 6 * 2 + 1;
         Widths { name: width.saturating_sub(rest).max(14), before, after, change, verdict, pairs }
     }
 
@@ -73,7 +73,8 @@ impl Widths {
     }
 
     fn total(&self) -> usize {
-        self.each().iter().map(|width| width + 2).sum()
+        // One to indent, and one on either side of each column, which a terminal in colour shows up to the very edge.
+        self.each().iter().map(|width| width + 2).sum::<usize>() + 1
     }
 }
 
@@ -120,17 +121,22 @@ impl Page {
         self.out.push('\n');
         let name = self.painted(&plain(&scenario.path), Paint::Bold);
         let parts = [format!("{} → {}", scenario.before, scenario.after), scenario.rtt.clone(), scenario.pairs.clone()];
+        // Where nothing was to be timed, there are no pairs to miss.
+        let parts = if scenario.tone == Tone::Passed { &parts[..1] } else { &parts[..] };
         let facts = plain(&parts.join(SEPARATOR));
         if letters(&scenario.path) + 2 + letters(&facts) <= self.width {
             self.out.push_str(&format!("{name}  {facts}\n"));
         } else {
             self.out.push_str(&format!("{name}\n"));
-            self.parts("  ", &parts, SEPARATOR, None);
+            self.parts("  ", parts, SEPARATOR, None);
         }
         if let Some(word) = scenario.stopped_short {
             let text = format!("{} {word}", scenario.symbol);
             self.paragraph("  ", &text, Some(Paint::Tone(scenario.tone)));
-            self.paragraph("  ", &scenario.stop, None);
+            // That only checks were asked for is said once, at the end.
+            if scenario.tone != Tone::Passed {
+                self.paragraph("  ", &scenario.stop, None);
+            }
         }
         let metrics = shown(scenario);
         if widths.total() <= self.width && self.width >= NARROWEST_TABLE {

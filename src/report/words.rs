@@ -100,7 +100,7 @@ pub fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Quick => "quick",
         Mode::Default => "default",
-        Mode::ChecksOnly => "checks only",
+        Mode::ChecksOnly => "checks-only",
         Mode::Run => "run",
     }
 }
@@ -114,8 +114,11 @@ pub fn expected_to(expectation: Expectation) -> &'static str {
     }
 }
 
-/// What came of the expectation, as a sentence; `None` if nothing was stated.
+/// What came of the expectation, as a sentence; `None` if nothing was stated, or nothing was to be timed.
 pub fn expectation_met(scenario: &ScenarioComparison) -> Option<String> {
+    if scenario.stop == StopReason::ChecksOnly {
+        return None;
+    }
     let expected = expected_to(scenario.scenario.expect?);
     let came = match scenario.expectation_met {
         Some(true) => "and so it came out",
@@ -159,7 +162,7 @@ pub fn load(load: &LoadRecord) -> String {
             let found = if *auto { ", rate found by probe" } else { "" };
             format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
         }
-        LoadRecord::NotOffered => "none".to_owned(),
+        LoadRecord::NotOffered => "no load".to_owned(),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
             "fixed work, {}, {} (before) and {} (after) transactions a block",

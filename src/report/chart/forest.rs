@@ -28,10 +28,10 @@ struct Layout {
     text: f64,
 }
 
-/// The forest plot of a run; empty if the run has no scenario.
+/// The forest plot of a run; empty if the run has no gated metric.
 pub fn forest(comparison: &Comparison, page: Page) -> anyhow::Result<String> {
     let rows = rows(comparison);
-    if rows.is_empty() {
+    if !rows.iter().any(|row| matches!(row, Row::Metric { .. })) {
         return Ok(String::new());
     }
     let layout = match page {

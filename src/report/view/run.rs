@@ -1,7 +1,7 @@
 //! Rows of the run as a whole: tiles and facts.
 
 use crate::compare::Verdict;
-use crate::record::Header;
+use crate::record::{Header, Mode};
 use crate::report::words::{self, Tone};
 use crate::report::{Ending, Run, format, headline};
 
@@ -55,6 +55,15 @@ fn duel(run: &Run<'_>) -> Option<(String, String)> {
 }
 
 fn tiles(run: &Run<'_>) -> Vec<Tile> {
+    let stopped: Vec<Tone> = run.comparison.scenarios.iter().filter_map(words::stopped_short).map(|(tone, _)| tone).collect();
+    let in_tone = |tone: Tone, one: &'static str, more: &'static str| {
+        let number = stopped.iter().filter(|other| **other == tone).count();
+        Tile { tone, symbol: words::symbol(tone), number, label: if number == 1 { one } else { more } }
+    };
+    let failed = in_tone(Tone::Failed, "scenario failed", "scenarios failed");
+    if run.header.mode == Mode::ChecksOnly {
+        return vec![in_tone(Tone::Passed, "scenario passed its checks", "scenarios passed their checks"), failed];
+    }
     let verdicts = [Verdict::Improved, Verdict::Regressed, Verdict::Unchanged, Verdict::Inconclusive];
     let mut tiles: Vec<Tile> = verdicts
         .into_iter()
@@ -64,9 +73,7 @@ fn tiles(run: &Run<'_>) -> Vec<Tile> {
             Tile { tone, symbol: words::symbol(tone), number, label: words::verdict(verdict) }
         })
         .collect();
-    let failed = run.comparison.scenarios.iter().filter_map(words::stopped_short).filter(|(tone, _)| *tone == Tone::Failed).count();
-    let label = if failed == 1 { "scenario failed" } else { "scenarios failed" };
-    tiles.push(Tile { tone: Tone::Failed, symbol: words::symbol(Tone::Failed), number: failed, label });
+    tiles.push(failed);
     tiles
 }
 
