@@ -92,6 +92,10 @@ pub struct ScenarioView {
     pub metrics: Vec<MetricView>,
     pub inconclusive: Vec<String>,
     pub capacity: Option<Sides<String>>,
+    /// How capacity changed, with its interval.
+    pub capacity_change: Option<String>,
+    /// Rates and times at half of each side's own capacity.
+    pub own_rate: Vec<(String, Sides<String>)>,
     pub classes: Vec<ClassView>,
     pub errors: Vec<(String, Sides<String>)>,
     pub checks: Vec<CheckView>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Gate, Metric, ScenarioComparison, ServerPerTransaction, Verdict};
+use crate::compare::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StopReason};
 use crate::report::format::{self, NOTHING, TimeUnit, change};
 use crate::report::words::{self, Tone};
@@ -44,6 +44,8 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         metrics: one.metrics.iter().map(|metric| metric_view(metric, one)).collect(),
         inconclusive: inconclusive(one, minimum_pairs),
         capacity: capacity(one.capacity),
+        capacity_change: one.capacity_ratio.as_ref().map(capacity_change),
+        own_rate: own_rate(&one.own_rate),
         classes: classes(one),
         errors: one.errors.iter().map(|(code, counts)| (code.clone(), counts.map(|number| format::count(*number)))).collect(),
         failures: checks.iter().filter(failed).cloned().collect(),
@@ -148,6 +150,29 @@ fn inconclusive(one: &ScenarioComparison, minimum_pairs: u32) -> Vec<String> {
         format!("{} {}: {}.", words::subject(metric), words::quantity(metric.quantity), words::inconclusive(metric, one, minimum_pairs))
     })
     .collect()
+}
+
+fn capacity_change(ratio: &Interval) -> String {
+    let bound = |value: f64| format::factor(value, 2);
+    format!("{}× as much [{}, {}]", bound(ratio.point), bound(ratio.lower), bound(ratio.upper))
+}
+
+/// What users of one side alone would see, at half of what it can do.
+fn own_rate(rates: &Sides<Option<OwnRate>>) -> Vec<(String, Sides<String>)> {
+    let (Some(before), Some(after)) = (&rates.before, &rates.after) else { return Vec::new() };
+    let rate = |rate: &OwnRate| format!("{}/s", format::significant(rate.rate_per_second));
+    let mut rows = vec![("Rate".to_owned(), Sides { before: rate(before), after: rate(after) })];
+    let shown = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), format::duration);
+    for (b, a) in before.transactions.iter().zip(&after.transactions) {
+        let mut row = |what: &str, value: fn(&OwnRateRow) -> Option<f64>| {
+            rows.push((format!("{} {what}", b.transaction), Sides { before: shown(value(b)), after: shown(value(a)) }));
+        };
+        row("response p50", |row| row.response_p50_ns);
+        row("response p95", |row| row.response_p95_ns);
+        row("response p99", |row| row.response_p99_ns);
+        row("wait for a connection p95", |row| row.acquire_p95_ns);
+    }
+    rows
 }
 
 fn capacity(capacity: Sides<Option<f64>>) -> Option<Sides<String>> {
