@@ -1,9 +1,12 @@
 //! The examples in the documents of the formats are what they are said to be. Each TOML block has its place in a file here, so one that
 //! nobody looks at cannot stand in them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod support;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::isolate;
 use tempfile::TempDir;
 
 const HEAD: &str = "title = 'T'\nduel = ['before-domain', 'after']\n";
@@ -46,7 +49,7 @@ impl Project {
 
     fn lint(&self) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
-        let found = command.arg("--project").arg(self.0.path()).arg("lint").stdin(Stdio::null()).output().expect("pgduel runs");
+        let found = isolate(&mut command).arg("--project").arg(self.0.path()).arg("lint").output().expect("pgduel runs");
         let said = [found.stdout, found.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         (found.status.success(), said)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::test_home;
+use crate::support::{isolate, test_home};
 
 /// Far longer than anything takes: a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -107,7 +107,7 @@ impl Project {
 /// The built binary, out of reach of the caller's own server.
 pub fn pgduel() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
-    command.env_remove("DATABASE_URL").env("PGDUEL_HOME", test_home()).stdin(Stdio::null());
+    isolate(&mut command).env("PGDUEL_HOME", test_home());
     command
 }
 
