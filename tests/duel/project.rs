@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::{isolate, test_home};
 
 /// Far longer than anything takes: a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 /// Blocks of few transactions, and margins so wide that only a factor of ten crosses them.
 pub const SHORT_BLOCKS: &str =
