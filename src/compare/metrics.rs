@@ -73,7 +73,7 @@ impl Planned {
 /// Service quantities that can decide, by kind of block.
 pub(super) fn service(kind: BlockKind) -> &'static [Quantity] {
     match kind {
-        BlockKind::Timed | BlockKind::Capacity => &[Quantity::ServiceP50, Quantity::ServiceP95],
+        BlockKind::Timed | BlockKind::Capacity | BlockKind::OwnRate => &[Quantity::ServiceP50, Quantity::ServiceP95],
         BlockKind::FixedWork => &[Quantity::ServiceMean],
     }
 }
@@ -81,7 +81,8 @@ pub(super) fn service(kind: BlockKind) -> &'static [Quantity] {
 fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
     let names = |side: Side| transaction.statements.get(side).iter().map(|one| one.name.as_str()).collect::<Vec<_>>();
     let names = Sides { before: names(Side::Before), after: names(Side::After) };
-    let alike = names.before == names.after && !names.before.is_empty();
+    let requests = transaction.requests.before == transaction.requests.after;
+    let alike = names.before == names.after && !names.before.is_empty() && requests;
     let plan = |statement: Option<&str>, quantity, shown| Planned {
         transaction: transaction.name.clone(),
         statement: statement.map(str::to_owned),

@@ -74,8 +74,12 @@ pub struct ScenarioComparison {
     pub checks: Vec<CheckRecord>,
     /// Metrics, gated ones first, in the order of transactions and statements.
     pub metrics: Vec<Metric>,
-    /// Closed-loop transactions a second by side, where probed.
+    /// Closed-loop transactions a second by side, where measured or probed.
     pub capacity: Sides<Option<f64>>,
+    /// Capacity after over before (above 1 is more), where blocks measured it: shown, never gated.
+    pub capacity_ratio: Option<Interval>,
+    /// Response times at half of each side's own capacity, where blocks measured them.
+    pub own_rate: Sides<Option<OwnRate>>,
     /// Plans and counters.
     pub evidence: Vec<EvidenceRecord>,
     /// Quantile curves `(quantile, ns)` over all kept blocks: by `transaction` (response) and `transaction/statement` (service).
@@ -180,6 +184,30 @@ pub struct Interval {
     pub upper: f64,
 }
 
+/// What users of one side alone would see, at half of its own capacity.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnRate {
+    /// Arrivals a second.
+    pub rate_per_second: f64,
+    /// In the scenario's order.
+    pub transactions: Vec<OwnRateRow>,
+}
+
+/// Times of one transaction at a side's own rate, over all its blocks, ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct OwnRateRow {
+    /// Transaction.
+    pub transaction: String,
+    /// Median response.
+    pub response_p50_ns: Option<f64>,
+    /// 95th percentile of response.
+    pub response_p95_ns: Option<f64>,
+    /// 99th percentile of response.
+    pub response_p99_ns: Option<f64>,
+    /// 95th percentile of the wait for a connection.
+    pub acquire_p95_ns: Option<f64>,
+}
+
 /// One block in the chart over time.
 #[derive(Clone, Debug, Serialize)]
 pub struct BlockPoint {
@@ -267,6 +295,8 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         warnings: warnings::of_scenario(&group, pairs, &metrics, aa),
         expectation_met,
         capacity: rollup::capacity(&group.probes, &group.blocks),
+        capacity_ratio: rollup::capacity_ratio(&group.blocks),
+        own_rate: rollup::own_rate(&group.scenario, &group.blocks),
         curves: rollup::curves(pairs),
         blocks: rollup::block_points(&group.scenario, pairs),
         classes: rollup::classes(&group.scenario, &group.classes),

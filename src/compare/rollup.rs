@@ -4,23 +4,71 @@ use std::collections::BTreeMap;
 
 use super::metrics::service;
 use super::series::{Fate, Pairs};
-use super::{BlockPoint, ClassRow, Quantity, ServerPerTransaction};
+use super::{BlockPoint, ClassRow, Interval, OwnRate, OwnRateRow, Quantity, ServerPerTransaction};
 use crate::record::{BlockKind, BlockRecord, Histogram, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides, TenantClassRecord};
-use crate::stats::quantile_sorted;
+use crate::stats::{FAMILY_ALPHA, confidence_interval, quantile_sorted};
 
-/// Closed-loop transactions a second: the median of what was measured with the most connections.
+/// Closed-loop transactions a second by side: the median of the blocks that measured it, else what the probe with the most connections found.
 pub(super) fn capacity(probes: &[&ProbeRecord], blocks: &[&BlockRecord]) -> Sides<Option<f64>> {
     let of_side = |side: Side| {
+        let measured: Vec<f64> = of_kind(blocks, BlockKind::Capacity, side).map(per_second).collect();
         let widest = probes.iter().filter(|probe| probe.side == side).map(|probe| probe.connections).max();
         let probed = probes.iter().filter(|probe| probe.side == side && Some(probe.connections) == widest);
-        let measured = blocks.iter().filter(|block| block.side == side && block.kind == BlockKind::Capacity);
-        let per_second = |block: &&BlockRecord| block.accounting.ok as f64 / (block.duration_ns as f64 / 1e9);
-        let mut values: Vec<f64> = probed.map(|probe| probe.capacity_per_second).chain(measured.map(per_second)).collect();
+        let mut values = if measured.is_empty() { probed.map(|probe| probe.capacity_per_second).collect() } else { measured };
         values.retain(|value| value.is_finite() && *value > 0.0);
         values.sort_by(f64::total_cmp);
         Some(quantile_sorted(&values, 0.5)).filter(|value| value.is_finite())
     };
     Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+}
+
+/// Capacity after over before with its interval at the level of a single metric, from pairs of capacity blocks; `None` with fewer than 2.
+pub(super) fn capacity_ratio(blocks: &[&BlockRecord]) -> Option<Interval> {
+    let of_side = |side: Side| of_kind(blocks, BlockKind::Capacity, side).map(|block| (block.pair, per_second(block)));
+    let before: BTreeMap<u32, f64> = of_side(Side::Before).collect();
+    let differences: Vec<f64> = of_side(Side::After)
+        .filter_map(|(pair, after)| before.get(&pair).map(|before| (after / before).ln()))
+        .filter(|difference| difference.is_finite())
+        .collect();
+    let ratio = confidence_interval(&differences, FAMILY_ALPHA).exp();
+    (differences.len() >= 2).then_some(Interval { point: ratio.point, lower: ratio.lower, upper: ratio.upper })
+}
+
+/// What users of one side alone would see at half of its own capacity; `None` where no block measured it.
+pub(super) fn own_rate(scenario: &ScenarioRecord, blocks: &[&BlockRecord]) -> Sides<Option<OwnRate>> {
+    let of_side = |side: Side| {
+        let measured: Vec<&BlockRecord> = of_kind(blocks, BlockKind::OwnRate, side).collect();
+        let seconds: f64 = measured.iter().map(|block| block.duration_ns as f64 / 1e9).sum();
+        let scheduled: f64 = measured.iter().map(|block| block.accounting.scheduled as f64).sum();
+        let row = |name: &str| {
+            let mut times = (Histogram::default(), Histogram::default());
+            for transaction in measured.iter().filter_map(|block| block.transactions.get(name)) {
+                times.0.add(&transaction.response);
+                times.1.add(&transaction.acquire);
+            }
+            let (response, acquire) = times;
+            OwnRateRow {
+                transaction: name.to_owned(),
+                response_p50_ns: response.quantile(0.5),
+                response_p95_ns: response.quantile(0.95),
+                response_p99_ns: response.quantile(0.99),
+                acquire_p95_ns: acquire.quantile(0.95),
+            }
+        };
+        (seconds > 0.0).then(|| OwnRate {
+            rate_per_second: scheduled / seconds,
+            transactions: scenario.transactions.iter().map(|transaction| row(&transaction.name)).collect(),
+        })
+    };
+    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+}
+
+fn of_kind<'a>(blocks: &'a [&BlockRecord], kind: BlockKind, side: Side) -> impl Iterator<Item = &'a BlockRecord> {
+    blocks.iter().copied().filter(move |block| block.side == side && block.kind == kind && block.discard.is_none())
+}
+
+fn per_second(block: &BlockRecord) -> f64 {
+    block.accounting.ok as f64 / (block.duration_ns as f64 / 1e9)
 }
 
 /// Response by transaction and service by `transaction/statement`.

@@ -40,15 +40,18 @@ pub(super) struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// Pairs up blocks. Capacity blocks are no pairs, unless the scenario itself is a closed loop.
+    /// Pairs up the blocks that are judged: neither those at a side's own rate nor, unless the scenario itself is a closed loop, those that
+    /// measure capacity.
     pub fn of(blocks: impl IntoIterator<Item = &'a BlockRecord>, load: &LoadRecord) -> Pairs<'a> {
         let closed = matches!(load, LoadRecord::Closed { .. });
         let mut seen: BTreeMap<(u32, Side), u32> = BTreeMap::new();
         // A number that was used twice makes two pairs: the first blocks of each side, then the second.
         let mut found: BTreeMap<(u32, u32), Sides<Option<&'a BlockRecord>>> = BTreeMap::new();
         for block in blocks {
-            if block.kind == BlockKind::Capacity && !closed {
-                continue;
+            match block.kind {
+                BlockKind::OwnRate => continue,
+                BlockKind::Capacity if !closed => continue,
+                _ => {}
             }
             let times = seen.entry((block.pair, block.side)).or_default();
             *found.entry((block.pair, *times)).or_default().get_mut(block.side) = Some(block);
@@ -118,8 +121,8 @@ fn disturbance(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
         match &block.discard {
             Some(Discard::Interrupted) => interrupted = true,
             Some(discard) => {
-                reasons.insert(reason(discard));
-                words.push(format!("{} ({})", in_words(discard), block.side.name()));
+                reasons.insert(discard.reason());
+                words.push(format!("{discard} ({})", block.side.name()));
             }
             None => {}
         }
@@ -128,32 +131,5 @@ fn disturbance(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
         (false, _) => Some(Fate::Disturbed { reasons, words: words.join("; ") }),
         (true, true) => Some(Fate::Unfinished("the run was interrupted in it")),
         (true, false) => None,
-    }
-}
-
-/// A reason without numbers.
-fn reason(discard: &Discard) -> &'static str {
-    match discard {
-        Discard::GeneratorLag { .. } => "the generator started transactions late",
-        Discard::GeneratorBusy { .. } => "the generator was short of processor time",
-        Discard::GeneratorStall { .. } => "the generator stalled",
-        Discard::NotAchieved { .. } => "fewer than 99% of the offered transactions finished",
-        Discard::Checkpoint => "a checkpoint fell on one side only",
-        Discard::Autovacuum => "an autovacuum fell on one side only",
-        Discard::DiskReads { .. } => "one side only read from disk",
-        Discard::Interrupted => "the run was interrupted in it",
-    }
-}
-
-/// A reason with its numbers.
-fn in_words(discard: &Discard) -> String {
-    let told = reason(discard);
-    match discard {
-        Discard::GeneratorLag { p99_ns } => format!("{told}: lag p99 {:.2} ms", *p99_ns as f64 / 1e6),
-        Discard::GeneratorBusy { percent } => format!("{told}: {percent}% of a core a thread"),
-        Discard::GeneratorStall { stall_ns } => format!("{told} for {:.1} ms", *stall_ns as f64 / 1e6),
-        Discard::NotAchieved { per_mille } => format!("{told}: {:.1}%", f64::from(*per_mille) / 10.0),
-        Discard::DiskReads { per_mille } => format!("{told}: {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
-        Discard::Checkpoint | Discard::Autovacuum | Discard::Interrupted => told.to_owned(),
     }
 }

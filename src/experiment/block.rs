@@ -20,6 +20,8 @@ use crate::target::Server;
 
 /// Lag from which the generator was too late, if it is also more than a tenth of the median response.
 const LAG_LIMIT_NS: u64 = 1_000_000;
+/// Arrivals that must be late before lag is held against a block, however few it holds.
+const FEWEST_LATE: f64 = 5.0;
 /// Share of a core a generator thread may use.
 const BUSY_LIMIT: f64 = 0.70;
 /// Longest time a load thread may have stood still.
@@ -107,8 +109,10 @@ impl BlockContext<'_> {
             quad: slot.quad,
             position: slot.position,
             side: slot.side,
+            build: 0,
             kind: match offer {
                 Offer::Timed { .. } => BlockKind::Timed,
+                Offer::OwnRate { .. } => BlockKind::OwnRate,
                 Offer::Closed { .. } => BlockKind::Capacity,
                 Offer::FixedWork { .. } => BlockKind::FixedWork,
             },
@@ -137,7 +141,7 @@ fn ns(duration: Duration) -> u64 {
 
 fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
     match offer {
-        Offer::Timed { process, length, .. } => {
+        Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
             (Work::Open { process: *process, settle: length.settle, measure: length.measure }, connections)
         }
         Offer::Closed { sessions, length } => (Work::Closed { settle: length.settle, measure: length.measure }, *sessions),
@@ -182,15 +186,15 @@ pub fn bottleneck(block: &BlockRecord) -> Option<Discard> {
 
 /// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.
 fn generator_fault(block: &BlockRecord) -> Option<Discard> {
-    if block.kind != BlockKind::Timed {
+    if !matches!(block.kind, BlockKind::Timed | BlockKind::OwnRate) {
         return None;
     }
     let generator = &block.generator;
-    let lag = generator.lag.quantile(0.99).unwrap_or(0.0) as u64;
+    let lag = common_lag(&generator.lag);
     let median = block.transactions.values().filter_map(|times| times.response.quantile(0.5)).fold(f64::INFINITY, f64::min);
     let tenth = if median.is_finite() { (median / 10.0) as u64 } else { 0 };
     if lag > LAG_LIMIT_NS.max(tenth) {
-        return Some(Discard::GeneratorLag { p99_ns: lag });
+        return Some(Discard::GeneratorLag { lag_ns: lag });
     }
     if generator.cpu_share > BUSY_LIMIT {
         return Some(Discard::GeneratorBusy { percent: (generator.cpu_share * 100.0) as u32 });
@@ -202,6 +206,13 @@ fn generator_fault(block: &BlockRecord) -> Option<Discard> {
         return Some(Discard::NotAchieved { per_mille: (generator.achieved_share * 1000.0) as u32 });
     }
     None
+}
+
+/// The lag that 1% of the arrivals exceeded, and no fewer than [`FEWEST_LATE`] of them, ns: one pause of the machine delays the few arrivals
+/// that fall into it, and is no sign of a generator that cannot keep up.
+fn common_lag(lag: &Histogram) -> u64 {
+    let share = (FEWEST_LATE / lag.count().max(1) as f64).clamp(0.01, 1.0);
+    lag.quantile(1.0 - share).unwrap_or(0.0) as u64
 }
 
 /// Sums of service times by transaction and class over kept blocks of one side.

@@ -163,6 +163,19 @@ pub async fn drop_stale_duels(server: &Server) -> anyhow::Result<()> {
     }
 }
 
+/// Switches autovacuum on or off where the server is ours alone. Elsewhere it stays as it is, and what it does is seen in the counters.
+pub async fn set_autovacuum(server: &Server, on: bool) -> anyhow::Result<()> {
+    if let Server::External(_) = server {
+        return Ok(());
+    }
+    let mut connection = server.connect_admin().await?;
+    let sql = if on { "alter system reset autovacuum" } else { "alter system set autovacuum = off" };
+    sqlx::raw_sql(sql).execute(&mut connection).await?;
+    sqlx::raw_sql("select pg_reload_conf()").execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(())
+}
+
 /// What PostgreSQL said of a file's SQL, if that is what the error is about.
 pub fn rejection(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<ApplyError>() {

@@ -25,11 +25,13 @@ pub async fn collect(
     mix: &Mix,
     sides: &Sides<SideUnderTest>,
     suite: &Suite,
+    warm_up: u32,
+    recall: &Sides<Recall>,
 ) -> anyhow::Result<()> {
     environment.progress.note("collecting plans and function calls");
     for side in Side::BOTH {
         let route = sides.get(side);
-        let calls = match count_calls(environment, scenario, mix, route, suite).await {
+        let calls = match count_calls(environment, scenario, mix, route, suite, warm_up).await {
             Ok(calls) => calls,
             Err(error) => {
                 warn(environment, scenario, side, "function calls", format!("cannot be counted: {error:#}"))?;
@@ -56,14 +58,14 @@ pub async fn collect(
                 let record = EvidenceRecord {
                     scenario: scenario.path(),
                     side,
-                    statement: name,
+                    statement: name.clone(),
                     identity: format!("{} tenant", arrival.class.name()),
                     plan: explained.plan,
                     plan_json: explained.plan_json,
                     rows: explained.rows,
                     buffers: explained.buffers,
                     function_calls: calls.get(&index).filter(|_| first).cloned().unwrap_or_default(),
-                    recall: Recall::new().into_values().next().unwrap_or_default(),
+                    recall: recall.get(side).get(&name).cloned().unwrap_or_default(),
                 };
                 environment.record.append(&Line::Evidence(Box::new(record)))?;
             }
@@ -132,6 +134,7 @@ async fn count_calls(
     mix: &Mix,
     route: &SideUnderTest,
     suite: &Suite,
+    warm_up: u32,
 ) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
     let sql = suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
     let Some(sql) = sql.filter(|_| suite.tables.iter().any(|file| file.ends_with("supabase.sql"))) else { return Ok(BTreeMap::new()) };
@@ -150,7 +153,7 @@ async fn count_calls(
         for index in 0..scenario.transactions.len() {
             let arrival = typical(mix, index);
             // Until the plan is settled, planning calls functions as well.
-            for _ in 0..6 {
+            for _ in 0..warm_up {
                 session.run(&arrival, End::Rollback, None).await?;
             }
             let before = function_calls(session.connection()).await?;

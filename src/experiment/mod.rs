@@ -5,13 +5,17 @@
 //! stop, is handed in as a [`StopRule`].
 
 mod block;
+mod capacity;
+mod checks;
 mod databases;
 mod duel;
 mod evidence;
 mod explain;
 pub mod offer;
 pub mod order;
+mod pairs;
 mod rejection;
+mod scenario_duel;
 mod side;
 mod single;
 
@@ -93,7 +97,7 @@ pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Resu
     let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
     let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
     environment.record.append(&Line::Header(Box::new(header)))?;
-    let duels = duel::Duels::new(plan, started, environment);
+    let duels = duel::Duels::new(plan, started);
     duels.run(environment, &dataset, &digest).await
 }
 

@@ -10,7 +10,7 @@ use crate::scenario::{Arrival, Scenario};
 const FEWEST_A_BLOCK: f64 = 40.0;
 /// Factor between capacities beyond which one rate cannot be fair to both sides.
 const WIDEST_CAPACITIES: f64 = 4.0;
-/// Least time that a block of fixed work takes.
+/// Least time that a block of fixed work takes; half of it in quick mode.
 const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
 /// Mean transaction time from which plans are pinned and connections warmed once.
 pub const SLOW: Duration = Duration::from_millis(50);
@@ -42,6 +42,13 @@ pub enum Offer {
     Closed {
         /// Sessions.
         sessions: u32,
+        /// Lengths.
+        length: BlockLength,
+    },
+    /// Open loop at a rate that suits one side alone: shown, never judged.
+    OwnRate {
+        /// Arrivals.
+        process: Process,
         /// Lengths.
         length: BlockLength,
     },
@@ -90,17 +97,17 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
         Arrival::Constant(rate) => timed(Process::Constant(*rate), false, mode),
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
-            fixed_work(*sessions, *transactions, &probed, "the scenario asks for fixed work".to_owned())
+            fixed_work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
         }
         Arrival::Auto => {
             let rate = 0.5 * slower;
             let held = rate * longest(mode).measure.as_secs_f64();
             if held < FEWEST_A_BLOCK {
                 let why = format!("a timed block at half of capacity would hold {held:.0} transactions, fewer than {FEWEST_A_BLOCK}");
-                fixed_work(1, None, &probed, why)
+                fixed_work(1, None, mode, &probed, why)
             } else if faster / slower.max(1e-9) > WIDEST_CAPACITIES {
                 let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));
-                fixed_work(1, None, &probed, why)
+                fixed_work(1, None, mode, &probed, why)
             } else {
                 timed(Process::Poisson(rate), true, mode)
             }
@@ -126,11 +133,15 @@ fn timed(process: Process, auto: bool, mode: Mode) -> Offer {
     Offer::Timed { process, auto, length }
 }
 
-fn fixed_work(sessions: u32, transactions: Option<u64>, probed: &Sides<Probed>, why: String) -> Offer {
+fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
+    let least = match mode {
+        Mode::Quick => FIXED_WORK_LEAST / 2,
+        _ => FIXED_WORK_LEAST,
+    };
     let wanted = |probed: &Probed| {
         transactions.unwrap_or_else(|| {
             let single = probed.single.as_secs_f64().max(1e-9);
-            let least = FIXED_WORK_LEAST.as_secs_f64() * f64::from(sessions.max(1)) / single;
+            let least = least.as_secs_f64() * f64::from(sessions.max(1)) / single;
             (libm::ceil(least) as u64).clamp(u64::from(sessions.max(1)), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
         })
     };
@@ -141,16 +152,8 @@ impl Offer {
     /// As the record tells it.
     pub fn record(&self, connections: u32) -> LoadRecord {
         match self {
-            Offer::Timed { process, auto, .. } => LoadRecord::Open {
-                rate_per_second: process.rate(),
-                arrivals: match process {
-                    Process::Poisson(_) => "poisson",
-                    Process::Constant(_) => "constant",
-                }
-                .to_owned(),
-                connections,
-                auto: *auto,
-            },
+            Offer::Timed { process, auto, .. } => open(*process, connections, *auto),
+            Offer::OwnRate { process, .. } => open(*process, connections, true),
             Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
             Offer::FixedWork { sessions, iterations, why } => {
                 LoadRecord::FixedWork { sessions: *sessions, iterations: *iterations, why: why.clone() }
@@ -161,11 +164,21 @@ impl Offer {
     /// Samples that one block gives of a transaction with this share of the mix; the smaller side's.
     pub fn samples(&self, share: f64) -> f64 {
         match self {
-            Offer::Timed { process, length, .. } => process.rate() * length.measure.as_secs_f64() * share,
+            Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
+                process.rate() * length.measure.as_secs_f64() * share
+            }
             Offer::Closed { .. } => f64::INFINITY,
             Offer::FixedWork { iterations, .. } => iterations.before.min(iterations.after) as f64 * share,
         }
     }
+}
+
+fn open(process: Process, connections: u32, auto: bool) -> LoadRecord {
+    let arrivals = match process {
+        Process::Poisson(_) => "poisson",
+        Process::Constant(_) => "constant",
+    };
+    LoadRecord::Open { rate_per_second: process.rate(), arrivals: arrivals.to_owned(), connections, auto }
 }
 
 #[cfg(test)]
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn capacities_far_apart_get_fixed_work_of_half_a_second_each() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.010, 200.0), (0.0001, 20_000.0)));
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)));
         match offer {
             Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (50, 5000)),
             other => panic!("{other:?}"),

@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, bottleneck};
+use super::checks::time_single;
 use super::databases::{self, VariantDatabase};
-use super::duel::{WARM_UP, class_record, identity_name, time_single, until_stopped};
+use super::duel::until_stopped;
 use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
+use super::scenario_duel::{WARM_UP, class_record, identity_name};
 use super::side::SideUnderTest;
 use super::{Environment, Plan, header, overlays, plan_dataset, rejection, sizing_text};
 use crate::dataset::Dataset;
@@ -113,6 +115,7 @@ async fn load(
         table_bytes: made.table_bytes,
         index_bytes: made.index_bytes,
         resident,
+        builds: 1,
     }))?;
     if !resident {
         warnings.push("the data does not fit in shared buffers: reads from disk are part of the result".to_owned());
@@ -180,6 +183,7 @@ fn scenario_record(single: &Single, scenario: &Scenario, offer: &Offer) -> Scena
             identity: identity_name(&transaction.identity),
             writes: transaction.writes,
             statements: Sides { before: statements.clone(), after: statements },
+            requests: Sides { before: transaction.requests(single.side), after: transaction.requests(single.side) },
         }
     };
     ScenarioRecord {

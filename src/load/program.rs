@@ -1,7 +1,7 @@
 //! A scenario's transactions for one side, compiled to what goes over the wire: requests, statements, parameter sources.
 
 use crate::record::{Side, StatementRecord};
-use crate::scenario::{Draw, Identity, Plans, Scenario, Statement, Transaction};
+use crate::scenario::{Identity, Plans, Repeat, Scenario, Statement, Transaction};
 
 /// Everything one side runs.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct TransactionProgram {
     pub writes: bool,
     /// Whether requests are wrapped in a transaction with an identity.
     pub wrapped: bool,
-    /// Requests in order; each is one transaction of the server.
+    /// Requests in order; each is one transaction of the server, or one for each chunk of its rows.
     pub requests: Vec<Request>,
     /// Number of statements over all requests.
     pub statements: usize,
@@ -36,6 +36,8 @@ pub struct Request {
     pub settings: Vec<(String, String)>,
     /// Statements in order.
     pub statements: Vec<StatementProgram>,
+    /// What one request holds of its statement's rows.
+    pub repeat: Repeat,
 }
 
 /// One statement.
@@ -55,7 +57,7 @@ pub struct StatementProgram {
     pub chunk: Option<usize>,
     /// Which draw is split into chunks.
     pub chunked: Option<usize>,
-    /// Rows that a `rows` draw gives, for the number of executions.
+    /// Executions a transaction.
     pub executions: u64,
 }
 
@@ -109,10 +111,13 @@ impl TransactionProgram {
         let mut last = None;
         for (index, statement) in statements.iter().enumerate() {
             if requests.is_empty() || statement.request != last {
-                requests.push(Request { settings: Vec::new(), statements: Vec::new() });
+                requests.push(Request { settings: Vec::new(), statements: Vec::new(), repeat: Repeat::Statement });
             }
             last = statement.request;
             if let Some(request) = requests.last_mut() {
+                if statement.repeats_request() {
+                    request.repeat = Repeat::Request;
+                }
                 request.settings.extend(statement.settings.iter().cloned());
                 request.statements.push(StatementProgram::new(number, index, transaction, statement));
             }
@@ -148,18 +153,9 @@ impl StatementProgram {
             sources,
             chunk,
             chunked,
-            executions: executions(transaction, statement),
+            executions: transaction.executions(statement),
         }
     }
-}
-
-fn executions(transaction: &Transaction, statement: &Statement) -> u64 {
-    let Some(each) = &statement.each else { return 1 };
-    let count = transaction.draws.iter().find_map(|(name, draw)| match draw {
-        Draw::Rows { count, .. } if *name == each.parameter => Some(u64::from(*count)),
-        _ => None,
-    });
-    count.unwrap_or(1).div_ceil(u64::from(each.chunk.max(1)))
 }
 
 /// The statements of a side as the record describes them.
@@ -167,7 +163,7 @@ pub fn describe(transaction: &Transaction, side: Side) -> Vec<StatementRecord> {
     let describe = |statement: &Statement| StatementRecord {
         name: statement.name.clone(),
         sql: statement.sql.trim().to_owned(),
-        executions: executions(transaction, statement),
+        executions: transaction.executions(statement),
     };
     transaction.statements.get(side).iter().map(describe).collect()
 }

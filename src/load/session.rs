@@ -10,6 +10,7 @@ use super::bind::{Actor, Arrival, Bound, json_array};
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
+use crate::scenario::Repeat;
 
 /// Where a Supabase project looks for names.
 pub const SEARCH_PATH: &str = "public, extensions";
@@ -180,12 +181,15 @@ impl Session {
         self.statements_ns.resize(transaction.statements, 0);
         let sent = Instant::now();
         for (index, request) in transaction.requests.iter().enumerate() {
-            if program.request_pause_ns > 0 {
-                pause(Duration::from_nanos(program.request_pause_ns)).await;
-            }
-            let result = self.request(arrival, index, request, transaction.writes, end, collect.as_deref_mut()).await;
-            if let Err(error) = result {
-                return Err(self.recover(error).await);
+            for part in parts(request, arrival) {
+                if program.request_pause_ns > 0 {
+                    pause(Duration::from_nanos(program.request_pause_ns)).await;
+                }
+                let place = Place { index, request, part };
+                let result = self.request(arrival, place, transaction.writes, end, collect.as_deref_mut()).await;
+                if let Err(error) = result {
+                    return Err(self.recover(error).await);
+                }
             }
         }
         Ok(Times { sent, done: Instant::now() })
@@ -194,12 +198,12 @@ impl Session {
     async fn request(
         &mut self,
         arrival: &Arrival,
-        index: usize,
-        request: &Request,
+        place: Place<'_>,
         writes: bool,
         end: End,
         mut collect: Option<&mut Vec<StatementAnswer>>,
     ) -> Result<(), SessionError> {
+        let Place { index, request, .. } = place;
         let wrapped = self.transactions[arrival.transaction][index].preamble.is_some();
         let in_transaction = wrapped || end == End::Rollback;
         if in_transaction {
@@ -209,7 +213,7 @@ impl Session {
             self.preamble(arrival, index, request).await?;
         }
         for (position, statement) in request.statements.iter().enumerate() {
-            self.statement(arrival, index, position, statement, collect.as_deref_mut()).await?;
+            self.statement(arrival, place, position, statement, collect.as_deref_mut()).await?;
         }
         if in_transaction {
             let last = match end {
@@ -246,11 +250,12 @@ impl Session {
     async fn statement(
         &mut self,
         arrival: &Arrival,
-        request: usize,
+        place: Place<'_>,
         position: usize,
         statement: &StatementProgram,
         collect: Option<&mut Vec<StatementAnswer>>,
     ) -> Result<(), SessionError> {
+        let request = place.index;
         let mut buffer = collect.is_some().then(RowBuffer::new);
         let mut answer = Answer::default();
         let wrapped = self.transactions[arrival.transaction][request].preamble.is_some();
@@ -259,9 +264,11 @@ impl Session {
             _ => None,
         });
         let chunk_size = statement.chunk.unwrap_or(usize::MAX);
-        let chunks: Vec<Option<&[String]>> = match rows {
-            Some(rows) => rows.chunks(chunk_size.max(1)).map(Some).collect(),
-            None => vec![None],
+        let all = rows.into_iter().flat_map(|rows| rows.chunks(chunk_size.max(1)));
+        let chunks: Vec<Option<&[String]>> = match (rows, place.part) {
+            (Some(_), Part::Whole) => all.map(Some).collect(),
+            (Some(_), Part::Chunk(number)) => all.skip(number).take(1).map(Some).collect(),
+            (None, _) => vec![None],
         };
         for chunk in chunks {
             self.bind(arrival, request, position, statement, chunk)?;
@@ -282,7 +289,11 @@ impl Session {
             }
         }
         if let Some(collect) = collect {
-            collect.push(StatementAnswer { statement: statement.name.clone(), answer });
+            let earlier = collect.last_mut().filter(|last| matches!(place.part, Part::Chunk(1..)) && last.statement == statement.name);
+            match earlier {
+                Some(earlier) => earlier.answer.rows.append(&mut answer.rows),
+                None => collect.push(StatementAnswer { statement: statement.name.clone(), answer }),
+            }
         }
         Ok(())
     }
@@ -323,6 +334,33 @@ impl Session {
             Err(lost) => SessionError::Lost { statement: "rollback".to_owned(), error: lost },
         }
     }
+}
+
+/// Which request of a transaction, and how much of it.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    index: usize,
+    request: &'a Request,
+    part: Part,
+}
+
+/// How much of its statement's rows a request holds.
+#[derive(Clone, Copy)]
+enum Part {
+    /// All of them.
+    Whole,
+    /// One chunk.
+    Chunk(usize),
+}
+
+/// The requests of the application that one request of the program stands for.
+fn parts(request: &Request, arrival: &Arrival) -> impl Iterator<Item = Part> + use<> {
+    let repeated = request.statements.first().filter(|_| request.repeat == Repeat::Request);
+    let chunks = repeated.and_then(|statement| match arrival.values.get(statement.chunked?)? {
+        Bound::Rows(rows) => Some(rows.len().div_ceil(statement.chunk?.max(1))),
+        Bound::One(_) => None,
+    });
+    (0..chunks.unwrap_or(1)).map(move |number| if chunks.is_some() { Part::Chunk(number) } else { Part::Whole })
 }
 
 fn failed(statement: &str, error: WireError) -> SessionError {

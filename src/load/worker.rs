@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::block::{Job, PlanCounts, Shared, Work};
+use super::priority::go_first;
 use super::recorder::{Outcome, Recording};
 use super::scheduler::DRAIN;
 use super::session::{End, Session, SessionError, query_text};
@@ -40,6 +41,10 @@ pub(super) fn load_thread(
     started: &watch::Receiver<Option<Instant>>,
     ready: &Ready,
 ) -> Option<ThreadResult> {
+    if let Work::Open { .. } = shared.spec.work {
+        // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
+        go_first();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let local = LocalSet::new();
     let mut result = ThreadResult { recording: new_recording(shared), ..ThreadResult::default() };
@@ -139,7 +144,9 @@ async fn open_warm(shared: &Shared, number: u64) -> Result<Session, SessionError
     for transaction in 0..spec.program.transactions.len() {
         for round in 0..u64::from(spec.warm_up) {
             let sequence = spec.warm_up_sequence + (number << 10) + (transaction as u64) * 16 + round;
-            let arrival = spec.mix.arrival_of(sequence, transaction, None, None);
+            let mut arrival = spec.mix.arrival_of(sequence, transaction, None, None);
+            // A connection is warm once it has planned and run each statement; a hundred rows would teach it nothing more.
+            arrival.keep_one_row();
             match session.run(&arrival, End::Commit, None).await {
                 Ok(_) => {}
                 // A statement that fails here will fail in the block, where it is counted.

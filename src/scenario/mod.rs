@@ -17,7 +17,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::record::{Expectation, Margins, Sides};
+use crate::record::{Expectation, Margins, Side, Sides};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -147,10 +147,28 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Whether statements can be compared one by one: same names in the same order on both sides.
+    /// Whether statements can be compared one by one: same names in the same order on both sides, and as many requests around them.
     pub fn comparable_by_statement(&self) -> bool {
-        let names = |statements: &[Statement]| statements.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
-        names(&self.statements.before) == names(&self.statements.after)
+        let names = |side| self.statements.get(side).iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
+        names(Side::Before) == names(Side::After) && self.requests(Side::Before) == self.requests(Side::After)
+    }
+
+    /// Executions of a statement of this transaction.
+    pub fn executions(&self, statement: &Statement) -> u64 {
+        let Some(each) = &statement.each else { return 1 };
+        let count = self.draws.iter().find_map(|(name, draw)| match draw {
+            Draw::Rows { count, .. } if *name == each.parameter => Some(u64::from(*count)),
+            _ => None,
+        });
+        count.unwrap_or(1).div_ceil(u64::from(each.chunk.max(1)))
+    }
+
+    /// Requests that a side makes: each is a transaction of the server.
+    pub fn requests(&self, side: Side) -> u64 {
+        let statements = self.statements.get(side);
+        let repeated = |statement: &&Statement| statement.repeats_request();
+        let numbers: std::collections::BTreeSet<Option<u32>> = statements.iter().filter(|s| !repeated(s)).map(|s| s.request).collect();
+        statements.iter().filter(repeated).map(|statement| self.executions(statement)).sum::<u64>() + numbers.len() as u64
     }
 }
 
@@ -230,6 +248,13 @@ pub struct Statement {
     pub plan_lacks: Vec<String>,
 }
 
+impl Statement {
+    /// Whether each execution is a request of its own.
+    pub fn repeats_request(&self) -> bool {
+        self.each.as_ref().is_some_and(|each| each.repeat == Repeat::Request)
+    }
+}
+
 /// Repetition of a statement over the elements of a parameter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Each {
@@ -237,6 +262,18 @@ pub struct Each {
     pub parameter: String,
     /// Elements a statement.
     pub chunk: u32,
+    /// What every chunk is.
+    pub repeat: Repeat,
+}
+
+/// What every chunk of a repeated statement is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Repeat {
+    /// A statement; all of them share their request's transaction.
+    #[default]
+    Statement,
+    /// A request of its own, with preamble and commit, as an application sends it that calls the API row by row.
+    Request,
 }
 
 /// Where a parameter's value comes from. A pure function of (seed, sequence number).

@@ -243,6 +243,16 @@ pub enum Only {
     After,
 }
 
+/// What each repetition of a statement is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repeat {
+    /// A statement; all share one request and its transaction.
+    Statement,
+    /// A request of its own.
+    Request,
+}
+
 /// One statement, timed on its own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -259,6 +269,8 @@ pub struct Statement {
     pub exact: Option<PerSide<String>>,
     /// Run once per chunk of a `rows` draw: { rows = 1 }; or { before, after }.
     pub each: Option<PerSide<BTreeMap<String, u32>>>,
+    /// What each repetition is. Default: a statement, all in one request.
+    pub repeat: Option<Repeat>,
     /// Settings that are set locally, such as { "hnsw.ef_search" = "100" }; or { before, after }.
     pub set: Option<PerSide<BTreeMap<String, Scalar>>>,
     /// Texts that the plan of the after (or only) side must hold; or { before, after }.

@@ -156,6 +156,7 @@ impl Machine {
             quad: pair / 2,
             position: 0,
             side,
+            build: 0,
             kind: made.kind,
             first_sequence: u64::from(pair) * 100_000,
             started_ns: 0,
@@ -207,11 +208,14 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
             identity: "member".into(),
             writes: false,
             statements: Sides { before: statements(&made.before), after: statements(after) },
+            requests: Sides { before: 1, after: 1 },
         }],
         load: match made.kind {
             BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
             BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
-            BlockKind::Timed => LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true },
+            BlockKind::Timed | BlockKind::OwnRate => {
+                LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true }
+            }
         },
         expect: made.expect,
         expect_why: made.expect.map(|_| "made up".into()),

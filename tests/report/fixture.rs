@@ -143,6 +143,7 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
             identity: "member".into(),
             writes: false,
             statements: Sides { before: vec![statement.clone()], after: vec![statement] },
+            requests: Sides { before: 1, after: 1 },
         }],
         load: LoadRecord::Open { rate_per_second: 412.3, arrivals: "poisson".into(), connections: 4, auto: true },
         expect: None,
@@ -162,6 +163,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         table_bytes: 96 << 20,
         index_bytes: indexes,
         resident: true,
+        builds: 1,
     };
     let check = |kind, subject: &str, cases| CheckRecord {
         scenario: record.scenario.clone(),
@@ -177,6 +179,8 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         checks: vec![check(CheckKind::Answers, "fetch", 200), check(CheckKind::Isolation, "conversations", 12)],
         metrics,
         capacity: Sides { before: None, after: None },
+        capacity_ratio: None,
+        own_rate: Sides { before: None, after: None },
         evidence: vec![],
         curves: BTreeMap::new(),
         blocks: vec![],

@@ -74,6 +74,17 @@ pub struct Arrival {
     pub values: Vec<Bound>,
 }
 
+impl Arrival {
+    /// Leaves one row of each drawn row set.
+    pub fn keep_one_row(&mut self) {
+        for value in &mut self.values {
+            if let Bound::Rows(rows) = value {
+                rows.truncate(1);
+            }
+        }
+    }
+}
+
 /// Who runs a transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Actor {

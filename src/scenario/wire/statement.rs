@@ -2,7 +2,7 @@
 
 use super::super::sql::scan;
 use super::super::sql_rules::{Kind, breaches, kind};
-use super::super::{Each, Identity, Statement};
+use super::super::{Each, Identity, Repeat, Statement};
 use super::name_of;
 use super::sides::{Shape, Sided, sided};
 use crate::diagnostic::Findings;
@@ -35,6 +35,7 @@ struct Parts<'n> {
     sql: Sided<'n>,
     exact: Sided<'n>,
     each: Sided<'n>,
+    repeat: Repeat,
     set: Sided<'n>,
     has: Sided<'n>,
     lacks: Sided<'n>,
@@ -47,6 +48,9 @@ pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option
     let words = [("before", Side::Before), ("after", Side::After)];
     let only = keys.get("only").map(|node| node.word(f, &words));
     let request = keys.get("request").map(|node| node.int(f, 1..=10_000));
+    let repeats = [("statement", Repeat::Statement), ("request", Repeat::Request)];
+    let repeat_node = keys.get("repeat");
+    let repeat = repeat_node.and_then(|node| node.word(f, &repeats)).unwrap_or_default();
     let only_side = only.flatten();
     let sql = keys.require(f, "sql", "\"\"\"select ...\"\"\" or { before = \"...\", after = \"...\" }");
     let sql = sided(sql, f, Shape::NoTable, only_side);
@@ -60,7 +64,10 @@ pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option
         let help = "give the text of both sides, or write sql = \"...\" with only = \"before\" or \"after\"";
         node.fault(f, "sql has the text of one side only", help);
     }
-    let parts = Parts { sql: sql?, exact: exact?, each: each?, set: set?, has: has?, lacks: lacks? };
+    let parts = Parts { sql: sql?, exact: exact?, each: each?, repeat, set: set?, has: has?, lacks: lacks? };
+    if let (Some(node), true) = (repeat_node, Side::BOTH.into_iter().all(|side| parts.each.get(side).is_none())) {
+        node.fault(f, "nothing is repeated", "add each = { draw = rows a statement }, or remove repeat");
+    }
     let name = name.unwrap_or_default();
     let request = match request {
         Some(request) => Some(u32::try_from(request?).ok()?),
@@ -106,7 +113,7 @@ fn one_side<'n>(
     });
     let each = parts.each.get(side).map(|node| {
         let is_new = first(node);
-        let each = each_of(node, if is_new { f } else { &mut quiet });
+        let each = each_of(node, parts.repeat, if is_new { f } else { &mut quiet });
         if let (true, Some(each)) = (is_new, &each) {
             read.each.push((node, each.clone()));
         }
@@ -168,14 +175,14 @@ fn text<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option<&'n str>
     Some(sql)
 }
 
-fn each_of(node: &Node, f: &mut Findings) -> Option<Each> {
+fn each_of(node: &Node, repeat: Repeat, f: &mut Findings) -> Option<Each> {
     const ALLOWED: &str = "{ draw = elements a statement }, such as { rows = 1 }";
     let Some([entry]) = node.entries() else {
         node.not_allowed(f, ALLOWED);
         return None;
     };
     let chunk = entry.node.int(f, 1..=1_000_000)?;
-    Some(Each { parameter: entry.key.clone(), chunk: u32::try_from(chunk).ok()? })
+    Some(Each { parameter: entry.key.clone(), chunk: u32::try_from(chunk).ok()?, repeat })
 }
 
 fn settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {

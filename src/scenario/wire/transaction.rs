@@ -159,6 +159,12 @@ fn by_side(node: &Node, reads: Vec<Read>, f: &mut Findings) -> Sides<Vec<Stateme
             let message = format!("on the {} side, some statements have a request and some have none: {}", side.name(), list(without));
             node.fault(f, message, "number the request of every statement of a side, or of none");
         }
+        let alone = |statement: &Statement| side_statements.iter().filter(|other| other.request == statement.request).count() == 1;
+        for statement in side_statements.iter().filter(|statement| statement.repeats_request() && !alone(statement)) {
+            let message =
+                format!("on the {} side, {} makes a request of each repetition, but shares its request", side.name(), statement.name);
+            node.fault(f, message, "give it a request number of its own");
+        }
         let numbers: Vec<u32> = requests.iter().flatten().copied().collect();
         if !numbers.is_sorted() {
             node.fault(f, format!("the requests of the {} side go back", side.name()), "number requests upwards in file order");

@@ -1,0 +1,117 @@
+//! What comes before any timing: answers, isolation and recall of both sides, and how long one session takes.
+
+use std::time::{Duration, Instant};
+
+use super::rejection;
+use super::scenario_duel::{Halt, ScenarioDuel};
+use super::side::SideUnderTest;
+use crate::check::agreement::{self, Recall};
+use crate::check::isolation;
+use crate::load::bind::{Mix, Range64};
+use crate::load::program::Program;
+use crate::load::session::{End, Session, SessionError};
+use crate::record::{CheckKind, CheckOutcome, CheckRecord, Line, Side, Sides, StopReason};
+
+/// Searches a tenant class for recall.
+const RECALL_DRAWS: u64 = 20;
+
+/// What the checks found.
+pub(super) struct Checked {
+    /// Whether any failed: then nothing is timed.
+    pub(super) failed: bool,
+    /// Mean time of a transaction on a single session.
+    pub(super) single: Sides<Duration>,
+    /// Recall of each search.
+    pub(super) recall: Sides<Recall>,
+}
+
+impl ScenarioDuel<'_, '_> {
+    /// Answers, isolation, recall; times a single session on the way.
+    pub(super) async fn checks(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<Checked, Halt> {
+        self.environment.progress.note("checking answers and isolation");
+        let path = self.scenario.path();
+        let mut records = Vec::new();
+        for side in Side::BOTH {
+            let database = &sides.get(side).database;
+            let mut connection = self.environment.server.connect(database).await.map_err(anyhow::Error::from)?;
+            records.extend(isolation::check(&mut connection, mix.dataset(), self.variant(side)?, &path, side).await?);
+            let _ = sqlx::Connection::close(connection).await;
+        }
+        let now = mix.dataset().now();
+        let mut sessions = match (sides.before.session(now).await, sides.after.session(now).await) {
+            (Ok(before), Ok(after)) => Sides { before, after },
+            (before, after) => return Err(self.not_prepared(before, after)),
+        };
+        records.extend(agreement::check(self.scenario, mix, &mut sessions, self.plan.mode).await);
+        let mut recall = Sides::<Recall>::default();
+        let mut single = Sides::<Duration>::default();
+        for side in Side::BOTH {
+            *recall.get_mut(side) = self.recall(mix, side, sides.get(side), sessions.get_mut(side)).await?;
+            records.extend(agreement::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS));
+            *single.get_mut(side) = time_single(mix, sessions.get_mut(side)).await;
+        }
+        let failed = records.iter().any(|record| record.outcome == CheckOutcome::Failed);
+        for record in records {
+            self.append(Line::Check(record))?;
+        }
+        Ok(Checked { failed, single, recall })
+    }
+
+    /// A statement that PostgreSQL will not even prepare.
+    fn not_prepared(&mut self, before: Result<Session, SessionError>, after: Result<Session, SessionError>) -> Halt {
+        for (side, result) in [(Side::Before, before), (Side::After, after)] {
+            let Err(error) = result else { continue };
+            if error.is_lost() && error.code() == "connection" {
+                return Halt::Failed(error.into());
+            }
+            let message = rejection::describe(self.scenario, side, &error);
+            let record = CheckRecord {
+                scenario: self.scenario.path(),
+                kind: CheckKind::Answers,
+                subject: "prepare".to_owned(),
+                side: Some(side),
+                cases: 1,
+                outcome: CheckOutcome::Warning,
+                findings: vec![message.clone()],
+            };
+            return match self.append(Line::Check(record)) {
+                Ok(()) => Halt::Stop(StopReason::Rejected { message }),
+                Err(halt) => halt,
+            };
+        }
+        Halt::Failed(anyhow::anyhow!("both sides were prepared"))
+    }
+
+    async fn recall(&self, mix: &Mix, side: Side, route: &SideUnderTest, search: &mut Session) -> Result<Recall, Halt> {
+        let Some(exact) = Program::exact(self.scenario, side) else { return Ok(Recall::new()) };
+        let mut exact = match route.session_with(exact, mix.dataset().now()).await {
+            Ok(session) => session,
+            Err(error @ SessionError::Rejected { .. }) => {
+                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, side, &error) }));
+            }
+            Err(error) => return Err(Halt::Failed(error.into())),
+        };
+        let recall = agreement::recall(self.scenario, mix, side, search, &mut exact, RECALL_DRAWS).await;
+        Ok(recall.map_err(|error| anyhow::anyhow!(error))?)
+    }
+}
+
+/// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones.
+pub(super) async fn time_single(mix: &Mix, session: &mut Session) -> Duration {
+    let first = Range64::Probe(0x100).first();
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for number in 0..1_000u64 {
+        let arrival = mix.arrival(first + number);
+        let result = session.run(&arrival, End::Rollback, None).await;
+        if let Ok(result) = result {
+            times.push(result.done.saturating_duration_since(result.sent));
+        }
+        if began.elapsed() > Duration::from_millis(250) && number >= 3 {
+            break;
+        }
+    }
+    // The first ones met cold caches and unplanned statements.
+    let warm = &times[times.len().min(3).min(times.len().saturating_sub(1))..];
+    warm.iter().sum::<Duration>() / warm.len().max(1) as u32
+}

@@ -1,0 +1,177 @@
+//! What is judged: pairs of blocks in quads, until there are enough of them or time is up. Decides nothing about the outcome.
+
+use std::time::{Duration, Instant};
+
+use super::block::{BlockContext, ClassSums, Measured, faults};
+use super::offer::{self, Offer, Probed};
+use super::order::{Slot, default_pairs, quad, quick_pairs};
+use super::scenario_duel::{Arena, Halt, ScenarioDuel};
+use super::side::SideUnderTest;
+use crate::load::bind::Range64;
+use crate::load::block::{Work, prepare};
+use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, Side, Sides, StopReason};
+
+/// Pairs that may be discarded, as a share of those that are kept: a quarter of the kept ones is a fifth of all.
+const DISCARDED_TO_KEPT: f64 = 0.25;
+/// Quads on one clone of a writing scenario in quick mode.
+const QUICK_QUADS_A_CLONE: u32 = 3;
+
+/// What a scenario's blocks have given so far.
+#[derive(Default)]
+pub(super) struct Course {
+    kept: Vec<BlockRecord>,
+    discarded: u32,
+    /// Times by tenant class over kept blocks.
+    pub(super) classes: Sides<ClassSums>,
+    quad: u32,
+    /// Quads run when the working copies were last cloned.
+    cloned_at: Option<u32>,
+}
+
+impl Course {
+    fn pairs(&self) -> u32 {
+        self.kept.len() as u32 / 2
+    }
+}
+
+impl ScenarioDuel<'_, '_> {
+    /// Finds each side's capacity, where that is worth its time, and from it the load to offer.
+    pub(super) async fn probe(
+        &mut self,
+        context: &BlockContext<'_>,
+        sides: &Sides<SideUnderTest>,
+        single: Sides<Duration>,
+    ) -> Result<(Offer, Sides<Probed>), Halt> {
+        let connections = self.scenario.load.connections;
+        let mut probed = single.map(|single| Probed { single: *single, capacity: None });
+        if offer::worth_probing_capacity(single, connections, self.plan.mode) {
+            self.environment.progress.note("probing capacity");
+            for (number, side) in Side::BOTH.into_iter().enumerate() {
+                let work = Work::Closed { settle: Duration::from_millis(200), measure: probe_length(self.plan.mode) };
+                let spec = context.spec(sides.get(side), work, connections, Range64::Probe(number as u32).first(), 0x1000 + number as u32);
+                let prepared = prepare(spec).await.map_err(anyhow::Error::from)?;
+                let result = prepared.run().await.map_err(anyhow::Error::from)?;
+                let transactions = result.recording.accounting.ok;
+                let capacity_per_second = transactions as f64 / result.duration.as_secs_f64().max(1e-9);
+                probed.get_mut(side).capacity = Some(capacity_per_second);
+                let scenario = self.scenario.path();
+                self.append(Line::Probe(ProbeRecord { scenario, side, connections, capacity_per_second, transactions }))?;
+            }
+        }
+        Ok((offer::choose(self.scenario, self.plan.mode, probed), probed))
+    }
+
+    /// Runs quads until there are pairs enough, and says why it stopped.
+    pub(super) async fn pairs(
+        &mut self,
+        context: &BlockContext<'_>,
+        arena: &Arena,
+        offer: &Offer,
+        record: &ScenarioRecord,
+        course: &mut Course,
+    ) -> Result<StopReason, Halt> {
+        let wanted = match self.plan.mode {
+            Mode::Default => default_pairs(self.gated),
+            _ => quick_pairs(self.gated),
+        };
+        loop {
+            let (build, sides) = arena.of_quad(course.quad);
+            if record.writes && self.needs_clone(course) {
+                self.clone_working(arena, build).await?;
+                course.cloned_at = Some(course.quad);
+            }
+            let slots = quad(self.plan.seed, &record.scenario, course.quad);
+            course.quad += 1;
+            for pair in slots.chunks_exact(2) {
+                self.pair(context, sides, offer, [pair[0], pair[1]], build, arena.resident, course).await?;
+                if let Some(stop) = self.enough(record, course, wanted) {
+                    return Ok(stop);
+                }
+            }
+        }
+    }
+
+    fn enough(&self, record: &ScenarioRecord, course: &Course, wanted: u32) -> Option<StopReason> {
+        let pairs = course.pairs();
+        let long = self.plan.mode == Mode::Default;
+        if self.stopped() {
+            return Some(StopReason::Interrupted);
+        }
+        // More could not be made up for by what is still to come.
+        if f64::from(course.discarded) > DISCARDED_TO_KEPT * f64::from(pairs.max(wanted)) {
+            return Some(StopReason::TooManyDiscarded);
+        }
+        if pairs >= wanted && !long {
+            return Some(StopReason::Pairs);
+        }
+        if pairs >= wanted && (self.environment.enough)(record, &course.kept) {
+            return Some(StopReason::Precise);
+        }
+        self.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| StopReason::Budget)
+    }
+
+    fn needs_clone(&self, course: &Course) -> bool {
+        let quads = if self.plan.mode == Mode::Default { 1 } else { QUICK_QUADS_A_CLONE };
+        course.cloned_at.is_none_or(|at| course.quad - at >= quads)
+    }
+
+    /// Runs one pair and records both blocks.
+    #[allow(clippy::too_many_arguments)]
+    async fn pair(
+        &mut self,
+        context: &BlockContext<'_>,
+        sides: &Sides<SideUnderTest>,
+        offer: &Offer,
+        slots: [Slot; 2],
+        build: u32,
+        resident: bool,
+        course: &mut Course,
+    ) -> Result<(), Halt> {
+        let [first, second] = slots;
+        let mut one = context.run(first, sides.get(first.side), offer).await?;
+        let mut two = context.run(second, sides.get(second.side), offer).await?;
+        one.record.build = build;
+        two.record.build = build;
+        let kept = self.judge_faults(&mut one, &mut two, resident);
+        for Measured { record, classes } in [one, two] {
+            self.append(Line::Block(Box::new(record.clone())))?;
+            if kept {
+                course.classes.get_mut(record.side).add(&classes);
+                course.kept.push(record);
+            }
+        }
+        course.discarded += u32::from(!kept);
+        if kept {
+            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), self.wanted_shown());
+        }
+        Ok(())
+    }
+
+    fn wanted_shown(&self) -> u32 {
+        match self.plan.mode {
+            Mode::Default => default_pairs(self.gated),
+            _ => quick_pairs(self.gated),
+        }
+    }
+
+    /// Marks the blocks of a pair that must not be used; returns whether it may be.
+    fn judge_faults(&self, one: &mut Measured, two: &mut Measured, resident: bool) -> bool {
+        let (before, after) = if one.record.side == Side::Before { (one, two) } else { (two, one) };
+        let pair = Sides { before: before.record.clone(), after: after.record.clone() };
+        let found = faults(&pair, self.scenario.writes(), resident);
+        before.record.discard = found.before;
+        after.record.discard = found.after;
+        let reasons: Vec<&Discard> = [&before.record.discard, &after.record.discard].into_iter().flatten().collect();
+        if let Some(reason) = reasons.iter().find(|reason| ***reason != Discard::Interrupted) {
+            self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}", pair.before.pair + 1));
+        }
+        reasons.is_empty()
+    }
+}
+
+fn probe_length(mode: Mode) -> Duration {
+    match mode {
+        Mode::Default => Duration::from_secs(2),
+        _ => Duration::from_millis(500),
+    }
+}

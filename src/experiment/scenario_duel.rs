@@ -1,0 +1,309 @@
+//! One scenario of a duel, from its two databases to the evidence: builds, checks, probes, pairs of blocks, capacity, plans.
+//!
+//! The steps stand in files of their own: `checks` is what comes before any timing, `pairs` what is judged, `capacity` what is shown
+//! beside it, `evidence` why it is so.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::block::BlockContext;
+use super::databases::{self, VariantDatabase};
+use super::duel::{Made, until_stopped};
+use super::offer::SLOW;
+use super::pairs::Course;
+use super::side::SideUnderTest;
+use super::{Environment, Plan, evidence, variants};
+use crate::dataset::Dataset;
+use crate::load::bind::Mix;
+use crate::load::program::{Program, describe};
+use crate::record::{
+    Histogram, Line, LoadRecord, Mode, ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
+};
+use crate::scenario::{Identity, Plans, RttPer, Scenario, Transaction};
+use crate::suite::Variant;
+
+/// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
+pub(super) const WARM_UP: u32 = 6;
+
+/// One scenario and what it takes to run it.
+pub(super) struct ScenarioDuel<'a, 'e> {
+    pub(super) plan: &'a Plan,
+    pub(super) environment: &'a mut Environment<'e>,
+    pub(super) scenario: &'a Scenario,
+    pub(super) dataset: &'a Arc<Dataset>,
+    pub(super) template: &'a str,
+    pub(super) made: &'a mut Made,
+    /// How the names of this run's databases begin.
+    pub(super) prefix: &'a str,
+    pub(super) run_started: Instant,
+    pub(super) deadline: Option<Instant>,
+    /// Gated metrics of the whole run.
+    pub(super) gated: usize,
+    /// What a reader must know, one line each.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why a scenario ended early, on the way out of nested calls.
+pub(super) enum Halt {
+    Stop(StopReason),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Halt {
+    fn from(error: anyhow::Error) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+/// The databases of both sides. In a long run each is built twice: physical layout is luck, and should not decide.
+pub(super) struct Arena {
+    /// By build.
+    builds: Vec<Sides<VariantDatabase>>,
+    /// Routes by build; one only where a scenario writes, as it works on clones.
+    routes: Vec<Sides<SideUnderTest>>,
+    /// Whether all of it fits in shared buffers.
+    pub(super) resident: bool,
+}
+
+impl Arena {
+    /// The build that a quad runs on, and the way there.
+    pub(super) fn of_quad(&self, quad: u32) -> (u32, &Sides<SideUnderTest>) {
+        let build = quad as usize % self.builds.len();
+        (build as u32, &self.routes[build % self.routes.len()])
+    }
+
+    /// The way to the first build.
+    pub(super) fn first(&self) -> &Sides<SideUnderTest> {
+        &self.routes[0]
+    }
+}
+
+impl ScenarioDuel<'_, '_> {
+    /// Runs it; everything but its end is in the record by then. An error means that the record cannot be written.
+    pub(super) async fn run(&mut self) -> anyhow::Result<StopReason> {
+        let mut announced = false;
+        let stop = match self.measure(&mut announced).await {
+            Ok(stop) | Err(Halt::Stop(stop)) => stop,
+            Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
+        };
+        if !announced {
+            let record = self.record(LoadRecord::NotOffered);
+            self.environment.record.append(&Line::Scenario(Box::new(record)))?;
+        }
+        Ok(stop)
+    }
+
+    async fn measure(&mut self, announced: &mut bool) -> Result<StopReason, Halt> {
+        let mix = Arc::new(Mix::new(self.dataset.clone(), self.scenario, self.plan.seed).map_err(anyhow::Error::from)?);
+        let mut arena = self.arena().await?;
+        if self.scenario.writes() {
+            self.clone_working(&arena, 0).await?;
+        }
+        let stop = self.environment.stop.clone();
+        let checked = until_stopped(&stop, self.checks(&mix, arena.first())).await;
+        let checked = checked.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
+        if checked.failed || self.plan.mode == Mode::ChecksOnly {
+            return Ok(if checked.failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
+        }
+        let slow = self.settle(&mut arena, checked.single).await?;
+        let context = BlockContext {
+            scenario: self.scenario,
+            server: self.environment.server,
+            mix: mix.clone(),
+            seed: self.plan.seed,
+            warm_up: if slow { 1 } else { WARM_UP },
+            run_started: self.run_started,
+            stop,
+        };
+        let (offer, probed) = self.probe(&context, arena.first(), checked.single).await?;
+        let record = self.record(offer.record(self.scenario.load.connections));
+        self.append(Line::Scenario(Box::new(record.clone())))?;
+        *announced = true;
+        let mut course = Course::default();
+        let stop = self.pairs(&context, &arena, &offer, &record, &mut course).await?;
+        self.record_classes(&course)?;
+        if matches!(stop, StopReason::Precise | StopReason::Budget) {
+            self.capacity(&context, &arena, &offer, probed).await?;
+        }
+        if stop != StopReason::Interrupted {
+            let sides = arena.first();
+            evidence::collect(self.environment, self.scenario, &mix, sides, &self.plan.suite, context.warm_up, &checked.recall).await?;
+        }
+        Ok(stop)
+    }
+
+    /// Makes ready for load what the checks have left: caches, autovacuum, plans. Returns whether a transaction is slow.
+    async fn settle(&mut self, arena: &mut Arena, single: Sides<Duration>) -> Result<bool, Halt> {
+        databases::set_autovacuum(self.environment.server, self.scenario.writes()).await?;
+        for routes in &arena.routes {
+            for side in Side::BOTH {
+                databases::warm(self.environment.server, &routes.get(side).database).await?;
+            }
+        }
+        let slow = single.before.max(single.after) > SLOW;
+        if slow && self.scenario.load.plans == Plans::Auto {
+            for routes in &mut arena.routes {
+                routes.before.pin_custom_plans();
+                routes.after.pin_custom_plans();
+            }
+            self.warnings
+                .push("a transaction takes more than 50 ms: plans are pinned to custom, and connections are warmed once".to_owned());
+        }
+        if !arena.resident {
+            self.warnings.push("the working sets together do not fit in shared buffers: reads from disk are part of the result".to_owned());
+        }
+        Ok(slow)
+    }
+
+    /// The databases of both sides, made once a run and variant; A/A needs two of the same.
+    async fn arena(&mut self) -> Result<Arena, Halt> {
+        let count: u32 = if self.plan.mode == Mode::Default { 2 } else { 1 };
+        let mut builds = Vec::new();
+        for build in 0..count {
+            let before = self.build(Side::Before, build).await?;
+            let after = self.build(Side::After, build).await?;
+            builds.push(Sides { before, after });
+        }
+        let bytes = builds.iter().flat_map(|both| [&both.before, &both.after]).map(|one| one.table_bytes + one.index_bytes).sum();
+        let resident = databases::is_resident(self.environment.server, bytes).await?;
+        let names = variants(self.plan, self.scenario);
+        for side in Side::BOTH {
+            let database = builds[0].get(side);
+            let record = VariantRecord {
+                scenario: self.scenario.path(),
+                side,
+                variant: names.get(side).clone(),
+                applied: database.applied.clone(),
+                table_bytes: database.table_bytes,
+                index_bytes: database.index_bytes,
+                resident,
+                builds: count,
+            };
+            self.append(Line::Variant(record))?;
+        }
+        let routed = if self.scenario.writes() { 1 } else { builds.len() };
+        let routes = builds.iter().take(routed).map(|made| self.routes(made)).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Arena { builds, routes, resident })
+    }
+
+    async fn build(&mut self, side: Side, build: u32) -> Result<VariantDatabase, Halt> {
+        let variant = self.variant(side)?.clone();
+        let key = (variant.name.clone(), side, build);
+        if let Some(database) = self.made.get(&key) {
+            return Ok(database.clone());
+        }
+        let (again, suffix) = if build == 0 { ("", "") } else { (" again", "_2") };
+        self.environment.progress.note(&format!("applying {}{again} ({})", variant.name, side.name()));
+        let name = format!("{}_{}_{}{suffix}", self.prefix, databases::sql_name(&variant.name), side.name());
+        let result = databases::make_variant(self.environment.server, self.template, &name, &variant).await;
+        let database = result.map_err(|error| match databases::rejection(&error) {
+            Some(message) => Halt::Stop(StopReason::Rejected { message }),
+            None => Halt::Failed(error),
+        })?;
+        self.made.insert(key, database.clone());
+        Ok(database)
+    }
+
+    /// The variant of a side.
+    pub(super) fn variant(&self, side: Side) -> anyhow::Result<&Variant> {
+        let names = variants(self.plan, self.scenario);
+        let name = names.get(side);
+        self.plan.suite.variants.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.plan.suite.variants.keys().map(String::as_str).collect();
+            anyhow::anyhow!("suite {} has no variant {name}; it has {}", self.plan.suite.name, known.join(", "))
+        })
+    }
+
+    fn routes(&self, made: &Sides<VariantDatabase>) -> anyhow::Result<Sides<SideUnderTest>> {
+        let rtt = match self.scenario.load.rtt_per {
+            RttPer::RoundTrip => self.scenario.load.rtt,
+            RttPer::Request => Duration::ZERO,
+        };
+        let route = |side: Side| {
+            let database = &made.get(side).name;
+            let database = if self.scenario.writes() { format!("{database}_w") } else { database.clone() };
+            SideUnderTest::new(self.environment.server, &database, Arc::new(Program::new(self.scenario, side)), rtt)
+        };
+        Ok(Sides { before: route(Side::Before)?, after: route(Side::After)? })
+    }
+
+    /// Fresh copies of both sides of a build for a scenario that writes.
+    pub(super) async fn clone_working(&self, arena: &Arena, build: u32) -> anyhow::Result<()> {
+        let Some(made) = arena.builds.get(build as usize) else { return Ok(()) };
+        for side in Side::BOTH {
+            databases::clone_database(self.environment.server, &made.get(side).name, &arena.first().get(side).database).await?;
+        }
+        for side in Side::BOTH {
+            databases::warm(self.environment.server, &arena.first().get(side).database).await?;
+        }
+        Ok(())
+    }
+
+    fn record_classes(&mut self, course: &Course) -> Result<(), Halt> {
+        for side in Side::BOTH {
+            for (transaction, class, service) in course.classes.get(side).iter() {
+                self.append(Line::TenantClass(class_record(self.scenario, side, transaction, class.name(), service.clone())))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the record.
+    pub(super) fn append(&mut self, line: Line) -> Result<(), Halt> {
+        let written = self.environment.record.append(&line);
+        written.map_err(|error| Halt::Failed(anyhow::Error::new(error).context("cannot write the run record")))
+    }
+
+    /// Whether a signal asked the run to stop.
+    pub(super) fn stopped(&self) -> bool {
+        self.environment.stop.load(Ordering::Relaxed)
+    }
+
+    /// The scenario as the record tells it.
+    pub(super) fn record(&self, load: LoadRecord) -> ScenarioRecord {
+        let scenario = self.scenario;
+        ScenarioRecord {
+            scenario: scenario.path(),
+            title: scenario.title.clone(),
+            analysis: scenario.analysis.clone(),
+            claims: scenario.claims.clone(),
+            digest: scenario.digest.clone(),
+            variants: variants(self.plan, scenario),
+            transactions: scenario.transactions.iter().map(transaction_record).collect(),
+            load,
+            // A/A must find nothing, whatever the scenario expects of a duel.
+            expect: scenario.expect.as_ref().filter(|_| !self.plan.aa).map(|(expectation, _)| *expectation),
+            expect_why: scenario.expect.as_ref().filter(|_| !self.plan.aa).map(|(_, why)| why.clone()),
+            margins: scenario.margins,
+            rtt_ns: scenario.load.rtt.as_nanos() as u64,
+            writes: scenario.writes(),
+        }
+    }
+}
+
+fn transaction_record(transaction: &Transaction) -> TransactionRecord {
+    TransactionRecord {
+        name: transaction.name.clone(),
+        weight: transaction.weight,
+        identity: identity_name(&transaction.identity),
+        writes: transaction.writes,
+        statements: Sides { before: describe(transaction, Side::Before), after: describe(transaction, Side::After) },
+        requests: Sides { before: transaction.requests(Side::Before), after: transaction.requests(Side::After) },
+    }
+}
+
+pub(super) fn class_record(scenario: &Scenario, side: Side, transaction: usize, class: &str, service: Histogram) -> TenantClassRecord {
+    let name = scenario.transactions.get(transaction).map(|transaction| transaction.name.clone()).unwrap_or_default();
+    TenantClassRecord { scenario: scenario.path(), side, transaction: name, class: class.to_owned(), service }
+}
+
+pub(super) fn identity_name(identity: &Identity) -> String {
+    match identity {
+        Identity::Member { role: Some(role) } => role.clone(),
+        Identity::Member { role: None } => "member".to_owned(),
+        Identity::Anon => "anon".to_owned(),
+        Identity::Service => "service".to_owned(),
+        Identity::None => "none".to_owned(),
+    }
+}

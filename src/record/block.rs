@@ -1,0 +1,234 @@
+//! Measured blocks, and why a pair of them may be unusable.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Histogram, Side};
+
+/// Closed-loop capacity of one side.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct ProbeRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// The side.
+    pub side: Side,
+    /// Connections in use.
+    pub connections: u32,
+    /// Transactions a second.
+    pub capacity_per_second: f64,
+    /// Transactions counted.
+    pub transactions: u64,
+}
+
+/// How the work of a block was given.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockKind {
+    /// Open loop for a fixed time.
+    Timed,
+    /// Closed loop for a fixed number of transactions.
+    FixedWork,
+    /// Closed loop for a fixed time, all connections busy: capacity.
+    Capacity,
+    /// Open loop at half of the side's own capacity: what users of that side alone would see.
+    OwnRate,
+}
+
+/// One measured block: one stretch of one scenario on one side.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct BlockRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// Pair it belongs to; block pairs are the sampling unit.
+    pub pair: u32,
+    /// Quad (ABBA or BAAB) it belongs to.
+    pub quad: u32,
+    /// Position in the run, counting all blocks of the scenario.
+    pub position: u32,
+    /// The side.
+    pub side: Side,
+    /// Which build of the side's database it ran on: two builds of one variant differ in their physical layout.
+    #[serde(default)]
+    pub build: u32,
+    /// How work was given.
+    pub kind: BlockKind,
+    /// First sequence number of its arrivals; the other block of the pair has the same.
+    pub first_sequence: u64,
+    /// Offset from the start of the run, ns.
+    pub started_ns: u64,
+    /// Measured stretch, settle time excluded, ns.
+    pub duration_ns: u64,
+    /// Where every scheduled transaction of the measured stretch ended up.
+    pub accounting: Accounting,
+    /// By transaction name.
+    pub transactions: BTreeMap<String, TransactionTimes>,
+    /// Service time by `transaction/statement`; one sample an execution, or a transaction where a statement is repeated (its sum).
+    pub statements: BTreeMap<String, Histogram>,
+    /// Failed transactions by SQLSTATE (or `acquire-timeout`, `connection`), with the time they took.
+    pub errors: BTreeMap<String, Histogram>,
+    /// What the generator says of itself.
+    pub generator: GeneratorReport,
+    /// What the server counted meanwhile.
+    pub server: ServerDelta,
+    /// Why the pair of this block must not be used, decided without looking at its latency.
+    pub discard: Option<Discard>,
+}
+
+/// Where every scheduled transaction ended up: `scheduled = ok + error + dropped + in_flight`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Accounting {
+    /// Intended starts within the measured stretch.
+    pub scheduled: u64,
+    /// Finished well.
+    pub ok: u64,
+    /// Finished with an error.
+    pub error: u64,
+    /// Never started (the run was interrupted first).
+    pub dropped: u64,
+    /// Still running when draining was given up.
+    pub in_flight: u64,
+}
+
+impl Accounting {
+    /// Whether the identity holds. A record from elsewhere may hold any counts, so the sum has room for all of them.
+    pub fn balances(&self) -> bool {
+        let ended: u128 = [self.ok, self.error, self.dropped, self.in_flight].into_iter().map(u128::from).sum();
+        u128::from(self.scheduled) == ended
+    }
+}
+
+/// Times of the successful runs of one transaction.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct TransactionTimes {
+    /// From the intended start to the last row of the last statement.
+    pub response: Histogram,
+    /// From the intended start of waiting for a connection to having one.
+    pub acquire: Histogram,
+    /// From the first byte sent to the last row, preamble and commit included.
+    pub service: Histogram,
+}
+
+/// What the generator says of itself over a block.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct GeneratorReport {
+    /// From the intended start to entering the pool's queue.
+    pub lag: Histogram,
+    /// Processor time of the generator's threads over the block's wall time and threads; 1.0 is fully busy.
+    pub cpu_share: f64,
+    /// Longest time a load thread went without running its event loop, ns.
+    pub longest_stall_ns: u64,
+    /// Transactions finished over transactions offered.
+    pub achieved_share: f64,
+}
+
+/// Counters of the server over a block, this database only where the server tells databases apart.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct ServerDelta {
+    /// Blocks found in shared buffers.
+    pub blocks_hit: u64,
+    /// Blocks read from disk or the kernel's cache.
+    pub blocks_read: u64,
+    /// Temporary bytes written.
+    pub temp_bytes: u64,
+    /// WAL bytes of the whole server.
+    pub wal_bytes: u64,
+    /// Checkpoints, timed and requested.
+    pub checkpoints: u64,
+    /// Autovacuum and autoanalyze runs on this database's tables.
+    pub autovacuums: u64,
+    /// Committed transactions.
+    pub commits: u64,
+    /// Rolled back transactions.
+    pub rollbacks: u64,
+    /// Deadlocks.
+    pub deadlocks: u64,
+    /// Executions with a generic plan, summed over the pool's prepared statements.
+    pub generic_plans: u64,
+    /// Executions with a custom plan.
+    pub custom_plans: u64,
+    /// Transactions of the scenario that finished between the two snapshots, settle time included: what to divide the others by.
+    pub transactions: u64,
+}
+
+/// Why a pair is not used. Every reason can be seen without looking at latency.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Discard {
+    /// Transactions entered the pool's queue late.
+    GeneratorLag {
+        /// Lag that 1% of the transactions exceeded, and no fewer than five of them, ns.
+        lag_ns: u64,
+    },
+    /// The generator used more processor than it may.
+    GeneratorBusy {
+        /// Percent of a core a thread.
+        percent: u32,
+    },
+    /// An event loop did not run for more than 10 ms.
+    GeneratorStall {
+        /// The longest stall, ns.
+        stall_ns: u64,
+    },
+    /// Fewer than 99% of the offered transactions finished.
+    NotAchieved {
+        /// Per mille that finished.
+        per_mille: u32,
+    },
+    /// A checkpoint fell on one side only.
+    Checkpoint,
+    /// An autovacuum or autoanalyze fell on one side only.
+    Autovacuum,
+    /// Blocks were read from disk on one side only though the data fits in memory.
+    DiskReads {
+        /// Per mille of blocks read.
+        per_mille: u32,
+    },
+    /// The run was interrupted in this pair.
+    Interrupted,
+}
+
+impl Discard {
+    /// The reason without its numbers, to be counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Discard::GeneratorLag { .. } => "the generator started transactions late",
+            Discard::GeneratorBusy { .. } => "the generator was short of processor time",
+            Discard::GeneratorStall { .. } => "the generator stalled",
+            Discard::NotAchieved { .. } => "fewer than 99% of the offered transactions finished",
+            Discard::Checkpoint => "a checkpoint fell on one side only",
+            Discard::Autovacuum => "an autovacuum fell on one side only",
+            Discard::DiskReads { .. } => "one side only read from disk",
+            Discard::Interrupted => "the run was interrupted in it",
+        }
+    }
+}
+
+/// The reason with its numbers.
+impl std::fmt::Display for Discard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.reason())?;
+        match self {
+            Discard::GeneratorLag { lag_ns } => write!(out, ": by more than {:.2} ms", *lag_ns as f64 / 1e6),
+            Discard::GeneratorBusy { percent } => write!(out, ": {percent}% of a core a thread"),
+            Discard::GeneratorStall { stall_ns } => write!(out, " for {:.1} ms", *stall_ns as f64 / 1e6),
+            Discard::NotAchieved { per_mille } => write!(out, ": {:.1}%", f64::from(*per_mille) / 10.0),
+            Discard::DiskReads { per_mille } => write!(out, ": {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
+            Discard::Checkpoint | Discard::Autovacuum | Discard::Interrupted => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_no_run_has_neither_balance_nor_overflow() {
+        let most = Accounting { scheduled: 1, ok: u64::MAX, error: u64::MAX, dropped: u64::MAX, in_flight: 5 };
+        assert!(!most.balances());
+        assert!(Accounting { scheduled: 6, ok: 1, error: 1, dropped: 2, in_flight: 2 }.balances());
+        assert!(!Accounting { scheduled: 7, ok: 1, error: 1, dropped: 2, in_flight: 2 }.balances());
+    }
+}

@@ -1,0 +1,95 @@
+//! What was found outside the measured blocks: checks before timing, plans and counters after it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Histogram, Side};
+
+/// What the checks before timing found for one transaction or table.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct CheckRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// Which check.
+    pub kind: CheckKind,
+    /// What was checked: a transaction, a table, or a statement.
+    pub subject: String,
+    /// The side, where only one is concerned.
+    pub side: Option<Side>,
+    /// How many cases were looked at (draws, identities).
+    pub cases: u64,
+    /// How it came out.
+    pub outcome: CheckOutcome,
+    /// What was found, one finding a line, most telling first; capped.
+    pub findings: Vec<String>,
+}
+
+/// The checks.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckKind {
+    /// Both sides give the answers that the scenario says they must.
+    Answers,
+    /// Every identity sees exactly the keys that the model gives it.
+    Isolation,
+    /// The plan uses what the scenario is about.
+    Plan,
+    /// Recall of a vector search against exact search.
+    Recall,
+    /// Nothing else needs the server's attention: settings, leftovers, connections.
+    Environment,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckOutcome {
+    /// As it must be.
+    Passed,
+    /// Worth a look; does not stop the run.
+    Warning,
+    /// Wrong answers or a leak; nothing is timed.
+    Failed,
+}
+
+/// Service times of one transaction for one class of tenants, summed over the kept blocks.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct TenantClassRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// The side.
+    pub side: Side,
+    /// The transaction.
+    pub transaction: String,
+    /// `whale`, `middle`, or `tail`.
+    pub class: String,
+    /// Service times.
+    pub service: Histogram,
+}
+
+/// Plan and counters of one statement on one side, taken outside the timed blocks.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct EvidenceRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// The side.
+    pub side: Side,
+    /// `transaction/statement`.
+    pub statement: String,
+    /// Who the plan was taken for, such as `whale member`.
+    pub identity: String,
+    /// EXPLAIN (ANALYZE, BUFFERS) of the prepared statement as the tenant role, as text.
+    pub plan: String,
+    /// The same as JSON, for tools.
+    pub plan_json: serde_json::Value,
+    /// Rows returned.
+    pub rows: u64,
+    /// Shared buffers hit and read by the execution.
+    pub buffers: u64,
+    /// Calls of functions (among them the counting twin of `auth.uid()`) over one execution, by name.
+    pub function_calls: BTreeMap<String, u64>,
+    /// Recall against exact search by tenant class, for vector searches; 1.0 is perfect.
+    pub recall: BTreeMap<String, f64>,
+}

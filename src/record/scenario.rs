@@ -1,0 +1,171 @@
+//! A scenario as it was run: what it says, how load was offered, how its databases were made.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Side, Sides};
+
+/// A scenario as it was run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct ScenarioRecord {
+    /// Path below `scenarios/` without extension, such as `omniops/history-fetch`.
+    pub scenario: String,
+    /// Title of the file.
+    pub title: String,
+    /// Why the scenario exists and what PostgreSQL does; Markdown.
+    pub analysis: String,
+    /// Claim ids it bears on.
+    pub claims: Vec<String>,
+    /// SHA-256 of the scenario file, hexadecimal.
+    pub digest: String,
+    /// Names of the two variants.
+    pub variants: Sides<String>,
+    /// Its transactions.
+    pub transactions: Vec<TransactionRecord>,
+    /// How load was offered.
+    pub load: LoadRecord,
+    /// The verdict that the scenario's author expects, if stated.
+    pub expect: Option<Expectation>,
+    /// Why this is expected, if the author says.
+    pub expect_why: Option<String>,
+    /// Margins that decide what matters.
+    pub margins: Margins,
+    /// Injected round-trip time of each side, ns: 0 when none was injected. One hop is charged a statement, or a request where the
+    /// scenario charges requests.
+    pub rtt_ns: u64,
+    /// Whether the scenario changes data.
+    pub writes: bool,
+}
+
+/// What is stated of a scenario before it is measured.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expectation {
+    /// The candidate is faster.
+    Improved,
+    /// The candidate is slower.
+    Regressed,
+    /// No difference that matters.
+    Unchanged,
+}
+
+/// Relative margins and the absolute floor below which a difference does not matter.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Margins {
+    /// For medians and fixed work; 0.05 is 5%.
+    pub p50: f64,
+    /// For 95th percentiles.
+    pub p95: f64,
+    /// Absolute floor, ns.
+    pub floor_ns: u64,
+}
+
+impl Default for Margins {
+    fn default() -> Margins {
+        Margins { p50: 0.05, p95: 0.10, floor_ns: 20_000 }
+    }
+}
+
+/// A transaction as it was run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct TransactionRecord {
+    /// Its name.
+    pub name: String,
+    /// Its share in the mix, relative to the others.
+    pub weight: f64,
+    /// Who runs it.
+    pub identity: String,
+    /// Whether it changes data.
+    pub writes: bool,
+    /// Statements by side, in order. Statements of one name on both sides are compared; if the lists or the requests differ, the whole
+    /// transaction is.
+    pub statements: Sides<Vec<StatementRecord>>,
+    /// Requests that the application makes for it, by side: each is a transaction of the server, with a preamble and a commit.
+    #[serde(default = "one_each")]
+    pub requests: Sides<u64>,
+}
+
+fn one_each() -> Sides<u64> {
+    Sides { before: 1, after: 1 }
+}
+
+/// A statement as it was run.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct StatementRecord {
+    /// Its name, unique in its transaction and side.
+    pub name: String,
+    /// Its text, with `:name` parameters.
+    pub sql: String,
+    /// Executions a transaction (more than 1 for row-by-row work).
+    pub executions: u64,
+}
+
+/// How load was offered in the timed part.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LoadRecord {
+    /// Open loop at one rate for both sides.
+    Open {
+        /// Arrivals a second.
+        rate_per_second: f64,
+        /// `poisson` or `constant`.
+        arrivals: String,
+        /// Connections in the pool.
+        connections: u32,
+        /// Whether the rate was found by the probe (`auto`) or pinned by the scenario.
+        auto: bool,
+    },
+    /// A fixed number of transactions, closed loop.
+    FixedWork {
+        /// Sessions that work side by side.
+        sessions: u32,
+        /// Transactions a block, by side.
+        iterations: Sides<u64>,
+        /// Why fixed work was chosen.
+        why: String,
+    },
+    /// Closed loop for a fixed time.
+    Closed {
+        /// Sessions that work side by side.
+        sessions: u32,
+    },
+    /// No load: the scenario ended before it was offered any.
+    NotOffered,
+}
+
+/// How one variant's database was made.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct VariantRecord {
+    /// The scenario.
+    pub scenario: String,
+    /// The side.
+    pub side: Side,
+    /// Name of the variant.
+    pub variant: String,
+    /// Files applied on top of the template, in order, with the time each took.
+    pub applied: Vec<AppliedFile>,
+    /// Bytes of all tables.
+    pub table_bytes: u64,
+    /// Bytes of all indexes.
+    pub index_bytes: u64,
+    /// Whether the working sets of both sides, in all their builds, fit in shared buffers (1.2 times their sizes).
+    pub resident: bool,
+    /// How often the database was built from the template; quads alternate between the builds.
+    #[serde(default = "once")]
+    pub builds: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// One SQL file that was applied.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+pub struct AppliedFile {
+    /// Path relative to the project.
+    pub file: String,
+    /// Statements in it.
+    pub statements: u32,
+    /// Time to apply all of them, ns.
+    pub duration_ns: u64,
+}
