@@ -3,7 +3,7 @@
 #
 #   scripts/screenshots.sh RUN [FOLDER]     RUN: a folder with run.jsonl; FOLDER: default docs/images
 #
-# Environment: PGDUEL (the binary, default target/release/pgduel), LINES_SHOWN (of the terminal, default 40), TALL (height of the HTML
+# Environment: PGDUEL (the binary, default target/release/pgduel), LINES_SHOWN (of the terminal, default 60), TALL (height of the HTML
 # pictures in CSS pixels, default 1700).
 set -euo pipefail
 
@@ -34,14 +34,17 @@ shoot() {
 # The terminal: a pseudo-terminal of 100 columns, its colours turned into spans.
 terminal() {
     local text
-    text=$(script -qec "stty cols 100; '$pgduel' report '$run' --format terminal" /dev/null | tr -d '\r' | head -n "${LINES_SHOWN:-40}")
-    lines=$(printf '%s\n' "$text" | wc -l)
+    text=$(script -qec "stty cols 100; '$pgduel' report '$run' --format terminal" /dev/null | tr -d '\r' | head -n "${LINES_SHOWN:-60}") ||
+        [ $? -ne 2 ] # The exit code is that of the run.
+    # The command stands on one line, however long; the picture breaks it as a terminal would. Letters, not bytes, are counted.
+    lines=$(printf '%s\n' "$text" | LC_ALL=C sed -e 's/\x1b\[[0-9;]*m//g' -e 's/[\x80-\xbf]//g' | awk '{ n += length($0) ? int((length($0) + 99) / 100) : 1 } END { print n }')
     cat <<'STYLE'
 <!doctype html><meta charset="utf-8"><style>
   body { margin: 0; background: #16181d; }
-  pre { margin: 0; padding: 16px; color: #d5d8de; font: 14px/20px "DejaVu Sans Mono", Menlo, monospace; }
+  pre { margin: 0; padding: 16px; width: 100ch; box-sizing: content-box; white-space: pre-wrap; word-break: break-all; color: #d5d8de; font: 14px/20px "DejaVu Sans Mono", Menlo, monospace; }
   [data-sgr="1"] { font-weight: bold; color: #fff; }
   [data-sgr="2"] { color: #8b919c; }
+  [data-sgr="1;31"] { font-weight: bold; color: #ff7b72; }
   [data-sgr="31"], [data-sgr="38;5;1"], [data-sgr="38;5;9"] { color: #ff7b72; }
   [data-sgr="32"], [data-sgr="38;5;2"], [data-sgr="38;5;10"] { color: #56d364; }
   [data-sgr="33"], [data-sgr="38;5;3"], [data-sgr="38;5;11"] { color: #e3b341; }

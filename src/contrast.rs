@@ -165,7 +165,7 @@ fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Quick => "quick",
         Mode::Default => "default",
-        Mode::ChecksOnly => "checks only",
+        Mode::ChecksOnly => "checks-only",
         Mode::Run => "run",
     }
 }

@@ -63,6 +63,8 @@ fn colour_adds_nothing_but_colour() {
         rest = tail.split_once('m').map_or("", |(_, tail)| tail);
     }
     bare.push_str(rest);
+    // A terminal breaks a line that is too wide, even if only by blanks that colour keeps from being trimmed.
+    assert!(bare.lines().filter(|line| !line.starts_with("command")).all(|line| line.chars().count() <= 100), "too wide: {bare}");
     let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
     assert_eq!(trimmed(&bare), trimmed(&with_run(fixture::comparison(), |run| report::terminal(run, &style(100, false)))));
 }
@@ -206,4 +208,89 @@ fn the_end_of_the_record_is_told() {
         let told = report::terminal(&run, &style(100, false));
         assert_eq!(told.contains("was killed") || told.contains("was interrupted"), wanted != Ending::Complete, "{told}");
     }
+}
+
+/// A run of so many scenarios.
+fn of(number: usize) -> Comparison {
+    let mut comparison = fixture::comparison();
+    let all = comparison.scenarios.clone();
+    comparison.scenarios = all.into_iter().cycle().take(number).collect();
+    comparison
+}
+
+#[test]
+fn markdown_fits_a_pull_request() {
+    let text = |number| with_run(of(number), |run| report::markdown(run).unwrap());
+    let (few, many, most) = (text(5), text(31), text(400));
+    assert!(few.contains("Plan before:"), "a short report has its plans");
+    assert!(many.chars().count() < 65_536 && many.contains("report.html has"), "{}", many.chars().count());
+    assert!(most.contains("What stands behind each verdict is left out") && most.contains("| `omniops/history-fetch` |"));
+}
+
+#[test]
+fn a_contradicted_expectation_is_not_hidden_by_something_worse() {
+    let mut comparison = fixture::comparison();
+    for one in comparison.scenarios.iter_mut().filter(|one| one.scenario.scenario == "omniops/history-fetch") {
+        one.scenario.expect = Some(pgduel::record::Expectation::Regressed);
+        (one.expectation_met, one.outcome) = (Some(false), Outcome::Surprise);
+    }
+    with_run(comparison, |run| {
+        // Lines break anywhere.
+        let terminal = report::terminal(run, &style(400, false));
+        let told = "A faster wrong answer is a failure. Not as expected: omniops/history-fetch was expected to regress, but is 11× faster";
+        assert!(terminal.contains(told), "{terminal}");
+        assert!(terminal.contains("exit     6 (wrong answers or a leak)"), "{terminal}");
+        assert!(report::html(run).unwrap().contains("improved (not expected)"));
+        assert!(report::markdown(run).unwrap().contains("improved (not expected)"));
+    });
+}
+
+#[test]
+fn passed_checks_are_told_together() {
+    use pgduel::record::{CheckKind, CheckOutcome, CheckRecord, Side};
+    let mut comparison = fixture::comparison();
+    let check = |subject: &str, side| CheckRecord {
+        scenario: "omniops/history-fetch".into(),
+        kind: CheckKind::Isolation,
+        subject: subject.into(),
+        side: Some(side),
+        cases: 12,
+        outcome: CheckOutcome::Passed,
+        findings: vec![],
+    };
+    comparison.scenarios[0].checks =
+        Side::BOTH.into_iter().flat_map(|side| ["messages", "conversations"].map(|subject| check(subject, side))).collect();
+    with_run(comparison, |run| {
+        let text = report::markdown(run).unwrap();
+        assert!(text.contains("| isolation, 4 checks | messages, conversations (both sides) | 48 | ✓ passed |"), "{text}");
+    });
+}
+
+#[test]
+fn a_scenario_that_was_cut_short_promises_nothing() {
+    let mut comparison = fixture::healthy();
+    for one in comparison.scenarios.iter_mut().filter(|one| one.outcome == Outcome::Inconclusive) {
+        one.stop = pgduel::record::StopReason::TooManyDiscarded;
+        for metric in &mut one.metrics {
+            (metric.pairs, metric.detectable, metric.pairs_needed) = (9, None, Some(173));
+        }
+    }
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(200, false));
+        assert!(text.contains("9 pairs cannot decide anything, which takes 12 at least.") && !text.contains("173"), "{text}");
+    });
+}
+
+#[test]
+fn passed_checks_alone_have_a_tick() {
+    let mut comparison = fixture::healthy();
+    for one in &mut comparison.scenarios {
+        (one.stop, one.outcome) = (pgduel::record::StopReason::ChecksOnly, Outcome::Passed);
+        one.metrics.clear();
+    }
+    (comparison.outcome, comparison.gated_metrics) = (Outcome::Passed, 0);
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(100, false));
+        assert!(text.contains("✓ checks passed") && !text.contains('▲'), "{text}");
+    });
 }

@@ -16,7 +16,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         warnings.push("the record has blocks of this scenario but no line that describes it: nothing can be compared".to_owned());
     }
     warnings.extend(accounting(group));
-    warnings.extend(disturbed(pairs));
+    warnings.extend(disturbed(group, pairs));
     for side in Side::BOTH {
         warnings.extend(failures(pairs, side));
     }
@@ -36,9 +36,10 @@ fn accounting(group: &Group<'_>) -> Option<String> {
     })
 }
 
-fn disturbed(pairs: &Pairs<'_>) -> Option<String> {
+/// Nothing where the scenario stopped for this very reason: then the reason is told already.
+fn disturbed(group: &Group<'_>, pairs: &Pairs<'_>) -> Option<String> {
     let share = pairs.disturbed_share();
-    (share > MOST_DISTURBED).then(|| {
+    (share > MOST_DISTURBED && group.stop != StopReason::TooManyDiscarded).then(|| {
         format!(
             "{:.0}% of the pairs were disturbed, and no more than {:.0}% may be: run again on a quieter machine",
             share * 100.0,

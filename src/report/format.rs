@@ -96,6 +96,11 @@ fn grouped(digits: &str) -> String {
     out
 }
 
+/// A mean count: as [`significant`], but not finer than a hundredth, which no reader can do anything with.
+pub fn mean_count(value: f64) -> String {
+    if value > 0.0 && value < 0.01 { "< 0.01".to_owned() } else { significant(value) }
+}
+
 /// Bytes in binary units with three significant digits.
 pub fn bytes(value: f64) -> String {
     let mut scaled = value;
@@ -195,10 +200,28 @@ pub fn factor(value: f64, decimals: usize) -> String {
     }
 }
 
+/// Both bounds, or the one there is: 0 and infinity are no bounds that a reader could use.
 fn bounds(shown: &Interval, decimals: usize) -> String {
-    let lower = if shown.lower > 0.0 { format!("[{}", factor(shown.lower, decimals)) } else { "(0".to_owned() };
-    let upper = if shown.upper.is_finite() { format!("{}]", factor(shown.upper, decimals)) } else { "∞)".to_owned() };
-    format!("{lower}, {upper}")
+    let show = |value: f64| factor(value, decimals);
+    match (shown.lower > 0.0, shown.upper.is_finite()) {
+        (true, true) => format!("[{}, {}]", show(shown.lower), show(shown.upper)),
+        (true, false) => format!("[≥ {}]", show(shown.lower)),
+        (false, true) => format!("[≤ {}]", show(shown.upper)),
+        (false, false) => "[no bounds]".to_owned(),
+    }
+}
+
+/// What an interval that crosses 1 says, with both directions named: `1.01× slower [0.83, 1.13] is anything from 1.20× faster to 1.13×
+/// slower`. `None` for an interval that does not cross, or has not both bounds.
+pub fn crossing(ratio: Option<&Interval>, verdict: Verdict) -> Option<String> {
+    let ratio = ratio.filter(|ratio| ratio.lower > 0.0 && ratio.upper.is_finite() && ratio.lower < 1.0 && ratio.upper > 1.0)?;
+    let change = change(Some(ratio), verdict);
+    let (near, far, words) = match change.direction {
+        Direction::Faster => (ratio.upper, 1.0 / ratio.lower, ["slower", "faster"]),
+        Direction::Slower => (1.0 / ratio.lower, ratio.upper, ["faster", "slower"]),
+        Direction::Same | Direction::Unknown => return None,
+    };
+    Some(format!("{} is anything from {}× {} to {}× {}", change.text(), factor(near, 2), words[0], factor(far, 2), words[1]))
 }
 
 /// Text that cannot steer a terminal: control and direction characters become visible, line ends stay.
@@ -262,9 +285,19 @@ mod tests {
 
     #[test]
     fn open_ended_intervals_say_so() {
-        assert_eq!(change(Some(&interval(1.5, 1.1, f64::INFINITY)), Verdict::Regressed).text(), "1.5× slower [1.1, ∞)");
-        assert_eq!(improved(interval(0.5, 0.0, 0.8)), "2.00× faster [1.25, ∞)".replace("2.00", "2.0").replace("1.25", "1.2"));
-        assert_eq!(improved(interval(0.5, 0.0, f64::INFINITY)), "2.0× faster (0, ∞)");
+        assert_eq!(change(Some(&interval(1.5, 1.1, f64::INFINITY)), Verdict::Regressed).text(), "1.5× slower [≥ 1.1]");
+        assert_eq!(improved(interval(0.5, 0.0, 0.8)), "2.0× faster [≥ 1.2]");
+        assert_eq!(improved(interval(0.5, 0.0, f64::INFINITY)), "2.0× faster [no bounds]");
+        assert_eq!(change(Some(&interval(1.3, 0.0, 1.5)), Verdict::Inconclusive).text(), "1.3× slower [≤ 1.5]");
+    }
+
+    #[test]
+    fn a_crossing_interval_names_both_directions() {
+        let read = |point, lower, upper| crossing(Some(&interval(point, lower, upper)), Verdict::Inconclusive);
+        assert_eq!(read(1.01, 0.83, 1.13).as_deref(), Some("1.01× slower [0.83, 1.13] is anything from 1.20× faster to 1.13× slower"));
+        assert_eq!(read(0.8, 0.6, 1.1).as_deref(), Some("1.25× faster [0.91, 1.67] is anything from 1.10× slower to 1.67× faster"));
+        assert_eq!(read(1.2, 1.1, 1.3), None);
+        assert_eq!(read(1.2, 0.0, 1.3), None);
     }
 
     #[test]

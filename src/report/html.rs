@@ -6,6 +6,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::compare::ScenarioComparison;
+use crate::record::LoadRecord;
 
 use super::chart::{self, Page};
 use super::prose;
@@ -57,6 +58,15 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
     environment.get_template("report.html")?.render(Serde(PageData { view, drawn })).context("rendering the HTML report")
 }
 
+/// What the chart over time shows: [`crate::compare::BlockPoint::value_ns`] in words.
+fn measured(one: &ScenarioComparison) -> String {
+    let name = one.scenario.transactions.first().map_or("first transaction", |transaction| transaction.name.as_str());
+    match one.scenario.load {
+        LoadRecord::FixedWork { .. } => format!("{name}, mean service time"),
+        LoadRecord::Open { .. } | LoadRecord::Closed { .. } | LoadRecord::NotOffered => format!("{name}, service time p50"),
+    }
+}
+
 fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
     let both =
         |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> { Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat()) };
@@ -66,7 +76,7 @@ fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
     for (name, curve) in statements {
         charts.push(both(&|page| chart::latency(&format!("{name}, service time"), curve, page))?);
     }
-    let blocks = both(&|page| chart::blocks(&one.scenario.scenario, &one.blocks, page))?;
+    let blocks = both(&|page| chart::blocks(&measured(one), &one.blocks, page))?;
     for (name, curve) in transactions {
         charts.push(both(&|page| chart::latency(&format!("{name}, response time"), curve, page))?);
     }

@@ -3,14 +3,49 @@
 use anyhow::Context;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Error, Output, State, escape_formatter};
+use serde::Serialize;
 
 use super::prose::escaped;
-use super::view::view;
+use super::view::{RunView, view};
 use super::{Run, environment};
 
 const TEMPLATE: &str = include_str!("templates/report.md");
 
-/// The run as Markdown (the dialect of GitHub and GitLab).
+/// What GitHub takes as the text of a pull request or a comment is 65,536 characters; a little is left for a word of one's own.
+const MOST_CHARACTERS: usize = 64_000;
+
+/// How much is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Depth {
+    All,
+    /// All but plans.
+    Plans,
+    /// Verdicts, failures and warnings only.
+    Verdicts,
+}
+
+impl Depth {
+    fn left_out(self) -> &'static str {
+        match self {
+            Depth::All => "",
+            Depth::Plans => "Plans are left out, as a pull request does not take a text of this length; report.html has them.",
+            Depth::Verdicts => {
+                "What stands behind each verdict is left out, as a pull request does not take a text of this length; report.html has it."
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PageData {
+    #[serde(flatten)]
+    view: RunView,
+    depth: Depth,
+    left_out: &'static str,
+}
+
+/// The run as Markdown (the dialect of GitHub and GitLab), with as much detail as a pull request takes.
 pub fn markdown(run: &Run<'_>) -> anyhow::Result<String> {
     let mut environment = environment()?;
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
@@ -20,7 +55,15 @@ pub fn markdown(run: &Run<'_>) -> anyhow::Result<String> {
     environment.add_filter("fenced", |text: &str, language: &str| Value::from_safe_string(fenced(text, language)));
     environment.add_template("report.md", TEMPLATE).context("the Markdown template of the report")?;
     let template = environment.get_template("report.md")?;
-    template.render(Serde(view(run))).context("rendering the Markdown report")
+    let mut text = String::new();
+    for depth in [Depth::All, Depth::Plans, Depth::Verdicts] {
+        let page = PageData { view: view(run), depth, left_out: depth.left_out() };
+        text = template.render(Serde(page)).context("rendering the Markdown report")?;
+        if text.chars().count() <= MOST_CHARACTERS {
+            break;
+        }
+    }
+    Ok(text)
 }
 
 /// Escapes every text that is not marked safe, so that no value can become markup or mention a person.

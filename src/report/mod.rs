@@ -10,6 +10,7 @@
 mod chart;
 mod contrast;
 pub mod format;
+mod headline;
 mod html;
 mod json;
 mod load;

@@ -11,6 +11,10 @@ use super::{Run, words};
 const NARROWEST_TABLE: usize = 84;
 /// No terminal is served below this width; text is then wrapped by the terminal.
 const NARROWEST: usize = 40;
+/// Between short texts in a row.
+const SEPARATOR: &str = " · ";
+/// Width of the labels at the end.
+const LABEL: usize = 9;
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,7 @@ pub fn terminal(run: &Run<'_>, style: &Style<'_>) -> String {
     for scenario in &view.scenarios {
         page.scenario(scenario, &widths, &mut headed);
     }
+    page.legend(&view);
     page.failures(&view);
     page.warnings(&view);
     page.inconclusive(&view);
@@ -59,7 +64,7 @@ impl Widths {
         let change = widest(&|one| letters(&change_text(one)), 6);
         let verdict = widest(&|one| letters(&verdict_text(one)), 7);
         let pairs = 5;
-        let rest = before + after + change + verdict + pairs + 6 * 2;
+        let rest = before + after + change + verdict + pairs + 6 * 2 + 1;
         Widths { name: width.saturating_sub(rest).max(14), before, after, change, verdict, pairs }
     }
 
@@ -68,7 +73,8 @@ impl Widths {
     }
 
     fn total(&self) -> usize {
-        self.each().iter().map(|width| width + 2).sum()
+        // One to indent, and one on either side of each column, which a terminal in colour shows up to the very edge.
+        self.each().iter().map(|width| width + 2).sum::<usize>() + 1
     }
 }
 
@@ -105,26 +111,32 @@ impl Page {
             facts.iter().find(|(name, _)| name == label).map(|(_, value)| value.clone())
         };
         parts.extend(fact(0, "Seed").map(|seed| format!("seed {seed}")));
-        parts.extend(fact(1, "Server").map(|server| server.split(" on ").next().unwrap_or_default().to_owned()));
+        // Without how it was packaged and compiled, which the report tells.
+        parts.extend(fact(1, "Server").map(|server| server.split(' ').take(2).collect::<Vec<_>>().join(" ")));
         parts.extend(fact(1, "Processor"));
-        self.paragraph("", &parts.join(" · "), None);
+        self.parts("", &parts, SEPARATOR, None);
     }
 
     fn scenario(&mut self, scenario: &ScenarioView, widths: &Widths, headed: &mut bool) {
         self.out.push('\n');
         let name = self.painted(&plain(&scenario.path), Paint::Bold);
-        let facts = format!("{} → {} · {} · {}", scenario.before, scenario.after, scenario.rtt, scenario.pairs);
-        let facts = plain(&facts);
+        let parts = [format!("{} → {}", scenario.before, scenario.after), scenario.rtt.clone(), scenario.pairs.clone()];
+        // Where nothing was to be timed, there are no pairs to miss.
+        let parts = if scenario.tone == Tone::Passed { &parts[..1] } else { &parts[..] };
+        let facts = plain(&parts.join(SEPARATOR));
         if letters(&scenario.path) + 2 + letters(&facts) <= self.width {
             self.out.push_str(&format!("{name}  {facts}\n"));
         } else {
             self.out.push_str(&format!("{name}\n"));
-            self.paragraph("  ", &facts, None);
+            self.parts("  ", parts, SEPARATOR, None);
         }
         if let Some(word) = scenario.stopped_short {
             let text = format!("{} {word}", scenario.symbol);
             self.paragraph("  ", &text, Some(Paint::Tone(scenario.tone)));
-            self.paragraph("  ", &scenario.stop, None);
+            // That only checks were asked for is said once, at the end.
+            if scenario.tone != Tone::Passed {
+                self.paragraph("  ", &scenario.stop, None);
+            }
         }
         let metrics = shown(scenario);
         if widths.total() <= self.width && self.width >= NARROWEST_TABLE {
@@ -136,6 +148,9 @@ impl Page {
         if hidden > 0 {
             let text = format!("and {} not gated, in the report", words::plural(hidden as u64, "metric"));
             self.paragraph("  ", &text, Some(Paint::Dim));
+        }
+        for line in &scenario.recall {
+            self.paragraph("  ", line, None);
         }
         if let Some(expectation) = &scenario.expectation {
             let paint = if scenario.expectation_contradicted { Paint::Tone(Tone::Regressed) } else { Paint::Dim };
@@ -187,11 +202,18 @@ impl Page {
 
     fn stacked(&mut self, metrics: &[&MetricView]) {
         for metric in metrics {
-            let times = format!("{} {}: {} → {}", metric.subject, metric.quantity, metric.before, metric.after);
-            self.paragraph("  ", &times, None);
-            let verdict =
-                format!("{} · {} · {}", change_text(metric), verdict_text(metric), words::plural(u64::from(metric.pairs), "pair"));
-            self.paragraph("    ", &verdict, Some(Paint::Tone(metric.tone)));
+            let name = format!("{} {}:", metric.subject, metric.quantity);
+            self.parts("  ", &[name, format!("{} → {}", metric.before, metric.after)], " ", None);
+            let pairs = words::plural(u64::from(metric.pairs), "pair");
+            self.parts("    ", &[change_text(metric), verdict_text(metric), pairs], SEPARATOR, Some(Paint::Tone(metric.tone)));
+        }
+    }
+
+    /// How to read the tables, once.
+    fn legend(&mut self, view: &RunView) {
+        if !view.legend.is_empty() {
+            self.out.push('\n');
+            self.paragraph("", &view.legend.join(" "), Some(Paint::Dim));
         }
     }
 
@@ -212,20 +234,9 @@ impl Page {
 
     fn warnings(&mut self, view: &RunView) {
         let mut title = true;
-        for scenario in &view.scenarios {
-            let checks = scenario.checks.iter().filter(|check| check.symbol == "!");
-            let found = checks.flat_map(|check| {
-                check.findings.iter().map(move |finding| format!("{}: {} of {}: {finding}", scenario.path, check.kind, check.subject))
-            });
-            let said = scenario.warnings.iter().map(|warning| format!("{}: {warning}", scenario.path));
-            let errors = scenario
-                .errors
-                .iter()
-                .map(|(code, counts)| format!("{}: errors {code}: {} before, {} after", scenario.path, counts.before, counts.after));
-            for warning in said.chain(found).chain(errors) {
-                self.titled(&mut title, "Warnings");
-                self.item(&warning);
-            }
+        for note in &view.notes {
+            self.titled(&mut title, "Warnings");
+            self.item(&format!("{}: {}", note.path, note.text));
         }
     }
 
@@ -251,19 +262,34 @@ impl Page {
             .map(|tile| format!("{} {} {}", tile.symbol, tile.number, tile.label))
             .collect();
         if !counts.is_empty() {
-            self.paragraph("", &counts.join("   "), None);
+            self.parts("", &counts, "   ", None);
         }
-        let headline = view.headline.clone();
-        self.paragraph("", &headline, Some(Paint::Tone(view.tone)));
+        self.paragraph("", &view.headline, Some(Paint::Tone(view.tone)));
         if let Some(report) = report {
-            self.line("report   ", report);
+            self.line("report", report);
         }
-        self.line("command  ", &view.command);
+        for (index, line) in wrapped(&view.exit, self.width - LABEL).iter().enumerate() {
+            self.line(if index == 0 { "exit" } else { "" }, line);
+        }
+        self.line("command", &view.command);
+    }
+
+    /// Short texts in a row, broken between and not within them.
+    fn parts(&mut self, indent: &str, parts: &[String], separator: &str, paint: Option<Paint>) {
+        let room = self.width - indent.len();
+        let mut line = String::new();
+        for part in parts.iter().map(|part| plain(part)) {
+            if !line.is_empty() && letters(&line) + letters(separator) + letters(&part) > room {
+                self.paragraph(indent, &std::mem::take(&mut line), paint);
+            }
+            line = if line.is_empty() { part } else { format!("{line}{separator}{part}") };
+        }
+        self.paragraph(indent, &line, paint);
     }
 
     /// A label and a value on one line, however long, as it is to be copied.
     fn line(&mut self, label: &str, value: &str) {
-        let label = self.painted(label, Paint::Dim);
+        let label = self.painted(&format!("{label:<LABEL$}"), Paint::Dim);
         self.out.push_str(&format!("{label}{}\n", plain(value).replace('\n', " ")));
     }
 
@@ -314,7 +340,7 @@ impl Paint {
         match self {
             Paint::Bold => "1",
             Paint::Dim | Paint::Tone(Tone::Unchanged) => "2",
-            Paint::Tone(Tone::Improved) => "32",
+            Paint::Tone(Tone::Improved | Tone::Passed) => "32",
             Paint::Tone(Tone::Regressed) => "31",
             Paint::Tone(Tone::Inconclusive) => "33",
             Paint::Tone(Tone::Failed) => "1;31",
@@ -325,7 +351,7 @@ impl Paint {
         match self {
             Paint::Bold => cell.add_attribute(Attribute::Bold),
             Paint::Dim | Paint::Tone(Tone::Unchanged) => cell.add_attribute(Attribute::Dim),
-            Paint::Tone(Tone::Improved) => cell.fg(Color::DarkGreen),
+            Paint::Tone(Tone::Improved | Tone::Passed) => cell.fg(Color::DarkGreen),
             Paint::Tone(Tone::Regressed | Tone::Failed) => cell.fg(Color::DarkRed),
             Paint::Tone(Tone::Inconclusive) => cell.fg(Color::DarkYellow),
         }

@@ -1,17 +1,19 @@
 //! The sentences of the report, one place for all formats: what a verdict, a stop, a load, an outcome is called.
 
-use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, StopReason};
 
-use super::format::{change, count, factor, percent, significant};
-use super::{Ending, Run};
+use super::Ending;
+use super::format::{Direction, change, count, crossing, factor, percent, significant};
 
 /// How a thing is to be looked at: the class of its colour, also in terminals.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tone {
-    /// Faster, passed.
+    /// Faster.
     Improved,
+    /// A check, or a run without times, that found no fault.
+    Passed,
     /// Slower, without this being a fault of the run.
     Regressed,
     /// No difference.
@@ -36,6 +38,7 @@ pub fn verdict_tone(verdict: Verdict) -> Tone {
 pub fn symbol(tone: Tone) -> &'static str {
     match tone {
         Tone::Improved => "▲",
+        Tone::Passed => "✓",
         Tone::Regressed => "▼",
         Tone::Unchanged => "=",
         Tone::Inconclusive => "?",
@@ -97,30 +100,44 @@ pub fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Quick => "quick",
         Mode::Default => "default",
-        Mode::ChecksOnly => "checks only",
+        Mode::ChecksOnly => "checks-only",
         Mode::Run => "run",
     }
 }
 
-/// A stated expectation.
-pub fn expectation(expectation: Expectation) -> &'static str {
+/// A stated expectation, after "expected".
+pub fn expected_to(expectation: Expectation) -> &'static str {
     match expectation {
-        Expectation::Improved => "improved",
-        Expectation::Regressed => "regressed",
-        Expectation::Unchanged => "unchanged",
+        Expectation::Improved => "to improve",
+        Expectation::Regressed => "to regress",
+        Expectation::Unchanged => "to stay the same",
     }
 }
 
-/// What came of the expectation, as a sentence; `None` if nothing was stated.
+/// What came of the expectation, as a sentence; `None` if nothing was stated, or nothing was to be timed.
 pub fn expectation_met(scenario: &ScenarioComparison) -> Option<String> {
-    let expected = expectation(scenario.scenario.expect?);
+    if scenario.stop == StopReason::ChecksOnly {
+        return None;
+    }
+    let expected = expected_to(scenario.scenario.expect?);
     let came = match scenario.expectation_met {
         Some(true) => "and so it came out",
         Some(false) => "but this run contradicts it",
         None => "but this run cannot tell",
     };
-    let why = scenario.scenario.expect_why.as_deref().map(|why| format!(" Why: {why}")).unwrap_or_default();
-    Some(format!("Expected: {expected}, {came}.{why}"))
+    let why = scenario.scenario.expect_why.as_deref().map(|why| format!(" Reason given: {why}")).unwrap_or_default();
+    Some(format!("Expected {expected}, {came}.{why}"))
+}
+
+/// Whether this metric came out against what its author expected.
+pub fn unexpected(metric: &Metric, scenario: &ScenarioComparison) -> bool {
+    let against = match scenario.scenario.expect {
+        Some(Expectation::Improved) => metric.verdict == Verdict::Regressed || metric.verdict == Verdict::Unchanged,
+        Some(Expectation::Regressed) => metric.verdict == Verdict::Improved || metric.verdict == Verdict::Unchanged,
+        Some(Expectation::Unchanged) => metric.verdict == Verdict::Improved || metric.verdict == Verdict::Regressed,
+        None => false,
+    };
+    metric.gate == Gate::Gated && scenario.expectation_met == Some(false) && against
 }
 
 /// The round-trip time that numbers were measured at. `local` tells whether the server is reached without a network.
@@ -145,7 +162,7 @@ pub fn load(load: &LoadRecord) -> String {
             let found = if *auto { ", rate found by probe" } else { "" };
             format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
         }
-        LoadRecord::NotOffered => "none".to_owned(),
+        LoadRecord::NotOffered => "no load".to_owned(),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
             "fixed work, {}, {} (before) and {} (after) transactions a block",
@@ -175,11 +192,14 @@ pub fn stop(stop: &StopReason) -> String {
     match stop {
         StopReason::Precise => "Stopped when every gated interval was narrow enough.".to_owned(),
         StopReason::Pairs => "Stopped after the wanted number of pairs.".to_owned(),
-        StopReason::Budget => "Stopped because the budget was spent.".to_owned(),
+        StopReason::Budget => "Stopped, because the budget was spent.".to_owned(),
         StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
         StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
-        StopReason::TooManyDiscarded => "Stopped because more than a fifth of the pairs had to be discarded.".to_owned(),
+        StopReason::TooManyDiscarded => {
+            "Stopped, because more than a fifth of the pairs were disturbed and had to be discarded: run again on a quieter machine."
+                .to_owned()
+        }
         StopReason::Interrupted => "Interrupted.".to_owned(),
         StopReason::Infrastructure { message } => format!("The server or the machine failed: {message}"),
     }
@@ -195,10 +215,20 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
         StopReason::ChecksOnly if scenario.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) => {
             Some((Tone::Failed, "checks failed"))
         }
-        StopReason::ChecksOnly => Some((Tone::Improved, "checks passed")),
+        StopReason::ChecksOnly => Some((Tone::Passed, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
         StopReason::Precise | StopReason::Pairs | StopReason::Budget => None,
     }
+}
+
+/// The first word of [`stopped_short`], for where there is no room for the reason.
+pub fn stopped_short_briefly(scenario: &ScenarioComparison) -> Option<(Tone, &'static str)> {
+    stopped_short(scenario).map(|(tone, word)| match scenario.stop {
+        StopReason::TooManyDiscarded => (tone, "invalid"),
+        StopReason::Rejected { .. } => (tone, "rejected"),
+        StopReason::Infrastructure { .. } => (tone, "failed"),
+        _ => (tone, word),
+    })
 }
 
 /// A check's kind.
@@ -221,47 +251,59 @@ pub fn check_outcome(outcome: CheckOutcome) -> &'static str {
     }
 }
 
-/// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes.
-pub fn inconclusive(metric: &Metric) -> String {
+/// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes. A run of `minimum_pairs` is the
+/// shortest that can decide anything. What more it takes is not said of a scenario that was cut short: its few pairs say little of spread.
+pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_pairs: u32) -> String {
     let margin = percent(metric.margin - 1.0);
+    let pairs = plural(u64::from(metric.pairs), "pair");
     let seen = match metric.detectable {
-        Some(effect) if effect.is_finite() => format!("this run could have seen {}× or more", factor(effect, 2)),
-        _ => "this run has too few pairs to say what it could have seen".to_owned(),
+        Some(effect) if effect.is_finite() => format!("{pairs} could have shown a change of {}× or more", factor(effect, 2)),
+        _ if metric.pairs < minimum_pairs => format!("{pairs} cannot decide anything, which takes {minimum_pairs} at least"),
+        _ => format!("{pairs} are too few to say what they could have shown"),
     };
+    if stopped_short(scenario).is_some() {
+        return seen;
+    }
     let more = match metric.pairs_needed {
-        Some(needed) if needed > metric.pairs => {
-            let more = plural(u64::from(needed - metric.pairs), "more pair");
-            format!("{more} ({needed} in all) would settle the {margin} margin")
-        }
-        Some(needed) => format!("{needed} pairs should settle the {margin} margin, so the estimate itself is too close to it to call"),
-        None => format!("how many pairs the {margin} margin takes cannot be told yet"),
+        Some(needed) if needed > metric.pairs => format!("about {} would settle the {margin} margin", count(u64::from(needed))),
+        Some(_) => format!("that should settle the {margin} margin, so the change itself is too close to it to call"),
+        None => format!("how many the {margin} margin takes cannot be told yet"),
     };
     format!("{seen}; {more}")
 }
 
-/// The run in one sentence, and its tone.
-pub fn headline(run: &Run<'_>) -> (Tone, String) {
-    let comparison = run.comparison;
-    let tone = match comparison.outcome {
-        Outcome::Passed if tally(comparison, Verdict::Improved) > 0 || comparison.gated_metrics == 0 => Tone::Improved,
-        Outcome::Passed => Tone::Unchanged,
-        Outcome::Inconclusive | Outcome::Interrupted => Tone::Inconclusive,
-        Outcome::Surprise => Tone::Regressed,
-        Outcome::Infrastructure | Outcome::WrongAnswers | Outcome::Invalid => Tone::Failed,
+/// How to read the numbers of a run, in sentences; each is only said where something in the run needs it.
+pub fn legend(comparison: &Comparison) -> Vec<String> {
+    let metrics: Vec<&Metric> = gated(comparison).map(|(_, metric)| metric).collect();
+    if metrics.is_empty() {
+        return Vec::new();
+    }
+    let mut told = vec![
+        "p50, p95 and mean are service times, from sending to the last row.".to_owned(),
+        "[a, b] is a confidence interval, counted like the words before it: below 1 is the other direction.".to_owned(),
+    ];
+    if let Some(example) = metrics.iter().find_map(|metric| crossing(metric.ratio.as_ref(), metric.verdict)) {
+        told.push(format!("{example}."));
+    }
+    // The mean of all blocks and the median of the pairs may disagree where there is little to tell.
+    let disagree = |metric: &&Metric| {
+        let [before, after] = [metric.value_ns.before, metric.value_ns.after];
+        let direction = change(metric.ratio.as_ref(), metric.verdict).direction;
+        (direction == Direction::Slower && after < before) || (direction == Direction::Faster && after > before)
     };
-    let concerned = || named(comparison, comparison.outcome);
-    let text = match comparison.outcome {
-        Outcome::Interrupted => "Interrupted: shown is what was measured until then.".to_owned(),
-        Outcome::Infrastructure => format!("The server or the machine failed{}.", concerned()),
-        Outcome::WrongAnswers => format!("Wrong answers or a leak{}. A faster wrong answer is a failure.", concerned()),
-        Outcome::Invalid => format!("Invalid: too little of the run can be used{}.", concerned()),
-        Outcome::Surprise => format!("A surprise: {}.", surprises(comparison).join("; ")),
-        Outcome::Inconclusive => "Nothing bad was found, but not everything could be decided.".to_owned(),
-        Outcome::Passed if run.header.mode == Mode::ChecksOnly => "All checks passed; nothing was timed.".to_owned(),
-        Outcome::Passed => "Everything is as it should be.".to_owned(),
-    };
-    let prefix = if run.header.aa { "A/A run, both sides are the same variant. " } else { "" };
-    (tone, format!("{prefix}{text}"))
+    if metrics.iter().any(disagree) {
+        told.push(
+            "The change is that of the median pair, before and after are means over all blocks: they may differ a little.".to_owned(),
+        );
+    }
+    let one_sided = |metric: &&Metric| metric.ratio.is_some_and(|ratio| ratio.lower <= 0.0 || !ratio.upper.is_finite());
+    if metrics.iter().any(one_sided) {
+        told.push("[≤ b] and [≥ a] have no other bound, for want of pairs.".to_owned());
+    }
+    if metrics.iter().any(|metric| metric.verdict == Verdict::Unchanged) {
+        told.push("The interval of \"same\" is of the ratio of after to before.".to_owned());
+    }
+    told
 }
 
 /// How the run came to its end, where this is worth a word.
@@ -283,28 +325,4 @@ pub fn tally(comparison: &Comparison, verdict: Verdict) -> usize {
 pub fn gated(comparison: &Comparison) -> impl Iterator<Item = (&ScenarioComparison, &Metric)> {
     let scenarios = comparison.scenarios.iter();
     scenarios.flat_map(|scenario| scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated).map(move |metric| (scenario, metric)))
-}
-
-fn named(comparison: &Comparison, outcome: Outcome) -> String {
-    let names: Vec<&str> =
-        comparison.scenarios.iter().filter(|scenario| scenario.outcome == outcome).map(|one| one.scenario.scenario.as_str()).collect();
-    if names.is_empty() { String::new() } else { format!(" in {}", names.join(", ")) }
-}
-
-fn surprises(comparison: &Comparison) -> Vec<String> {
-    let surprising = comparison.scenarios.iter().filter(|scenario| scenario.outcome == Outcome::Surprise);
-    surprising
-        .map(|scenario| {
-            let name = &scenario.scenario.scenario;
-            let slower = scenario.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
-            match (scenario.expectation_met, scenario.scenario.expect, slower) {
-                (Some(false), Some(expected), _) => format!("{name} was expected to be {} and is not", expectation(expected)),
-                (_, _, Some(metric)) => {
-                    let change = change(metric.ratio.as_ref(), metric.verdict);
-                    format!("{name} is {} ({} {})", change.words, subject(metric), quantity(metric.quantity))
-                }
-                _ => format!("{name} did not come out as stated"),
-            }
-        })
-        .collect()
 }

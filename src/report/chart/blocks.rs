@@ -5,12 +5,12 @@ use crate::record::Side;
 
 use super::latency::{name_ends, time_axis};
 use super::scale::linear_ticks;
-use super::{Anchor, Ink, Page, Px, Sheet, Weight, chart, place};
+use super::{Anchor, Ink, Page, Px, Sheet, Weight, chart, fitted, place};
 
 /// From this ratio of the largest to the smallest value on, the axis is logarithmic.
 const WIDE_RANGE: f64 = 4.0;
 
-/// The blocks of a scenario; empty if there are none.
+/// The blocks of a scenario; empty if there are none. `title` says what is measured in them.
 pub fn blocks(title: &str, points: &[BlockPoint], page: Page) -> anyhow::Result<String> {
     let usable: Vec<&BlockPoint> =
         points.iter().filter(|point| point.value_ns > 0.0 && point.value_ns.is_finite() && point.started_seconds.is_finite()).collect();
@@ -22,12 +22,13 @@ pub fn blocks(title: &str, points: &[BlockPoint], page: Page) -> anyhow::Result<
     let (low, high) = if logarithmic { (lowest / 1.3, highest * 1.3) } else { (0.0, highest * 1.15) };
     let (width, height) = page.pick((520, 290), (350, 260));
     let description = "One mark a block, in the order they ran; hollow marks are of discarded pairs.";
-    chart(page, (width, height), &format!("{title}: blocks over time, before and after"), description, |sheet| {
+    chart(page, (width, height), &format!("{title} by block, over time, before and after"), description, |sheet| {
         let (across, down) = (62..width - 58, 30..height - 44);
         let y = |ns: f64| if logarithmic { libm::log10(ns) } else { ns };
         let from = if logarithmic { libm::log10(low) } else { low };
         let plane = sheet.plane(-end * 0.02..end * 1.02, from..y(high), across.clone(), down.clone());
-        sheet.text((0.0, 10.0), "Blocks over time", 13.0, Ink::Text, Anchor::Left, Weight::Bold)?;
+        let heading = fitted(&format!("{title}, block by block"), f64::from(width), 13.0);
+        sheet.text((0.0, 10.0), &heading, 13.0, Ink::Text, Anchor::Left, Weight::Bold)?;
         time_axis(sheet, &plane, (low, high), (-end * 0.02, end * 1.02), logarithmic)?;
         seconds_axis(sheet, end, |x| place(&plane, x, from))?;
         let middle = f64::from(across.start + across.end) / 2.0;

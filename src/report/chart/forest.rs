@@ -28,10 +28,10 @@ struct Layout {
     text: f64,
 }
 
-/// The forest plot of a run; empty if the run has no scenario.
+/// The forest plot of a run; empty if the run has no gated metric.
 pub fn forest(comparison: &Comparison, page: Page) -> anyhow::Result<String> {
     let rows = rows(comparison);
-    if rows.is_empty() {
+    if !rows.iter().any(|row| matches!(row, Row::Metric { .. })) {
         return Ok(String::new());
     }
     let layout = match page {
@@ -58,7 +58,8 @@ fn rows(comparison: &Comparison) -> Vec<Row> {
     let mut rows = Vec::new();
     for one in &comparison.scenarios {
         let gated: Vec<&Metric> = one.metrics.iter().filter(|metric| metric.gate == Gate::Gated).collect();
-        let word = words::stopped_short(one).or(if gated.is_empty() { Some((Tone::Inconclusive, "nothing to decide")) } else { None });
+        let word =
+            words::stopped_short_briefly(one).or(if gated.is_empty() { Some((Tone::Inconclusive, "nothing to decide")) } else { None });
         rows.push(Row::Scenario { name: one.scenario.scenario.clone(), word });
         rows.extend(gated.into_iter().map(|metric| {
             let view = metric_view(metric, one);
@@ -151,7 +152,9 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
             let y = top + layout.page.pick(20.0, 22.0);
             let left = 2.0;
             let room = f64::from(layout.page.pick(layout.plot.0 + 60, layout.width)) - 10.0;
-            let room = if word.is_some() { room.min(f64::from(layout.page.pick(layout.plot.0, 180))) } else { room };
+            // Estimated width of the word on the right; the name gets the rest.
+            let taken = word.map_or(0.0, |(_, word)| (word.chars().count() + 3) as f64 * layout.text * 0.62);
+            let room = layout.page.pick(room, room - taken);
             backdrop(sheet, layout, (top, top + f64::from(height(row, layout))))?;
             sheet.text((left, y), &fitted(name, room * 0.9, layout.text), layout.text, Ink::Text, Anchor::Left, Weight::Bold)?;
             if let Some((tone, word)) = word {

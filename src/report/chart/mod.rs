@@ -95,7 +95,7 @@ impl Ink {
 
     fn of(tone: Tone) -> Ink {
         match tone {
-            Tone::Improved => Ink::Improved,
+            Tone::Improved | Tone::Passed => Ink::Improved,
             Tone::Regressed => Ink::Regressed,
             Tone::Unchanged => Ink::Unchanged,
             Tone::Inconclusive => Ink::Inconclusive,

@@ -21,6 +21,12 @@ pub struct RunView {
     pub mode: &'static str,
     pub tone: Tone,
     pub headline: String,
+    /// Exit code and what it means.
+    pub exit: String,
+    /// How to read the numbers, in sentences.
+    pub legend: Vec<String>,
+    /// What a reader must know besides, of all scenarios.
+    pub notes: Vec<Note>,
     pub ending: Option<&'static str>,
     /// Both variants, where all scenarios duel the same two.
     pub duel: Option<(String, String)>,
@@ -30,6 +36,14 @@ pub struct RunView {
     pub command: String,
     pub gated_metrics: u32,
     pub minimum_pairs: u32,
+}
+
+/// A warning of one scenario.
+#[derive(Clone, Debug, Serialize)]
+pub struct Note {
+    pub path: String,
+    pub anchor: String,
+    pub text: String,
 }
 
 /// A number on top of the report.
@@ -63,6 +77,8 @@ pub struct ScenarioView {
     pub verdict: String,
     pub expectation: Option<String>,
     pub expectation_contradicted: bool,
+    /// How much of what a search should find it found, a line a side.
+    pub recall: Vec<String>,
     pub load: String,
     pub load_why: Option<String>,
     pub rtt: String,
@@ -103,6 +119,8 @@ pub struct MetricView {
     pub samples: String,
     pub margin: String,
     pub gated: bool,
+    /// Against what the author stated.
+    pub unexpected: bool,
     pub why: Option<String>,
 }
 
@@ -116,11 +134,13 @@ pub struct ClassView {
     pub p95: Sides<String>,
 }
 
-/// One check.
+/// One check, or several of a kind that passed.
 #[derive(Clone, Debug, Serialize)]
 pub struct CheckView {
     pub kind: &'static str,
     pub subject: String,
+    /// Checks in this row.
+    pub number: usize,
     pub side: Option<&'static str>,
     pub cases: String,
     pub outcome: &'static str,

@@ -1,17 +1,19 @@
 //! Rows of the run as a whole: tiles and facts.
 
 use crate::compare::Verdict;
-use crate::record::Header;
+use crate::record::{Header, Mode};
 use crate::report::words::{self, Tone};
-use crate::report::{Ending, Run, format};
+use crate::report::{Ending, Run, format, headline};
 
 use super::scenario::scenario;
-use super::{FactGroup, RunView, Tile};
+use super::{FactGroup, Note, RunView, ScenarioView, Tile};
 
 /// The view of a run.
 pub fn view(run: &Run<'_>) -> RunView {
-    let (tone, headline) = words::headline(run);
+    let (tone, headline) = headline::headline(run);
     let scenarios = run.comparison.scenarios.iter().enumerate();
+    let scenarios: Vec<ScenarioView> =
+        scenarios.map(|(index, one)| scenario(index, one, run.header, run.comparison.minimum_pairs)).collect();
     RunView {
         suite: run.header.suite.clone(),
         version: run.header.pgduel.clone(),
@@ -19,15 +21,31 @@ pub fn view(run: &Run<'_>) -> RunView {
         mode: words::mode(run.header.mode),
         tone,
         headline,
+        exit: headline::exit(run.comparison.outcome),
+        legend: words::legend(run.comparison),
+        notes: scenarios.iter().flat_map(notes).collect(),
         ending: if run.ending == Ending::Complete { None } else { words::ending(run.ending) },
         duel: duel(run),
         tiles: tiles(run),
-        scenarios: scenarios.map(|(index, one)| scenario(index, one, run.header)).collect(),
+        scenarios,
         facts: vec![run_facts(run), machine_facts(run.header), dataset_facts(run.header)],
         command: run.header.command.clone(),
         gated_metrics: run.comparison.gated_metrics,
         minimum_pairs: run.comparison.minimum_pairs,
     }
+}
+
+/// Warnings, findings of checks that warn, errors; not what the scenario's stop says already.
+fn notes(one: &ScenarioView) -> Vec<Note> {
+    let found = one.checks.iter().filter(|check| check.tone == Tone::Inconclusive).flat_map(|check| {
+        let side = check.side.map(|side| format!(" ({side})")).unwrap_or_default();
+        let of =
+            if check.kind == "plan" { format!("{}{side}", check.subject) } else { format!("{} of {}{side}", check.kind, check.subject) };
+        check.findings.iter().filter(|finding| !one.stop.contains(finding.as_str())).map(move |finding| format!("{of}: {finding}"))
+    });
+    let errors = one.errors.iter().map(|(code, counts)| format!("errors {code}: {} before, {} after", counts.before, counts.after));
+    let texts = one.warnings.iter().cloned().chain(found).chain(errors);
+    texts.map(|text| Note { path: one.path.clone(), anchor: one.anchor.clone(), text }).collect()
 }
 
 fn duel(run: &Run<'_>) -> Option<(String, String)> {
@@ -37,6 +55,15 @@ fn duel(run: &Run<'_>) -> Option<(String, String)> {
 }
 
 fn tiles(run: &Run<'_>) -> Vec<Tile> {
+    let stopped: Vec<Tone> = run.comparison.scenarios.iter().filter_map(words::stopped_short).map(|(tone, _)| tone).collect();
+    let in_tone = |tone: Tone, one: &'static str, more: &'static str| {
+        let number = stopped.iter().filter(|other| **other == tone).count();
+        Tile { tone, symbol: words::symbol(tone), number, label: if number == 1 { one } else { more } }
+    };
+    let failed = in_tone(Tone::Failed, "scenario failed", "scenarios failed");
+    if run.header.mode == Mode::ChecksOnly {
+        return vec![in_tone(Tone::Passed, "scenario passed its checks", "scenarios passed their checks"), failed];
+    }
     let verdicts = [Verdict::Improved, Verdict::Regressed, Verdict::Unchanged, Verdict::Inconclusive];
     let mut tiles: Vec<Tile> = verdicts
         .into_iter()
@@ -46,9 +73,7 @@ fn tiles(run: &Run<'_>) -> Vec<Tile> {
             Tile { tone, symbol: words::symbol(tone), number, label: words::verdict(verdict) }
         })
         .collect();
-    let failed = run.comparison.scenarios.iter().filter_map(words::stopped_short).filter(|(tone, _)| *tone == Tone::Failed).count();
-    let label = if failed == 1 { "scenario failed" } else { "scenarios failed" };
-    tiles.push(Tile { tone: Tone::Failed, symbol: words::symbol(Tone::Failed), number: failed, label });
+    tiles.push(failed);
     tiles
 }
 
@@ -71,6 +96,7 @@ fn run_facts(run: &Run<'_>) -> FactGroup {
         let value = format!("{}, {} pairs at least", run.comparison.gated_metrics, run.comparison.minimum_pairs);
         facts.push(fact("Gated metrics", value));
     }
+    facts.push(fact("Exit code", headline::exit(run.comparison.outcome)));
     FactGroup { title: "Run", facts }
 }
 

@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::compare::{Gate, Metric, ScenarioComparison, ServerPerTransaction, Verdict};
-use crate::record::{CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides};
+use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StopReason};
 use crate::report::format::{self, NOTHING, TimeUnit, change};
 use crate::report::words::{self, Tone};
 
 use super::{CheckView, ClassView, DatabaseView, EvidenceView, MetricView, ScenarioView, StatementView};
 
 /// The rows of one scenario.
-pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header) -> ScenarioView {
+pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum_pairs: u32) -> ScenarioView {
     let record = &one.scenario;
     let (tone, verdict) = scenario_verdict(one);
     let load_why = match &record.load {
         LoadRecord::FixedWork { why, .. } => Some(why.clone()).filter(|why| !why.is_empty()),
         LoadRecord::Open { .. } | LoadRecord::Closed { .. } | LoadRecord::NotOffered => None,
     };
-    let checks: Vec<CheckView> = one.checks.iter().map(check).collect();
+    let checks = checks(&one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
     ScenarioView {
         anchor: anchor(index, &record.scenario),
@@ -32,16 +32,17 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header) -> Scen
         verdict,
         expectation: words::expectation_met(one),
         expectation_contradicted: one.expectation_met == Some(false),
+        recall: recall(&one.checks),
         load: words::load(&record.load),
         load_why,
         rtt: words::rtt(record.rtt_ns, header.server.local),
         pairs: words::pairs(one),
-        discarded: one.pairs.reasons.iter().map(|(reason, times)| format!("{times}× {reason}")).collect(),
-        stop: words::stop(&one.stop),
+        discarded: discarded(one),
+        stop: stop(one),
         stopped_short: words::stopped_short(one).map(|(_, word)| word),
         first: first(one),
         metrics: one.metrics.iter().map(|metric| metric_view(metric, one)).collect(),
-        inconclusive: inconclusive(one),
+        inconclusive: inconclusive(one, minimum_pairs),
         capacity: capacity(one.capacity),
         classes: classes(one),
         errors: one.errors.iter().map(|(code, counts)| (code.clone(), counts.map(|number| format::count(*number)))).collect(),
@@ -53,6 +54,29 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header) -> Scen
         statements: statements(one),
         databases: databases(one),
     }
+}
+
+/// A search that became faster by finding less, or slower by finding more, must not pass for a mere change of speed.
+fn recall(checks: &[CheckRecord]) -> Vec<String> {
+    let said = checks.iter().filter(|check| check.kind == CheckKind::Recall);
+    let line = |check: &CheckRecord| {
+        let side = check.side.map(|side| format!(", {}", side.name())).unwrap_or_default();
+        format!("Recall of {}{side}: {}", check.subject, check.findings.join("; "))
+    };
+    said.filter(|check| !check.findings.is_empty()).map(line).collect()
+}
+
+/// Why it stopped; where this was for discarded pairs, also why those were.
+fn stop(one: &ScenarioComparison) -> String {
+    let stop = words::stop(&one.stop);
+    match one.stop {
+        StopReason::TooManyDiscarded if !one.pairs.reasons.is_empty() => format!("{stop} Discarded: {}.", discarded(one).join("; ")),
+        _ => stop,
+    }
+}
+
+fn discarded(one: &ScenarioComparison) -> Vec<String> {
+    one.pairs.reasons.iter().map(|(reason, times)| format!("{times}× {reason}")).collect()
 }
 
 fn first(one: &ScenarioComparison) -> Option<(String, String)> {
@@ -74,7 +98,10 @@ fn scenario_verdict(one: &ScenarioComparison) -> (Tone, String) {
         .filter(|(_, number)| *number > 0)
         .collect();
     match (parts.as_slice(), gated.first()) {
-        ([(verdict, _)], Some(first)) => (words::verdict_tone(*verdict), words::verdict_in(first, one)),
+        ([(verdict, _)], Some(first)) => {
+            let unexpected = if words::unexpected(first, one) { " (not expected)" } else { "" };
+            (words::verdict_tone(*verdict), format!("{}{unexpected}", words::verdict_in(first, one)))
+        }
         ([(verdict, _), ..], _) => {
             let text: Vec<String> = parts.iter().map(|(verdict, number)| format!("{number} {}", words::verdict(*verdict))).collect();
             (words::verdict_tone(*verdict), text.join(", "))
@@ -107,6 +134,7 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
         samples: format::count(metric.samples_per_block),
         margin: format!("±{}", format::percent(metric.margin - 1.0)),
         gated: metric.gate == Gate::Gated,
+        unexpected: words::unexpected(metric, one),
         why: match &metric.gate {
             Gate::Gated => None,
             Gate::Shown { why } => Some(why.clone()),
@@ -114,10 +142,12 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
     }
 }
 
-fn inconclusive(one: &ScenarioComparison) -> Vec<String> {
+fn inconclusive(one: &ScenarioComparison, minimum_pairs: u32) -> Vec<String> {
     let open = one.metrics.iter().filter(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Inconclusive);
-    open.map(|metric| format!("{} {}: {}.", words::subject(metric), words::quantity(metric.quantity), words::inconclusive(metric)))
-        .collect()
+    open.map(|metric| {
+        format!("{} {}: {}.", words::subject(metric), words::quantity(metric.quantity), words::inconclusive(metric, one, minimum_pairs))
+    })
+    .collect()
 }
 
 fn capacity(capacity: Sides<Option<f64>>) -> Option<Sides<String>> {
@@ -144,24 +174,57 @@ fn classes(one: &ScenarioComparison) -> Vec<ClassView> {
         .collect()
 }
 
+/// Checks as rows: what passed without a finding takes one row a kind and side, or a kind where both sides had the same checks.
+fn checks(records: &[CheckRecord]) -> Vec<CheckView> {
+    let quiet = |record: &&CheckRecord| record.outcome == CheckOutcome::Passed && record.findings.is_empty();
+    let mut rows: Vec<CheckView> = records.iter().filter(|record| !quiet(record)).map(check).collect();
+    let quiet: Vec<&CheckRecord> = records.iter().filter(quiet).collect();
+    let mut kinds: Vec<CheckKind> = Vec::new();
+    for record in &quiet {
+        if !kinds.contains(&record.kind) {
+            kinds.push(record.kind);
+        }
+    }
+    for kind in kinds {
+        let of = |side: Option<Side>| -> Vec<&CheckRecord> {
+            quiet.iter().copied().filter(|record| record.kind == kind && record.side == side).collect()
+        };
+        let subjects = |all: &[&CheckRecord]| all.iter().map(|record| record.subject.clone()).collect::<Vec<_>>();
+        let (neither, before, after) = (of(None), of(Some(Side::Before)), of(Some(Side::After)));
+        rows.extend(together(&neither, subjects(&neither), None));
+        if subjects(&before) == subjects(&after) {
+            let names = subjects(&before);
+            rows.extend(together(&[before, after].concat(), names, Some("both sides")));
+        } else {
+            rows.extend(together(&before, subjects(&before), Some(Side::Before.name())));
+            rows.extend(together(&after, subjects(&after), Some(Side::After.name())));
+        }
+    }
+    rows
+}
+
+/// Passed checks of one kind as one row.
+fn together(records: &[&CheckRecord], subjects: Vec<String>, side: Option<&'static str>) -> Option<CheckView> {
+    let cases = records.iter().map(|record| record.cases).fold(0_u64, u64::saturating_add);
+    let first = check(records.first()?);
+    Some(CheckView { subject: subjects.join(", "), number: records.len(), side, cases: format::count(cases), ..first })
+}
+
 fn check(record: &CheckRecord) -> CheckView {
     let tone = match record.outcome {
-        CheckOutcome::Passed => Tone::Improved,
+        CheckOutcome::Passed => Tone::Passed,
         CheckOutcome::Warning => Tone::Inconclusive,
         CheckOutcome::Failed => Tone::Failed,
     };
     CheckView {
         kind: words::check(record.kind),
         subject: record.subject.clone(),
+        number: 1,
         side: record.side.map(Side::name),
         cases: format::count(record.cases),
         outcome: words::check_outcome(record.outcome),
         tone,
-        symbol: match tone {
-            Tone::Improved => "✓",
-            Tone::Inconclusive => "!",
-            _ => words::symbol(tone),
-        },
+        symbol: if tone == Tone::Inconclusive { "!" } else { words::symbol(tone) },
         findings: record.findings.clone(),
     }
 }
@@ -219,8 +282,8 @@ fn counters(one: &ScenarioComparison) -> Vec<(&'static str, Sides<String>)> {
     type Read = fn(&ServerPerTransaction) -> f64;
     type Show = fn(f64) -> String;
     let rows: [(&'static str, Read, Show); 5] = [
-        ("Blocks hit", |side| side.blocks_hit, format::significant),
-        ("Blocks read", |side| side.blocks_read, format::significant),
+        ("Blocks hit", |side| side.blocks_hit, format::mean_count),
+        ("Blocks read", |side| side.blocks_read, format::mean_count),
         ("WAL", |side| side.wal_bytes, format::bytes),
         ("Temporary files", |side| side.temp_bytes, format::bytes),
         ("Executions with a generic plan", |side| side.generic_share, format::percent),

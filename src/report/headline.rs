@@ -1,0 +1,127 @@
+//! The run in a sentence or two: its outcome, then what else of it a reader must not miss.
+
+use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::record::{Mode, StopReason};
+
+use super::Run;
+use super::format::change;
+use super::words::{Tone, expected_to, gated, quantity, subject, tally};
+
+/// Scenarios that a sentence names; more are counted.
+const NAMED: usize = 3;
+
+/// The run in few words, and its tone.
+pub fn headline(run: &Run<'_>) -> (Tone, String) {
+    let comparison = run.comparison;
+    let tone = match comparison.outcome {
+        Outcome::Passed if comparison.gated_metrics == 0 => Tone::Passed,
+        Outcome::Passed if tally(comparison, Verdict::Improved) > 0 => Tone::Improved,
+        Outcome::Passed => Tone::Unchanged,
+        Outcome::Inconclusive | Outcome::Interrupted => Tone::Inconclusive,
+        Outcome::Surprise => Tone::Regressed,
+        Outcome::Infrastructure | Outcome::WrongAnswers | Outcome::Invalid => Tone::Failed,
+    };
+    let mut sentences = Vec::new();
+    if run.header.aa {
+        sentences.push("A/A run, both sides are the same variant.".to_owned());
+    }
+    sentences.push(sentence(run, comparison.outcome));
+    // The worst decides the exit code, but must not hide the others.
+    let others = [Outcome::Infrastructure, Outcome::WrongAnswers, Outcome::Invalid, Outcome::Surprise];
+    let found = |outcome: &Outcome| *outcome != comparison.outcome && of(comparison, *outcome).next().is_some();
+    sentences.extend(others.into_iter().filter(found).map(|outcome| sentence(run, outcome)));
+    (tone, sentences.join(" "))
+}
+
+/// The exit code of a run that came out so, and what it means.
+pub fn exit(outcome: Outcome) -> String {
+    let meaning = match outcome {
+        Outcome::Interrupted => "interrupted",
+        Outcome::Infrastructure => "server or machine failed",
+        Outcome::WrongAnswers => "wrong answers or a leak",
+        Outcome::Invalid => "invalid: not everything can be judged",
+        Outcome::Surprise => "regressed, or not as expected",
+        Outcome::Inconclusive => "nothing unexpected, but not everything decided; 3 with --inconclusive=fail",
+        Outcome::Passed => "passed",
+    };
+    format!("{} ({meaning})", outcome.exit_code(false))
+}
+
+fn sentence(run: &Run<'_>, outcome: Outcome) -> String {
+    let comparison = run.comparison;
+    let concerned = || match names(of(comparison, outcome).map(|one| one.scenario.scenario.clone()).collect(), ", ") {
+        names if names.is_empty() => String::new(),
+        names => format!(" in {names}"),
+    };
+    match outcome {
+        Outcome::Interrupted => "Interrupted: shown is what was measured until then.".to_owned(),
+        Outcome::Infrastructure => format!("The server or the machine failed{}.", concerned()),
+        Outcome::WrongAnswers => format!("Wrong answers or a leak{}. A faster wrong answer is a failure.", concerned()),
+        Outcome::Invalid => format!("Invalid: {}{}.", invalid(comparison), concerned()),
+        Outcome::Surprise => surprises(comparison),
+        Outcome::Inconclusive => match (tally(comparison, Verdict::Inconclusive), gated(comparison).count()) {
+            (0, _) => format!("{}, but not everything could be decided.", regressions(comparison)),
+            (open, all) => format!("{}, but {open} of {all} gated metrics are undecided.", regressions(comparison)),
+        },
+        Outcome::Passed if run.header.mode == Mode::ChecksOnly => "All checks passed; nothing was timed.".to_owned(),
+        Outcome::Passed => format!("Passed. {}.", regressions(comparison)),
+    }
+}
+
+fn invalid(comparison: &Comparison) -> &'static str {
+    let rejected = |one: &ScenarioComparison| matches!(one.stop, StopReason::Rejected { .. });
+    let mut concerned = of(comparison, Outcome::Invalid).peekable();
+    if concerned.peek().is_some() && concerned.all(rejected) { "PostgreSQL rejected SQL" } else { "too little of the run can be used" }
+}
+
+fn regressions(comparison: &Comparison) -> &'static str {
+    if tally(comparison, Verdict::Regressed) == 0 { "No regression was found" } else { "Only what was expected to regress did so" }
+}
+
+fn of(comparison: &Comparison, outcome: Outcome) -> impl Iterator<Item = &ScenarioComparison> {
+    comparison.scenarios.iter().filter(move |one| one.outcome == outcome)
+}
+
+/// The first few, and how many more.
+fn names(mut all: Vec<String>, separator: &str) -> String {
+    let more = all.len().saturating_sub(NAMED);
+    all.truncate(NAMED);
+    let told = all.join(separator);
+    if more == 0 { told } else { format!("{told} and {more} more") }
+}
+
+/// Regressions that nobody announced, then stated expectations that did not come out.
+fn surprises(comparison: &Comparison) -> String {
+    let (contradicted, regressed): (Vec<_>, Vec<_>) =
+        of(comparison, Outcome::Surprise).partition(|one| one.expectation_met == Some(false) && one.scenario.expect.is_some());
+    let mut sentences = Vec::new();
+    if !regressed.is_empty() {
+        sentences.push(format!("Regressed: {}.", names(regressed.into_iter().map(regression).collect(), "; ")));
+    }
+    if !contradicted.is_empty() {
+        sentences.push(format!("Not as expected: {}.", names(contradicted.into_iter().map(contradiction).collect(), "; ")));
+    }
+    sentences.join(" ")
+}
+
+fn regression(one: &ScenarioComparison) -> String {
+    let slower = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
+    let name = &one.scenario.scenario;
+    slower.map_or_else(|| format!("{name} did not come out as stated"), |metric| format!("{name} is {}", changed(metric)))
+}
+
+fn contradiction(one: &ScenarioComparison) -> String {
+    let expected = one.scenario.expect.map_or("to do otherwise", expected_to);
+    let decided = |metric: &&Metric| {
+        let central = matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean);
+        metric.gate == Gate::Gated && central && super::words::unexpected(metric, one)
+    };
+    let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric)));
+    format!("{} was expected {expected}, but {came}", one.scenario.scenario)
+}
+
+fn changed(metric: &Metric) -> String {
+    let words = change(metric.ratio.as_ref(), metric.verdict).words;
+    let words = if metric.verdict == Verdict::Unchanged { "the same".to_owned() } else { words };
+    format!("{words} ({} {})", subject(metric), quantity(metric.quantity))
+}
