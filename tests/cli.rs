@@ -10,7 +10,7 @@ use pgduel::contrast::{Two, contrast};
 use pgduel::record::read;
 use pgduel::report::{contrast_terminal, load_terminal};
 use pgduel::summary::summarise;
-use support::OwnHome;
+use support::{OwnHome, isolate};
 
 const COMMANDS: [&str; 9] = ["list", "lint", "duel", "run", "compare", "report", "server", "completions", "server start"];
 
@@ -25,10 +25,7 @@ fn data(name: &str) -> PathBuf {
 /// The command in this project, with nothing of the environment that would change what it says.
 fn pgduel(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
-    command.args(arguments).current_dir(manifest()).stdin(Stdio::null());
-    for name in ["COLUMNS", "DATABASE_URL", "PGDUEL_HOME", "CLICOLOR_FORCE"] {
-        command.env_remove(name);
-    }
+    isolate(&mut command).args(arguments).current_dir(manifest());
     command
 }
 

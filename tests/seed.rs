@@ -1,13 +1,15 @@
-//! Loading by binary COPY into a real PostgreSQL: `PGDUEL_TEST_URL` names one that may be written to, as a role that may create
-//! databases. Every test makes and drops a database of its own.
+//! Loading by binary COPY into a real PostgreSQL. Every test makes databases of its own.
+
+mod support;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use pgduel::dataset::{Dataset, Model, Sizing, Value};
 use pgduel::seed::{self, Quiet};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Row};
+use support::TestServer;
 
 /// A model with a column of every type that can be loaded.
 const ALL_TYPES: &str = r##"
@@ -58,38 +60,27 @@ create table things (
   uuids uuid[], code code);
 ";
 
+/// An empty database with some tables.
 struct Database {
-    admin: PgConnectOptions,
-    options: PgConnectOptions,
+    server: Arc<TestServer>,
     name: String,
 }
 
 impl Database {
-    /// A new database with `tables`, or nothing where no server is named.
-    async fn create(name: &str, tables: &str) -> Option<Database> {
-        let Ok(url) = std::env::var("PGDUEL_TEST_URL") else {
-            eprintln!("skipped: PGDUEL_TEST_URL names no server");
-            return None;
-        };
-        let admin: PgConnectOptions = url.parse().expect("PGDUEL_TEST_URL is no connection URL");
-        let name = format!("pgduel_seed_{name}_{}", std::process::id());
-        let mut connection = PgConnection::connect_with(&admin).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&mut connection).await.unwrap();
-        let options = admin.clone().database(&name);
-        let mut connection = PgConnection::connect_with(&options).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(tables.to_owned())).execute(&mut connection).await.unwrap();
-        Some(Database { admin, options, name })
+    async fn create(tables: &str) -> Database {
+        let server = TestServer::shared().await;
+        let name = server.fresh_database().await;
+        sqlx::raw_sql(AssertSqlSafe(tables.to_owned())).execute(&mut server.connect(&name).await).await.unwrap();
+        Database { server, name }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        self.server.server().connect_options(&self.name)
     }
 
     async fn text(&self, sql: &str) -> Vec<Option<String>> {
-        let mut connection = PgConnection::connect_with(&self.options).await.unwrap();
-        let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+        let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut self.server.connect(&self.name).await).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
-    }
-
-    async fn drop(self) {
-        let mut connection = PgConnection::connect_with(&self.admin).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(format!("drop database {} with (force)", self.name))).execute(&mut connection).await.unwrap();
     }
 }
 
@@ -120,9 +111,9 @@ async fn heap(database: &Database) -> Vec<u64> {
 
 #[tokio::test]
 async fn every_type_arrives_as_it_was_made() {
-    let Some(database) = Database::create("types", ALL_TABLES).await else { return };
+    let database = Database::create(ALL_TABLES).await;
     let d = dataset(ALL_TYPES);
-    let report = seed::load(database.options.clone(), d.clone(), 3, &Quiet).await.unwrap();
+    let report = seed::load(database.options(), d.clone(), 3, &Quiet).await.unwrap();
     assert_eq!(report.rows(), 3_007);
     assert_eq!(report.tables[1].table, "things");
     let things = d.table("things").unwrap();
@@ -157,19 +148,15 @@ async fn every_type_arrives_as_it_was_made() {
     let heap = heap(&database).await;
     let steps = heap.windows(2).filter(|pair| sent[&pair[0]] + 1 == sent[&pair[1]]).count();
     assert!(steps > heap.len() * 9 / 10, "{steps} of {}", heap.len());
-    let Some(again) = Database::create("again", ALL_TABLES).await else { return };
-    seed::load(again.options.clone(), d, 1, &Quiet).await.unwrap();
+    let again = Database::create(ALL_TABLES).await;
+    seed::load(again.options(), d, 1, &Quiet).await.unwrap();
     assert_eq!(heap, self::heap(&again).await);
-    again.drop().await;
     assert_eq!(database.text("select distinct extra::text from things").await, [Some("9".to_owned())]);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_told_before_anything_is_sent() {
-    let Some(database) = Database::create("fit", "create schema t; create table t.owners (id uuid, n int2, s text, p point);").await else {
-        return;
-    };
+    let database = Database::create("create schema t; create table t.owners (id uuid, n int2, s text, p point);").await;
     for (column, expected) in [
         (r#"n = { const = 70000 }"#, "t.owners.n is of type smallint, but the dataset makes the whole number 70000"),
         (r#"s = { int = [1, 2] }"#, "t.owners.s is of type text, but the dataset makes the whole number"),
@@ -180,22 +167,20 @@ async fn what_does_not_fit_is_told_before_anything_is_sent() {
             "title = 'x'\nnow = '2025-11-07T12:00:00Z'\ntenants.table = 't.owners'\n[[table]]\nname = 't.owners'\nrows = 500\n\
              columns.id = 'uuid'\ncolumns.{column}\n"
         );
-        let error = seed::load(database.options.clone(), dataset(&model), 1, &Quiet).await.unwrap_err();
+        let error = seed::load(database.options(), dataset(&model), 1, &Quiet).await.unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{error:#}");
     }
     let missing = ALL_TYPES.replace("\"t.owners\"", "\"t.nobody\"");
-    let error = seed::load(database.options.clone(), dataset(&missing), 1, &Quiet).await.unwrap_err();
+    let error = seed::load(database.options(), dataset(&missing), 1, &Quiet).await.unwrap_err();
     assert!(format!("{error:#}").contains("no table t.nobody"), "{error:#}");
     assert_eq!(database.text("select count(*)::text from t.owners").await, [Some("0".to_owned())]);
-    database.drop().await;
 }
 
 #[tokio::test]
 async fn a_refusal_of_the_server_names_the_table() {
     let tables = ALL_TABLES.replace("numeric(12,6)", "numeric(7,6)");
-    let Some(database) = Database::create("refusal", &tables).await else { return };
-    let error = seed::load(database.options.clone(), dataset(ALL_TYPES), 2, &Quiet).await.unwrap_err();
+    let database = Database::create(&tables).await;
+    let error = seed::load(database.options(), dataset(ALL_TYPES), 2, &Quiet).await.unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("cannot load table things") && text.contains("numeric field overflow"), "{text}");
-    database.drop().await;
 }

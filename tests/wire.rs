@@ -70,11 +70,7 @@ mod server {
     }
 
     fn binaries() -> PathBuf {
-        let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
-            .unwrap_or_default();
-        found.sort();
-        found.pop().expect("a PostgreSQL under /usr/lib/postgresql")
+        pgduel::target::Installation::choose(None).expect("a PostgreSQL (`make setup` installs it)").bin
     }
 
     /// `program` as the user postgres when started as root, which PostgreSQL refuses to run as.
@@ -111,29 +107,46 @@ mod server {
             let rules = std::fs::read_to_string(&access).unwrap();
             let special = "host all md5_user 127.0.0.1/32 md5\nhost all clear_user 127.0.0.1/32 password\nlocal all clear_user password\n";
             std::fs::write(&access, format!("{special}{rules}")).unwrap();
+            let (port, child) = Self::spawn(directory.path());
+            let mut server = Server { directory, port, child };
+            // Somebody else may take the port before the server does.
+            let mut more = 5;
+            while !server.answers() {
+                assert!(more > 0, "the server does not start");
+                more -= 1;
+                (server.port, server.child) = Self::spawn(server.directory.path());
+            }
+            server
+        }
+
+        /// A server on a port that was free a moment ago.
+        fn spawn(directory: &Path) -> (u16, Child) {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut child = command(&binaries().join("postgres"))
+            let child = command(&binaries().join("postgres"))
                 .arg("-D")
-                .arg(&data)
+                .arg(directory.join("data"))
                 .args(["-p", &port.to_string(), "-k"])
-                .arg(directory.path())
+                .arg(directory)
                 .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=40"])
                 .spawn()
                 .unwrap();
-            let probe = Server { directory, port, child: command(Path::new("/bin/true")).spawn().unwrap() };
+            (port, child)
+        }
+
+        /// Waits until it does, or has ended.
+        fn answers(&mut self) -> bool {
             block_on(async {
-                for _ in 0..600 {
-                    if Connection::connect(&probe.unix()).await.is_ok() {
-                        return;
+                for _ in 0..2400 {
+                    if Connection::connect(&self.unix()).await.is_ok() {
+                        return true;
                     }
-                    assert!(child.try_wait().unwrap().is_none(), "the server has ended");
+                    if self.child.try_wait().unwrap().is_some() {
+                        return false;
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 panic!("the server does not start");
-            });
-            let mut server = probe;
-            let _ = std::mem::replace(&mut server.child, child).wait();
-            server
+            })
         }
 
         pub fn unix(&self) -> ConnectTarget {
@@ -651,9 +664,11 @@ fn a_proxy_passes_on_ends_and_leaves_nothing_behind() {
         let token = connections[1].cancel_token();
         let sleep = connections[1].simple("select pg_sleep(60)", Rows::Discard);
         let cancel = async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            token.cancel().await.unwrap();
-            std::future::pending::<()>().await
+            // The request is lost if it comes before the statement has begun.
+            loop {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                token.cancel().await.unwrap();
+            }
         };
         let slept = tokio::select! { slept = sleep => slept, () = cancel => unreachable!() };
         assert_eq!(sqlstate(&slept.unwrap_err()), "57014");

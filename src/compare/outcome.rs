@@ -3,7 +3,7 @@
 use super::group::{Description, Group};
 use super::series::Pairs;
 use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
-use crate::record::{Accounting, CheckOutcome, Expectation, Line, Record, StopReason};
+use crate::record::{CheckOutcome, Expectation, Line, Record, StopReason};
 
 /// Share of disturbed pairs beyond which a scenario is invalid.
 pub(super) const MOST_DISTURBED: f64 = 0.2;
@@ -57,13 +57,7 @@ fn undecided(metrics: &[Metric]) -> bool {
 
 fn unusable(group: &Group<'_>, pairs: &Pairs<'_>) -> bool {
     let undescribed = group.description == Description::Missing && !group.blocks.is_empty();
-    undescribed || pairs.disturbed_share() > MOST_DISTURBED || group.blocks.iter().any(|block| !balances(&block.accounting))
-}
-
-/// The accounting identity, safe against counts that no run has.
-pub(super) fn balances(counts: &Accounting) -> bool {
-    let ended: u128 = [counts.ok, counts.error, counts.dropped, counts.in_flight].into_iter().map(u128::from).sum();
-    u128::from(counts.scheduled) == ended
+    undescribed || pairs.disturbed_share() > MOST_DISTURBED || group.blocks.iter().any(|block| !block.accounting.balances())
 }
 
 pub(super) fn gated(metrics: &[Metric]) -> impl Iterator<Item = &Metric> {

@@ -1,7 +1,7 @@
 //! What a reader must know besides the numbers.
 
 use super::group::{Description, Group};
-use super::outcome::{MOST_DISTURBED, balances, gated};
+use super::outcome::{MOST_DISTURBED, gated};
 use super::series::Pairs;
 use super::{Metric, Quantity, Verdict};
 use crate::record::{BlockRecord, Side, StopReason};
@@ -29,7 +29,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
 }
 
 fn accounting(group: &Group<'_>) -> Option<String> {
-    let wrong = group.blocks.iter().filter(|block| !balances(&block.accounting)).count();
+    let wrong = group.blocks.iter().filter(|block| !block.accounting.balances()).count();
     let of = group.blocks.len();
     (wrong > 0).then(|| {
         format!("{wrong} of {of} blocks lost count of their transactions (scheduled is not ok + error + dropped + in flight): do not use this run")

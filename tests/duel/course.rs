@@ -130,6 +130,7 @@ async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
     let url = server.url("postgres");
     let project = Project::with_scenario(["before", "after"], "", ADD);
     let mut run = Running::start(project.duel("notes/planted", &SMALL).env("DATABASE_URL", &url));
+    let process = run.id();
     let seen = watch(&server, &mut run).await;
     let finished = run.finish();
     assert!(matches!(finished.code, Some(0 | 1)), "{:?}\n{}", finished.code, finished.stderr);
@@ -140,6 +141,7 @@ async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
     assert!(copies.iter().all(|(_, (least, most))| *least == 2_000 && *most > 2_000), "nothing was written: {seen:?}");
     let blocks = project.lines("block");
     assert!(!blocks.is_empty() && blocks.iter().all(|block| block["accounting"]["ok"] == 20), "{blocks:?}");
+    assert_eq!(left(&server, process).await, Vec::<String>::new(), "after a duel that wrote");
 
     let project = Project::with_scenario(["before", "after"], "", ADD);
     let mut run = Running::start(project.duel("notes/planted", &["--checks-only", "--scale", "0.1"]).env("DATABASE_URL", &url));

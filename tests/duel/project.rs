@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::test_home;
+use crate::support::{isolate, test_home};
 
 /// Far longer than anything takes: a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(480);
 
 /// Blocks of few transactions, and margins so wide that only a factor of ten crosses them.
 pub const SHORT_BLOCKS: &str =
@@ -107,7 +107,7 @@ impl Project {
 /// The built binary, out of reach of the caller's own server.
 pub fn pgduel() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
-    command.env_remove("DATABASE_URL").env("PGDUEL_HOME", test_home()).stdin(Stdio::null());
+    isolate(&mut command).env("PGDUEL_HOME", test_home());
     command
 }
 

@@ -9,6 +9,7 @@
 #![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -79,7 +80,8 @@ impl TestServer {
         };
         let info = server.tcp_conn_info(database);
         let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
-        format!("postgres://{}:{password}@{}/{database}", info.user, info.endpoint)
+        // With the mode named, a PGSSLMODE of the person who runs the tests does not matter.
+        format!("postgres://{}:{password}@{}/{database}?sslmode=disable", info.user, info.endpoint)
     }
 
     pub async fn drop_database(&self, name: &str) {
@@ -91,6 +93,17 @@ impl TestServer {
             self.drop_database(&database.name).await;
         }
     }
+}
+
+/// Takes from a command everything in the environment that would change what pgduel does or how its output looks.
+pub fn isolate(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("PG") || ["DATABASE_URL", "COLUMNS", "CLICOLOR_FORCE", "NO_COLOR", "RUST_LOG"].contains(&text.as_ref()) {
+            command.env_remove(&name);
+        }
+    }
+    command.stdin(Stdio::null())
 }
 
 /// Options of a small, fast server in `home`.

@@ -1,0 +1,86 @@
+//! The Omniops suite on a real PostgreSQL: its variants can be made, and its migrations can be undone.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pgduel::dataset::{Dataset, Sizing};
+use pgduel::experiment::{Progress, make_variant, template, template_digest};
+use pgduel::seed::Quiet;
+use pgduel::suite::{self, Suite};
+use pgduel::target::{APPLICATION_SCHEMAS, Catalog, apply_sql_file, catalog, diff};
+use support::TestServer;
+
+struct Silent;
+
+impl Progress for Silent {
+    fn note(&self, _text: &str) {}
+    fn pairs(&self, _scenario: &str, _kept: u32, _wanted: u32) {}
+    fn bars(&self) -> &dyn pgduel::seed::Progress {
+        &Quiet
+    }
+}
+
+/// The smallest template that has rows in every table; the constraints of a migration and of its rollback are about rows too.
+async fn seeded(server: &TestServer) -> (Suite, String) {
+    let suite = suite::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/omniops")).expect("the suite");
+    let sizing = Sizing { scale: 0.01, vectors: Some(20), overlays: Vec::new() };
+    let dataset = Arc::new(Dataset::plan(suite.model.clone(), sizing, 1).expect("the data"));
+    let digest = template_digest(&suite, &dataset, "tests", server.server()).await.expect("a digest");
+    let name = template(server.server(), &suite, &dataset, &digest, &Silent).await.expect("a seeded template");
+    (suite, name)
+}
+
+async fn schema(server: &TestServer, database: &str) -> Catalog {
+    catalog(&mut server.connect(database).await, &APPLICATION_SCHEMAS).await.expect("the catalogue")
+}
+
+#[tokio::test]
+async fn a_rollback_leads_back_to_where_the_migration_started() {
+    let server = TestServer::shared().await;
+    let (suite, template) = seeded(&server).await;
+    let mut rolled_back = Vec::new();
+    for (name, variant) in suite.variants.iter().filter(|(_, variant)| !variant.rollback.is_empty()) {
+        let from = &suite.variants[variant.from.as_ref().expect("a rollback leads back to somewhere")];
+        let (before, after) = (server.fresh_name(), server.fresh_name());
+        make_variant(server.server(), &template, &before, from).await.unwrap_or_else(|error| panic!("{}: {error:#}", from.name));
+        make_variant(server.server(), &template, &after, variant).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let start = schema(&server, &before).await;
+        let changed = diff(&start, &schema(&server, &after).await);
+        assert!(changed.len() > 20, "{name} changes next to nothing: {changed:#?}");
+
+        let mut connection = server.connect(&after).await;
+        for file in &variant.rollback {
+            apply_sql_file(&mut connection, file).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        drop(connection);
+        assert_eq!(diff(&start, &schema(&server, &after).await), Vec::<String>::new(), "after the rollback of {name}");
+
+        // What was rolled back can be migrated again.
+        let mut connection = server.connect(&after).await;
+        let own = &variant.sql[from.sql.len()..];
+        for file in own {
+            apply_sql_file(&mut connection, file).await.unwrap_or_else(|error| panic!("{name}, again: {error}"));
+        }
+        drop(connection);
+        assert_eq!(diff(&start, &schema(&server, &after).await), changed, "{name}, migrated again");
+        for database in [before, after] {
+            server.drop_database(&database).await;
+        }
+        rolled_back.push(name.as_str());
+    }
+    assert_eq!(rolled_back, ["after", "after-customer"], "the migration from both states before it");
+}
+
+#[tokio::test]
+async fn every_variant_can_be_made() {
+    let server = TestServer::shared().await;
+    let (suite, template) = seeded(&server).await;
+    for (name, variant) in &suite.variants {
+        let database = server.fresh_name();
+        let made = make_variant(server.server(), &template, &database, variant).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        assert_eq!(made.applied.len(), variant.sql.len(), "{name}");
+        server.drop_database(&database).await;
+    }
+}
