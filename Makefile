@@ -33,7 +33,8 @@ quickstart: build ## duel the Omniops suite's before and after on one scenario o
 	@echo '$(PGDUEL) duel $(strip $(QUICKSTART_SCENARIOS)) --quick'
 	@$(PGDUEL) duel $(QUICKSTART_SCENARIOS) --quick || [ $$? -eq 1 ]
 
-test: setup ## every test, against a real PostgreSQL that the tests start themselves
+test: ## every test, against a real PostgreSQL that the tests start themselves
+	@scripts/setup.sh --tests
 	cargo test --locked
 
 lint: ## formatting and clippy, warnings are errors

@@ -5,6 +5,7 @@
 #
 #   scripts/setup.sh            install what is missing
 #   scripts/setup.sh --check    only say what is missing; exit 1 if anything is
+#   scripts/setup.sh --tests    also Chromium, in which tests open the HTML report (on Debian; elsewhere they skip without)
 set -euo pipefail
 
 # The pgvector that pgduel's vector scenarios need: 0.8 brought iterative index scans.
@@ -16,10 +17,12 @@ fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
 check_only=no
+tests=no
 case "${1:-}" in
     '') ;;
     --check) check_only=yes ;;
-    *) fail "unknown argument '$1' (allowed: --check)" ;;
+    --tests) tests=yes ;;
+    *) fail "unknown argument '$1' (allowed: --check, --tests)" ;;
 esac
 
 as_root() {
@@ -62,6 +65,16 @@ installed_major() {
         if [ -z "$best" ] || [ "$major" -gt "$best" ]; then best=$major; fi
     done
     printf '%s' "$best"
+}
+
+have_browser() {
+    have chromium || have chromium-browser || have google-chrome || have google-chrome-stable
+}
+
+# Debian's own chromium is a package; elsewhere the name may stand for something that only points to another installer.
+is_debian() {
+    # shellcheck disable=SC1091
+    [ "$(. /etc/os-release && printf '%s' "${ID:-}")" = debian ]
 }
 
 apt_install() {
@@ -135,6 +148,10 @@ setup_debian() {
     local major plan=() packages=() pgvector=no
     have cc || { plan+=('a C compiler (gcc, libc6-dev)'); packages+=(gcc libc6-dev); }
     have make || { plan+=('make'); packages+=(make); }
+    if [ "$tests" = yes ] && ! have_browser && is_debian; then
+        plan+=('Chromium, for the tests of the HTML report')
+        packages+=(chromium)
+    fi
     major=$(installed_major vector)
     if [ -z "$major" ]; then
         pgvector=yes

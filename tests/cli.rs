@@ -104,6 +104,13 @@ fn wrong_usage_says_what_is_allowed() {
 }
 
 #[test]
+fn options_of_the_environment_that_would_change_the_server_are_refused() {
+    let found = pgduel(&["server", "start"]).env("PGOPTIONS", "-c jit=off").output().expect("pgduel runs");
+    assert_eq!(found.status.code(), Some(2));
+    assert!(text(&found.stderr).contains("PGOPTIONS is set"), "{}", text(&found.stderr));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     for arguments in [&["list"][..], &["list", "--json"], &["completions", "bash"], &["--help"]] {
         let mut child = pgduel(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");
