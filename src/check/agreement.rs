@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::answers::difference;
 use super::identities::{representatives, stratified};
 use crate::dataset::TenantClass;
-use crate::load::bind::{Actor, Arrival, Mix, Range64};
+use crate::load::bind::{Actor, Arrival, Mix, SequenceRange};
 use crate::load::session::{Answer, End, Session, StatementAnswer};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Mode, Side, Sides};
 use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
@@ -54,7 +54,7 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
 
 /// The first draws go through every tenant class and role; the rest come as they would under load.
 pub fn arrival(mix: &Mix, transaction: &Transaction, index: usize, draw: u64) -> Arrival {
-    let sequence = Range64::Check(index as u32).first() + draw;
+    let sequence = SequenceRange::Check(index as u32).first() + draw;
     let able = mix.tenants_for(index);
     let kinds: Vec<(u32, Option<u64>)> = stratified(mix.dataset())
         .into_iter()
@@ -172,7 +172,7 @@ pub async fn recall(
         let able = mix.tenants_for(index);
         for (class, tenant) in class_tenants(mix, &able) {
             for draw in 0..draws_per_class {
-                let sequence = Range64::Check(0x3000 + index as u32).first() + draw;
+                let sequence = SequenceRange::Check(0x3000 + index as u32).first() + draw;
                 let arrival = mix.arrival_of(sequence, index, Some(tenant), None);
                 let found = answers(search, &arrival).await?;
                 let wanted = answers(exact, &arrival).await?;

@@ -11,7 +11,8 @@ use crate::target::{
 pub async fn choose(choice: &ServerChoice, lifetime: Lifetime) -> Result<Server, Failure> {
     if std::env::var_os("PGOPTIONS").is_some_and(|options| !options.is_empty()) {
         // It would change some of the connections, those that prepare and check, and not those that are timed.
-        let why = "PGOPTIONS is set, which would change settings of the server under test; unset it and say in SQL or the scenario what is meant";
+        let why =
+            "PGOPTIONS is set, which would change settings of the server under test; unset it and say in SQL or the scenario what is meant";
         return Err(Failure::Usage(why.to_owned()));
     }
     let Some(url) = &choice.database_url else {

@@ -11,7 +11,7 @@ use super::offer::Offer;
 use super::order::Slot;
 use super::side::SideUnderTest;
 use crate::dataset::TenantClass;
-use crate::load::bind::{Mix, Range64};
+use crate::load::bind::{Mix, SequenceRange};
 use crate::load::block::{BlockResult, BlockSpec, Work, prepare};
 use crate::observe::snapshot;
 use crate::record::{BlockKind, BlockRecord, Discard, Histogram, Side, Sides};
@@ -66,7 +66,7 @@ impl BlockContext<'_> {
             mix: self.mix.clone(),
             connections,
             threads: load_threads(),
-            warm_up_sequence: Range64::WarmUp(warm_up_block).first(),
+            warm_up_sequence: SequenceRange::WarmUp(warm_up_block).first(),
             warm_up: self.warm_up,
             first_sequence,
             seed: self.seed,
@@ -77,7 +77,7 @@ impl BlockContext<'_> {
 
     /// Runs one block.
     pub async fn run(&self, slot: Slot, side: &SideUnderTest, offer: &Offer) -> anyhow::Result<Measured> {
-        let first_sequence = Range64::Pair(slot.pair).first();
+        let first_sequence = SequenceRange::Pair(slot.pair).first();
         let (work, connections) = work(offer, slot.side, self.scenario.load.connections);
         let prepared = prepare(self.spec(side, work, connections, first_sequence, slot.position)).await?;
         let mut observer = self.server.connect(&side.database).await?;

@@ -7,7 +7,7 @@ use super::scenario_duel::{Halt, ScenarioDuel};
 use super::side::SideUnderTest;
 use crate::check::agreement::{self, Recall};
 use crate::check::isolation;
-use crate::load::bind::{Mix, Range64};
+use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Line, Side, Sides, StopReason};
@@ -98,7 +98,7 @@ impl ScenarioDuel<'_, '_> {
 
 /// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones.
 pub(super) async fn time_single(mix: &Mix, session: &mut Session) -> Duration {
-    let first = Range64::Probe(0x100).first();
+    let first = SequenceRange::Probe(0x100).first();
     let began = Instant::now();
     let mut times = Vec::new();
     for number in 0..1_000u64 {

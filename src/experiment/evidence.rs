@@ -7,7 +7,7 @@ use super::explain::{explain, function_calls};
 use super::side::SideUnderTest;
 use super::{Environment, databases};
 use crate::check::agreement::Recall;
-use crate::load::bind::{Arrival, Mix, Range64};
+use crate::load::bind::{Arrival, Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides};
@@ -77,7 +77,7 @@ pub async fn collect(
 /// One arrival of a transaction: the largest tenant that can run it.
 fn typical(mix: &Mix, index: usize) -> Arrival {
     let tenant = mix.tenants_for(index).first().copied();
-    mix.arrival_of(Range64::Evidence(index as u32).first(), index, tenant, None)
+    mix.arrival_of(SequenceRange::Evidence(index as u32).first(), index, tenant, None)
 }
 
 fn check_plan(

@@ -7,7 +7,7 @@ use super::offer::{self, Offer, Probed};
 use super::order::{Slot, default_pairs, quad, quick_pairs};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
 use super::side::SideUnderTest;
-use crate::load::bind::Range64;
+use crate::load::bind::SequenceRange;
 use crate::load::block::{Work, prepare};
 use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, Side, Sides, StopReason};
 
@@ -48,7 +48,8 @@ impl ScenarioDuel<'_, '_> {
             self.environment.progress.note("probing capacity");
             for (number, side) in Side::BOTH.into_iter().enumerate() {
                 let work = Work::Closed { settle: Duration::from_millis(200), measure: probe_length(self.plan.mode) };
-                let spec = context.spec(sides.get(side), work, connections, Range64::Probe(number as u32).first(), 0x1000 + number as u32);
+                let spec =
+                    context.spec(sides.get(side), work, connections, SequenceRange::Probe(number as u32).first(), 0x1000 + number as u32);
                 let prepared = prepare(spec).await.map_err(anyhow::Error::from)?;
                 let result = prepared.run().await.map_err(anyhow::Error::from)?;
                 let transactions = result.recording.accounting.ok;
@@ -70,29 +71,24 @@ impl ScenarioDuel<'_, '_> {
         record: &ScenarioRecord,
         course: &mut Course,
     ) -> Result<StopReason, Halt> {
-        let wanted = match self.plan.mode {
-            Mode::Default => default_pairs(self.gated),
-            _ => quick_pairs(self.gated),
-        };
         loop {
-            let (build, sides) = arena.of_quad(course.quad);
             if record.writes && self.needs_clone(course) {
-                self.clone_working(arena, build).await?;
+                self.clone_working(arena, arena.of_quad(course.quad).0).await?;
                 course.cloned_at = Some(course.quad);
             }
             let slots = quad(self.plan.seed, &record.scenario, course.quad);
             course.quad += 1;
             for pair in slots.chunks_exact(2) {
-                self.pair(context, sides, offer, [pair[0], pair[1]], build, arena.resident, course).await?;
-                if let Some(stop) = self.enough(record, course, wanted) {
+                self.pair(context, arena, offer, [pair[0], pair[1]], course).await?;
+                if let Some(stop) = self.enough(record, course) {
                     return Ok(stop);
                 }
             }
         }
     }
 
-    fn enough(&self, record: &ScenarioRecord, course: &Course, wanted: u32) -> Option<StopReason> {
-        let pairs = course.pairs();
+    fn enough(&self, record: &ScenarioRecord, course: &Course) -> Option<StopReason> {
+        let (pairs, wanted) = (course.pairs(), self.wanted());
         let long = self.plan.mode == Mode::Default;
         if self.stopped() {
             return Some(StopReason::Interrupted);
@@ -116,23 +112,20 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Runs one pair and records both blocks.
-    #[allow(clippy::too_many_arguments)]
     async fn pair(
         &mut self,
         context: &BlockContext<'_>,
-        sides: &Sides<SideUnderTest>,
+        arena: &Arena,
         offer: &Offer,
-        slots: [Slot; 2],
-        build: u32,
-        resident: bool,
+        [first, second]: [Slot; 2],
         course: &mut Course,
     ) -> Result<(), Halt> {
-        let [first, second] = slots;
+        let (build, sides) = arena.of_quad(first.quad);
         let mut one = context.run(first, sides.get(first.side), offer).await?;
         let mut two = context.run(second, sides.get(second.side), offer).await?;
         one.record.build = build;
         two.record.build = build;
-        let kept = self.judge_faults(&mut one, &mut two, resident);
+        let kept = self.judge_faults(&mut one, &mut two, arena.resident);
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {
@@ -142,12 +135,13 @@ impl ScenarioDuel<'_, '_> {
         }
         course.discarded += u32::from(!kept);
         if kept {
-            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), self.wanted_shown());
+            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), self.wanted());
         }
         Ok(())
     }
 
-    fn wanted_shown(&self) -> u32 {
+    /// Kept pairs that there must be, whatever else is to be waited for.
+    fn wanted(&self) -> u32 {
         match self.plan.mode {
             Mode::Default => default_pairs(self.gated),
             _ => quick_pairs(self.gated),
