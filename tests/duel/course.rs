@@ -150,3 +150,46 @@ async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
     assert!(project.lines("check").iter().any(|check| check["kind"] == "answers" && check["cases"].as_u64() >= Some(12)));
     assert!(!seen.is_empty() && seen.values().all(|range| *range == (2_000, 2_000)), "a check was not rolled back: {seen:?}");
 }
+
+/// Ten notes, each in a request of its own or all in one.
+const ROW_BY_ROW: &str = r#"
+[[transaction]]
+name     = "import"
+identity = "service"
+writes   = true
+answers  = "same-rows"
+draw.new = { rows = "notes", count = 10 }
+
+[[transaction.statement]]
+name   = "insert"
+each   = { before = { new = 1 }, after = { new = 10 } }
+repeat = "request"
+sql    = """
+insert into notes (id, workspace_id, author_id, title, body, created_at)
+select id, workspace_id, author_id, title, body, created_at from json_populate_recordset(null::notes, :new::json)
+returning id
+"""
+"#;
+
+#[tokio::test]
+async fn a_repeated_request_commits_each_time_and_is_compared_as_a_whole() {
+    let server = TestServer::shared().await;
+    let project = Project::with_scenario(["before", "after"], "", ROW_BY_ROW);
+    let finished = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    assert!(matches!(finished.code, Some(0 | 1)), "{:?}\n{}", finished.code, finished.stderr);
+    let scenario = &project.lines("scenario")[0];
+    assert_eq!(scenario["transactions"][0]["requests"], serde_json::json!({ "before": 10, "after": 1 }));
+    let blocks = project.lines("block");
+    assert!(!blocks.is_empty());
+    for block in &blocks {
+        let commits = block["server"]["commits"].as_u64().unwrap_or(0);
+        let expected = if block["side"] == "before" { 200 } else { 20 };
+        // The harness itself commits a few: snapshots and counts of plans.
+        assert!((expected..expected + 15).contains(&commits), "{commits} commits on the {} side", block["side"]);
+    }
+    let report = std::fs::read_to_string(project.out().join("report.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    let metrics = report["comparison"]["scenarios"][0]["metrics"].as_array().cloned().unwrap_or_default();
+    let gated: Vec<_> = metrics.iter().filter(|metric| metric["gate"]["kind"] == "gated").collect();
+    assert!(!gated.is_empty() && gated.iter().all(|metric| metric["statement"].is_null()), "{gated:?}");
+}
