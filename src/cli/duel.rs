@@ -54,11 +54,13 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     result.map_err(Failure::Infrastructure)
 }
 
-/// Copies of the template that are there at one time, at most: one a variant and side, and working copies for what writes.
+/// Copies of the template that are there at one time, at most: for each variant and side its builds, working copies for what writes, and one in
+/// which calls are counted.
 fn copies(plan: &Plan) -> u64 {
-    let variants: BTreeSet<&String> = plan.scenarios.iter().flat_map(|one| [&one.duel.before, &one.duel.after]).collect();
+    let before: BTreeSet<&String> = plan.scenarios.iter().map(|one| &one.duel.before).collect();
+    let after: BTreeSet<&String> = plan.scenarios.iter().map(|one| if plan.aa { &one.duel.before } else { &one.duel.after }).collect();
     let writes = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 0 };
-    variants.len().max(2) as u64 + writes
+    (before.len() + after.len()) as u64 * u64::from(experiment::builds(plan.mode)) + writes + 1
 }
 
 /// Removes the folder of a run that never got to its record; one with a record stays.

@@ -95,7 +95,8 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
             all.extend(service(kind).iter().map(|quantity| plan(Some(name), *quantity, None)));
         }
     }
-    let shown = alike.then_some("its statements are judged one by one");
+    // What a commit does (constraint triggers, WAL, replication) is in no statement.
+    let shown = (alike && !transaction.writes).then_some("its statements are judged one by one");
     all.extend(service(kind).iter().map(|quantity| plan(None, *quantity, shown)));
     if kind != BlockKind::FixedWork {
         let rate = Some("response time depends on the rate: service time is judged");

@@ -88,6 +88,8 @@ pub struct ScenarioComparison {
     pub blocks: Vec<BlockPoint>,
     /// Service times by tenant class.
     pub classes: Vec<ClassRow>,
+    /// Share of finished transactions that failed, over kept pairs.
+    pub failed_share: Sides<f64>,
     /// Errors by SQLSTATE.
     pub errors: BTreeMap<String, Sides<u64>>,
     /// Counters a transaction: WAL bytes, buffers.
@@ -289,6 +291,7 @@ pub fn compare(record: &Record) -> Comparison {
 }
 
 fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
+    let metrics = outcome::without_survivors(metrics, pairs);
     let expectation_met = outcome::expectation_met(group.scenario.expect, &metrics);
     ScenarioComparison {
         outcome: outcome::of_scenario(&group, pairs, &metrics, expectation_met),
@@ -301,6 +304,7 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         blocks: rollup::block_points(&group.scenario, pairs),
         classes: rollup::classes(&group.scenario, &group.classes),
         errors: rollup::errors(pairs),
+        failed_share: outcome::failed_share(pairs),
         server: rollup::server(pairs),
         pairs: pairs.count(),
         stop: group.stop,

@@ -3,10 +3,12 @@
 use super::group::{Description, Group};
 use super::series::Pairs;
 use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
-use crate::record::{CheckOutcome, Expectation, Line, Record, StopReason};
+use crate::record::{BlockRecord, CheckOutcome, Expectation, Line, Record, Side, Sides, StopReason};
 
 /// Share of disturbed pairs beyond which a scenario is invalid.
 pub(super) const MOST_DISTURBED: f64 = 0.2;
+/// Share of failed transactions from which a side's times speak for too few of them.
+pub(super) const MOST_FAILED: f64 = 0.01;
 
 impl Outcome {
     /// The exit code of a run with this outcome. `inconclusive_fails` is `--inconclusive=fail`.
@@ -44,10 +46,60 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         true => Outcome::Invalid,
         false => Outcome::Passed,
     };
+    let failed = match failing(failed_share(pairs)) {
+        Failing::Both => Outcome::Invalid,
+        Failing::After => Outcome::Surprise,
+        Failing::Neither | Failing::Before => Outcome::Passed,
+    };
     let expected_slower = group.scenario.expect == Some(Expectation::Regressed);
     let slower = gated(metrics).any(|metric| metric.verdict == Verdict::Regressed) && !expected_slower;
     let judged = if slower || expectation_met == Some(false) { Outcome::Surprise } else { Outcome::Passed };
-    [stopped, checked, usable, judged].into_iter().min().unwrap_or(Outcome::Invalid)
+    [stopped, checked, usable, failed, judged].into_iter().min().unwrap_or(Outcome::Invalid)
+}
+
+/// Which sides fail so often that times of what succeeded say little.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failing {
+    Neither,
+    Before,
+    After,
+    Both,
+}
+
+pub(super) fn failing(share: Sides<f64>) -> Failing {
+    match (share.before > MOST_FAILED, share.after > MOST_FAILED) {
+        (false, false) => Failing::Neither,
+        (true, false) => Failing::Before,
+        (false, true) => Failing::After,
+        // Both fail, but the candidate makes it much worse.
+        (true, true) if share.after > 2.0 * share.before => Failing::After,
+        (true, true) => Failing::Both,
+    }
+}
+
+/// Share of finished transactions that failed, over kept pairs.
+pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
+    let of_side = |side: Side| {
+        let sum = |count: fn(&BlockRecord) -> u64| pairs.kept_blocks(side).map(|block| u128::from(count(block))).sum::<u128>();
+        let (ok, error) = (sum(|block| block.accounting.ok), sum(|block| block.accounting.error));
+        error as f64 / (ok + error).max(1) as f64
+    };
+    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+}
+
+/// A side that fails does less work: that it is faster is then nothing that was shown.
+pub(super) fn without_survivors(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
+    let failing = failing(failed_share(pairs));
+    let believed = |verdict: Verdict| match failing {
+        Failing::Neither => true,
+        Failing::Before => verdict != Verdict::Regressed,
+        Failing::After => verdict == Verdict::Regressed,
+        Failing::Both => false,
+    };
+    for metric in metrics.iter_mut().filter(|metric| !believed(metric.verdict)) {
+        metric.verdict = Verdict::Inconclusive;
+    }
+    metrics
 }
 
 /// Whether something that should decide does not, or nothing decides at all.

@@ -1,13 +1,10 @@
 //! What a reader must know besides the numbers.
 
 use super::group::{Description, Group};
-use super::outcome::{MOST_DISTURBED, gated};
+use super::outcome::{MOST_DISTURBED, MOST_FAILED, failed_share, gated};
 use super::series::Pairs;
 use super::{Metric, Quantity, Verdict};
-use crate::record::{BlockRecord, Side, StopReason};
-
-/// Share of failed transactions from which a side's latencies speak for too few of them.
-const MOST_ERRORS: f64 = 0.01;
+use crate::record::{Side, StopReason};
 
 /// Warnings of the run itself, then those that the record's numbers give.
 pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], aa: bool) -> Vec<String> {
@@ -24,6 +21,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         warnings.extend(false_alarms(metrics));
     }
     warnings.extend(one_sided(metrics));
+    warnings.extend(unjudged(group, metrics));
     warnings.extend(undecided(group, pairs, metrics));
     warnings
 }
@@ -49,15 +47,15 @@ fn disturbed(group: &Group<'_>, pairs: &Pairs<'_>) -> Option<String> {
 }
 
 fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
-    let sum = |count: fn(&BlockRecord) -> u64| pairs.kept_blocks(side).map(|block| u128::from(count(block))).sum::<u128>();
-    let (ok, error) = (sum(|block| block.accounting.ok), sum(|block| block.accounting.error));
-    let in_flight = sum(|block| block.accounting.in_flight);
+    let in_flight: u128 = pairs.kept_blocks(side).map(|block| u128::from(block.accounting.in_flight)).sum();
     let mut warnings = Vec::new();
-    let share = error as f64 / (ok + error).max(1) as f64;
-    if share > MOST_ERRORS {
-        let name = side.name();
-        warnings
-            .push(format!("{:.1}% of the transactions failed on the {name} side: its times are those of the others only", share * 100.0));
+    let share = *failed_share(pairs).get(side);
+    if share > MOST_FAILED {
+        warnings.push(format!(
+            "{:.1}% of the transactions failed on the {} side: its times are those of the others only, and no verdict rests on them",
+            share * 100.0,
+            side.name()
+        ));
     }
     if in_flight > 0 {
         warnings.push(format!(
@@ -82,6 +80,14 @@ fn false_alarms(metrics: &[Metric]) -> Vec<String> {
             Verdict::Unchanged | Verdict::Inconclusive => None,
         })
         .collect()
+}
+
+/// Transactions of a mix that are too rare to be judged, though others are.
+fn unjudged(group: &Group<'_>, metrics: &[Metric]) -> Option<String> {
+    let judged = |name: &str| gated(metrics).any(|metric| metric.transaction == name);
+    let missing: Vec<&str> = group.scenario.transactions.iter().map(|one| one.name.as_str()).filter(|name| !judged(name)).collect();
+    (!missing.is_empty() && gated(metrics).next().is_some())
+        .then(|| format!("too rare in the mix to be judged, only shown: {}", missing.join(", ")))
 }
 
 /// Gated metrics that only one side has.

@@ -10,15 +10,15 @@ use super::scenario_duel::{Arena, Halt, ScenarioDuel};
 use crate::load::schedule::Process;
 use crate::record::{Line, Mode, Sides};
 
-/// Quads of capacity blocks: six pairs.
-const CAPACITY_QUADS: u32 = 3;
-/// Blocks at a side's own rate, in pairs.
-const OWN_RATE_QUADS: u32 = 1;
+/// Quads of capacity blocks: eight pairs, of which seven are the least that has an interval at 1% each way.
+const CAPACITY_QUADS: u32 = 4;
+/// Quads of blocks at a side's own rate: one on each build.
+const OWN_RATE_QUADS: u32 = 2;
 /// Numbers of these quads begin here, so that no judged pair shares its arrivals.
 const FIRST_QUAD: u32 = 1 << 19;
 
 const CAPACITY: BlockLength = BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(1000) };
-const OWN_RATE: BlockLength = BlockLength { settle: Duration::from_millis(500), measure: Duration::from_millis(2000) };
+const OWN_RATE: BlockLength = BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(1000) };
 
 impl ScenarioDuel<'_, '_> {
     /// Closed-loop blocks on both sides in quads, then open-loop ones at half of what each side turned out to do.

@@ -19,14 +19,20 @@ const RECALL_DRAWS: u64 = 20;
 pub(super) struct Checked {
     /// Whether any failed: then nothing is timed.
     pub(super) failed: bool,
-    /// Mean time of a transaction on a single session.
-    pub(super) single: Sides<Duration>,
     /// Recall of each search.
     pub(super) recall: Sides<Recall>,
 }
 
+/// Mean time of a transaction on a single session.
+pub(super) struct SingleTimes {
+    /// What the server takes.
+    pub(super) direct: Sides<Duration>,
+    /// With the round-trip time that the scenario injects: what a block of it takes.
+    pub(super) paced: Sides<Duration>,
+}
+
 impl ScenarioDuel<'_, '_> {
-    /// Answers, isolation, recall; times a single session on the way.
+    /// Answers, isolation, recall. Nothing that they do stays.
     pub(super) async fn checks(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<Checked, Halt> {
         self.environment.progress.note("checking answers and isolation");
         let path = self.scenario.path();
@@ -44,17 +50,32 @@ impl ScenarioDuel<'_, '_> {
         };
         records.extend(agreement::check(self.scenario, mix, &mut sessions, self.plan.mode).await);
         let mut recall = Sides::<Recall>::default();
-        let mut single = Sides::<Duration>::default();
         for side in Side::BOTH {
             *recall.get_mut(side) = self.recall(mix, side, sides.get(side), sessions.get_mut(side)).await?;
             records.extend(agreement::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS));
-            *single.get_mut(side) = time_single(mix, sessions.get_mut(side)).await;
         }
         let failed = records.iter().any(|record| record.outcome == CheckOutcome::Failed);
         for record in records {
             self.append(Line::Check(record))?;
         }
-        Ok(Checked { failed, single, recall })
+        Ok(Checked { failed, recall })
+    }
+
+    /// How long one session takes for a transaction, without and with the round-trip time.
+    pub(super) async fn time(&self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<SingleTimes, Halt> {
+        let (mut direct, mut paced) = (Sides::<Duration>::default(), Sides::<Duration>::default());
+        for side in Side::BOTH {
+            let route = sides.get(side);
+            let program = Program { request_pause_ns: 0, ..(*route.program).clone() };
+            let mut session = route.session_with(program, mix.dataset().now()).await.map_err(anyhow::Error::from)?;
+            *direct.get_mut(side) = time_single(mix, &mut session, SequenceRange::Probe(0x100)).await;
+            *paced.get_mut(side) = *direct.get(side);
+            if !self.scenario.load.rtt.is_zero() {
+                let mut session = route.loaded_session(mix.dataset().now()).await.map_err(anyhow::Error::from)?;
+                *paced.get_mut(side) = time_single(mix, &mut session, SequenceRange::Probe(0x101)).await;
+            }
+        }
+        Ok(SingleTimes { direct, paced })
     }
 
     /// A statement that PostgreSQL will not even prepare.
@@ -97,13 +118,14 @@ impl ScenarioDuel<'_, '_> {
 }
 
 /// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones.
-pub(super) async fn time_single(mix: &Mix, session: &mut Session) -> Duration {
-    let first = SequenceRange::Probe(0x100).first();
+/// It commits, as a block does; what writes works on a copy that is thrown away.
+pub(super) async fn time_single(mix: &Mix, session: &mut Session, numbers: SequenceRange) -> Duration {
+    let first = numbers.first();
     let began = Instant::now();
     let mut times = Vec::new();
     for number in 0..1_000u64 {
         let arrival = mix.arrival(first + number);
-        let result = session.run(&arrival, End::Rollback, None).await;
+        let result = session.run(&arrival, End::Commit, None).await;
         if let Ok(result) = result {
             times.push(result.done.saturating_duration_since(result.sent));
         }

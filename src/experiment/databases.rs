@@ -2,6 +2,7 @@
 //!
 //! Both sides are clones of one template with their variant's SQL on top, so their logical data is the same by construction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::dataset::Dataset;
 use crate::record::AppliedFile;
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    ApplyError, DatabaseMark, Purpose, Server, apply_sql_file, create_database, drop_database, list_pgduel_databases, prewarm, quote_ident,
-    remark_database,
+    ApplyError, DatabaseMark, HostPolicy, Purpose, Server, WriteRequest, apply_sql_file, create_database, drop_database, guard_writable,
+    list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -36,11 +37,27 @@ pub async fn template_digest(suite: &Suite, dataset: &Dataset, sizing: &str, ser
         add(&std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
     }
     add(sizing.as_bytes());
+    add(sample(dataset).as_bytes());
     add(&dataset.seed().to_le_bytes());
     add(&server.version_num().await?.to_le_bytes());
     add(server.pgvector_version().await?.unwrap_or_default().as_bytes());
     let digest = hash.finalize();
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A few rows of every table: a generator that makes others now would otherwise find the rows of its forerunner.
+fn sample(dataset: &Dataset) -> String {
+    let mut text = String::new();
+    for table in dataset.tables() {
+        let rows = dataset.rows(table);
+        for row in [0, rows / 2, rows.saturating_sub(1)].into_iter().filter(|row| *row < rows) {
+            let columns = dataset.columns(table);
+            for column in columns.iter().filter_map(|column| dataset.column(table, column)) {
+                text.push_str(&format!("{:?}\n", dataset.value(table, row, column)));
+            }
+        }
+    }
+    text
 }
 
 /// The name of the seeded template; seeds it if it is not there. One that was left half-made is made anew.
@@ -74,6 +91,7 @@ async fn template_under_lock(
     }
     drop_database(server, name).await?;
     create_database(server, name, None, &DatabaseMark::new(Purpose::Scratch, digest)).await?;
+    may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.tables {
         apply_sql_file(&mut connection, file).await?;
@@ -122,7 +140,9 @@ pub struct VariantDatabase {
 pub async fn make_variant(server: &Server, template: &str, name: &str, variant: &Variant) -> anyhow::Result<VariantDatabase> {
     drop_database(server, name).await?;
     create_database(server, name, Some(template), &DatabaseMark::new(Purpose::Duel, &variant.name)).await?;
+    may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
+    let as_seeded = shapes(&mut connection).await?;
     let mut applied = Vec::new();
     for file in &variant.sql {
         let statements = apply_sql_file(&mut connection, file).await?;
@@ -132,10 +152,16 @@ pub async fn make_variant(server: &Server, template: &str, name: &str, variant: 
             duration_ns: statements.iter().map(|statement| statement.duration_ns).sum(),
         });
     }
-    refresh_touched(&mut connection).await?;
+    refresh_touched(&mut connection, &as_seeded).await?;
     let (table_bytes, index_bytes) = sizes(&mut connection).await?;
     connection.close().await?;
     Ok(VariantDatabase { name: name.to_owned(), applied, table_bytes, index_bytes })
+}
+
+/// Whether this is a database that pgduel made, with nobody else in it. Hosts were allowed or refused before anything was connected to.
+async fn may_write(server: &Server, name: &str) -> anyhow::Result<()> {
+    guard_writable(server, &WriteRequest { database: name, hosts: HostPolicy::Any, ..WriteRequest::default() }).await?;
+    Ok(())
 }
 
 /// A plain copy of a side, for scenarios that write.
@@ -203,7 +229,22 @@ pub async fn warm(server: &Server, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn refresh_touched(connection: &mut PgConnection) -> anyhow::Result<()> {
+/// Where each table's rows lie, and how many columns it has: what a rewrite or a new column changes without touching a counter.
+type Shapes = BTreeMap<(String, String), (i64, i16)>;
+
+async fn shapes(connection: &mut PgConnection) -> anyhow::Result<Shapes> {
+    let rows: Vec<(String, String, i64, i16)> = sqlx::query_as(
+        "select n.nspname::text, c.relname::text, pg_relation_filenode(c.oid)::bigint, c.relnatts
+           from pg_class as c
+           join pg_namespace as n on n.oid = c.relnamespace
+          where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema') and pg_relation_filenode(c.oid) is not null",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(schema, table, filenode, columns)| ((schema, table), (filenode, columns))).collect())
+}
+
+async fn refresh_touched(connection: &mut PgConnection, as_seeded: &Shapes) -> anyhow::Result<()> {
     sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut *connection).await?;
     // Rows changed since the template was frozen, or an expression that has no statistics yet.
     let touched: Vec<(String, String)> = sqlx::query_as(
@@ -217,6 +258,9 @@ async fn refresh_touched(connection: &mut PgConnection) -> anyhow::Result<()> {
     )
     .fetch_all(&mut *connection)
     .await?;
+    let now = shapes(connection).await?;
+    let reshaped = now.iter().filter(|(table, shape)| as_seeded.get(*table) != Some(shape)).map(|(table, _)| table.clone());
+    let touched: BTreeSet<(String, String)> = touched.into_iter().chain(reshaped).collect();
     for (schema, table) in touched {
         let sql = format!("vacuum (freeze, analyze) {}.{}", quote_ident(&schema), quote_ident(&table));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
@@ -240,7 +284,19 @@ fn shown(file: &Path) -> String {
     parts[from..].iter().collect::<PathBuf>().display().to_string()
 }
 
-/// Letters, digits and underscores only, at most 20 of them.
+/// Letters, digits and underscores only, at most 20 of them. A longer name keeps its beginning and gets a digest, so that two names never
+/// become one.
 pub fn sql_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(20).collect()
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    if plain.len() <= 20 && plain == name {
+        return plain;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let start: String = plain.chars().take(11).collect();
+    format!("{start}_{}", digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// How the names of one process's databases begin. Processes in containers share their ids, so there is chance in it.
+pub fn run_prefix(kind: char) -> String {
+    format!("pgduel_{kind}_{}_{:04x}", std::process::id(), rand::random::<u16>())
 }

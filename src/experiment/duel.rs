@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::databases::{self, VariantDatabase};
-use super::scenario_duel::ScenarioDuel;
+use super::scenario_duel::{self, ScenarioDuel};
 use super::{DEFAULT_BUDGET, Environment, Plan};
 use crate::dataset::Dataset;
-use crate::record::{End, Line, Mode, ScenarioEnd, Side, StopReason};
+use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
 use crate::scenario::{Scenario, Transaction};
 
 /// How often seeding and checks look for a signal.
@@ -29,7 +29,7 @@ pub struct Duels<'a> {
 impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant) -> Duels<'a> {
-        Duels { plan, started, prefix: format!("pgduel_d_{}", std::process::id()), made: Made::new() }
+        Duels { plan, started, prefix: databases::run_prefix('d'), made: Made::new() }
     }
 
     /// Runs every scenario and leaves no database of the run behind, however it ends.
@@ -62,6 +62,10 @@ impl<'a> Duels<'a> {
             if environment.stop.load(Ordering::Relaxed) {
                 break;
             }
+            if self.plan.budget.is_some_and(|budget| self.started.elapsed() >= budget) {
+                self.skip(environment, scenario)?;
+                continue;
+            }
             let deadline = self.deadline(index);
             self.scenario(environment, dataset, &template, scenario, deadline).await?;
         }
@@ -77,6 +81,16 @@ impl<'a> Duels<'a> {
             let end = ScenarioEnd { scenario: scenario.path(), stop, warnings: Vec::new(), elapsed_ns: 0 };
             environment.record.append(&Line::ScenarioEnd(end))?;
         }
+        Ok(())
+    }
+
+    /// A scenario for which the budget has no time left.
+    fn skip(&self, environment: &mut Environment<'_>, scenario: &Scenario) -> anyhow::Result<()> {
+        environment.progress.note(&format!("{}: skipped, the budget is spent", scenario.path()));
+        let record = scenario_duel::record(self.plan, scenario, LoadRecord::NotOffered);
+        environment.record.append(&Line::Scenario(Box::new(record)))?;
+        let end = ScenarioEnd { scenario: scenario.path(), stop: StopReason::Budget, warnings: Vec::new(), elapsed_ns: 0 };
+        environment.record.append(&Line::ScenarioEnd(end))?;
         Ok(())
     }
 
@@ -138,7 +152,7 @@ pub(super) async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output
 /// Metrics of a run that may be gated, at most: two quantiles a compared statement or transaction.
 pub fn gated_metrics(plan: &Plan) -> usize {
     let of = |transaction: &Transaction| match transaction.comparable_by_statement() {
-        true => 2 * transaction.statements.before.len(),
+        true => 2 * (transaction.statements.before.len() + usize::from(transaction.writes)),
         false => 2,
     };
     plan.scenarios.iter().flat_map(|scenario| &scenario.transactions).map(of).sum()

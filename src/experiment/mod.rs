@@ -36,6 +36,7 @@ use crate::target::{HostKind, Server, ServerKind};
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
 pub use duel::gated_metrics;
 pub use offer::BlockLength;
+pub use scenario_duel::builds;
 pub use single::{Single, run_single};
 
 /// What to run.
@@ -92,6 +93,7 @@ pub struct Environment<'a> {
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
+    side::reachable(environment.server).await?;
     let overlays = overlays(plan);
     let dataset = plan_dataset(plan, &overlays)?;
     let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;

@@ -93,8 +93,8 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
     let slower = capacity.before.min(capacity.after);
     let faster = capacity.before.max(capacity.after);
     match &scenario.load.arrival {
-        Arrival::Poisson(rate) => timed(Process::Poisson(*rate), false, mode),
-        Arrival::Constant(rate) => timed(Process::Constant(*rate), false, mode),
+        Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode),
+        Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode),
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
             fixed_work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
@@ -109,7 +109,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
                 let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));
                 fixed_work(1, None, mode, &probed, why)
             } else {
-                timed(Process::Poisson(rate), true, mode)
+                timed(scenario, Process::Poisson(rate), true, mode)
             }
         }
     }
@@ -123,10 +123,14 @@ fn longest(mode: Mode) -> BlockLength {
 }
 
 /// In default mode a block ends sooner where a 95th percentile has enough samples sooner; alternating often beats measuring long.
-fn timed(process: Process, auto: bool, mode: Mode) -> Offer {
+/// The rarest transaction of a mix decides what is enough.
+fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode) -> Offer {
     let mut length = longest(mode);
     if mode == Mode::Default {
-        let enough = 1.5 * SAMPLES_FOR_P95 / process.rate().max(1e-9);
+        let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
+        let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
+        let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
+        let enough = 1.5 * SAMPLES_FOR_P95 / (process.rate() * share).max(1e-9);
         length.measure = Duration::from_secs_f64(enough.clamp(1.0, length.measure.as_secs_f64()));
         length.settle = length.settle.min(length.measure / 2);
     }
@@ -158,17 +162,6 @@ impl Offer {
             Offer::FixedWork { sessions, iterations, why } => {
                 LoadRecord::FixedWork { sessions: *sessions, iterations: *iterations, why: why.clone() }
             }
-        }
-    }
-
-    /// Samples that one block gives of a transaction with this share of the mix; the smaller side's.
-    pub fn samples(&self, share: f64) -> f64 {
-        match self {
-            Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
-                process.rate() * length.measure.as_secs_f64() * share
-            }
-            Offer::Closed { .. } => f64::INFINITY,
-            Offer::FixedWork { iterations, .. } => iterations.before.min(iterations.after) as f64 * share,
         }
     }
 }
@@ -246,7 +239,7 @@ mod tests {
     #[test]
     fn a_busy_default_block_is_shorter_but_never_under_a_second() {
         for (rate, seconds) in [(100.0, 3.0), (300.0, 2.0), (10_000.0, 1.0)] {
-            match timed(Process::Poisson(rate), true, Mode::Default) {
+            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
                 other => panic!("{other:?}"),
             }

@@ -26,6 +26,14 @@ use crate::suite::Variant;
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
 pub(super) const WARM_UP: u32 = 6;
 
+/// How often each variant is built in a run of this mode.
+pub fn builds(mode: Mode) -> u32 {
+    match mode {
+        Mode::Default => 2,
+        Mode::Quick | Mode::ChecksOnly | Mode::Run => 1,
+    }
+}
+
 /// One scenario and what it takes to run it.
 pub(super) struct ScenarioDuel<'a, 'e> {
     pub(super) plan: &'a Plan,
@@ -88,7 +96,7 @@ impl ScenarioDuel<'_, '_> {
             Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
         };
         if !announced {
-            let record = self.record(LoadRecord::NotOffered);
+            let record = record(self.plan, self.scenario, LoadRecord::NotOffered);
             self.environment.record.append(&Line::Scenario(Box::new(record)))?;
         }
         Ok(stop)
@@ -106,7 +114,8 @@ impl ScenarioDuel<'_, '_> {
         if checked.failed || self.plan.mode == Mode::ChecksOnly {
             return Ok(if checked.failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
         }
-        let slow = self.settle(&mut arena, checked.single).await?;
+        let times = self.time(&mix, arena.first()).await?;
+        let slow = self.settle(&mut arena, times.direct).await?;
         let context = BlockContext {
             scenario: self.scenario,
             server: self.environment.server,
@@ -116,8 +125,8 @@ impl ScenarioDuel<'_, '_> {
             run_started: self.run_started,
             stop,
         };
-        let (offer, probed) = self.probe(&context, arena.first(), checked.single).await?;
-        let record = self.record(offer.record(self.scenario.load.connections));
+        let (offer, probed) = self.probe(&context, arena.first(), times.paced).await?;
+        let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;
         let mut course = Course::default();
@@ -134,14 +143,14 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Makes ready for load what the checks have left: caches, autovacuum, plans. Returns whether a transaction is slow.
-    async fn settle(&mut self, arena: &mut Arena, single: Sides<Duration>) -> Result<bool, Halt> {
+    async fn settle(&mut self, arena: &mut Arena, direct: Sides<Duration>) -> Result<bool, Halt> {
         databases::set_autovacuum(self.environment.server, self.scenario.writes()).await?;
         for routes in &arena.routes {
             for side in Side::BOTH {
                 databases::warm(self.environment.server, &routes.get(side).database).await?;
             }
         }
-        let slow = single.before.max(single.after) > SLOW;
+        let slow = direct.before.max(direct.after) > SLOW;
         if slow && self.scenario.load.plans == Plans::Auto {
             for routes in &mut arena.routes {
                 routes.before.pin_custom_plans();
@@ -158,7 +167,7 @@ impl ScenarioDuel<'_, '_> {
 
     /// The databases of both sides, made once a run and variant; A/A needs two of the same.
     async fn arena(&mut self) -> Result<Arena, Halt> {
-        let count: u32 = if self.plan.mode == Mode::Default { 2 } else { 1 };
+        let count = builds(self.plan.mode);
         let mut builds = Vec::new();
         for build in 0..count {
             let before = self.build(Side::Before, build).await?;
@@ -259,26 +268,25 @@ impl ScenarioDuel<'_, '_> {
     pub(super) fn stopped(&self) -> bool {
         self.environment.stop.load(Ordering::Relaxed)
     }
+}
 
-    /// The scenario as the record tells it.
-    pub(super) fn record(&self, load: LoadRecord) -> ScenarioRecord {
-        let scenario = self.scenario;
-        ScenarioRecord {
-            scenario: scenario.path(),
-            title: scenario.title.clone(),
-            analysis: scenario.analysis.clone(),
-            claims: scenario.claims.clone(),
-            digest: scenario.digest.clone(),
-            variants: variants(self.plan, scenario),
-            transactions: scenario.transactions.iter().map(transaction_record).collect(),
-            load,
-            // A/A must find nothing, whatever the scenario expects of a duel.
-            expect: scenario.expect.as_ref().filter(|_| !self.plan.aa).map(|(expectation, _)| *expectation),
-            expect_why: scenario.expect.as_ref().filter(|_| !self.plan.aa).map(|(_, why)| why.clone()),
-            margins: scenario.margins,
-            rtt_ns: scenario.load.rtt.as_nanos() as u64,
-            writes: scenario.writes(),
-        }
+/// The scenario as the record tells it.
+pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
+    ScenarioRecord {
+        scenario: scenario.path(),
+        title: scenario.title.clone(),
+        analysis: scenario.analysis.clone(),
+        claims: scenario.claims.clone(),
+        digest: scenario.digest.clone(),
+        variants: variants(plan, scenario),
+        transactions: scenario.transactions.iter().map(transaction_record).collect(),
+        load,
+        // A/A must find nothing, whatever the scenario expects of a duel.
+        expect: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(expectation, _)| *expectation),
+        expect_why: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(_, why)| why.clone()),
+        margins: scenario.margins,
+        rtt_ns: scenario.load.rtt.as_nanos() as u64,
+        writes: scenario.writes(),
     }
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::load::network::RttProxy;
 use crate::load::program::Program;
 use crate::load::session::{SEARCH_PATH, Session, SessionError};
-use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
+use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
 use crate::scenario::Plans;
 use crate::target::{ConnInfo, Endpoint, Server};
 
@@ -44,6 +46,11 @@ impl SideUnderTest {
         Session::open(&self.direct, self.program.clone(), now).await
     }
 
+    /// A session on the route that is timed.
+    pub async fn loaded_session(&self, now: i64) -> Result<Session, SessionError> {
+        Session::open(&self.target(), self.program.clone(), now).await
+    }
+
     /// A session that runs another program, such as the exact form of searches.
     pub async fn session_with(&self, program: Program, now: i64) -> Result<Session, SessionError> {
         Session::open(&self.direct, Arc::new(program), now).await
@@ -53,6 +60,13 @@ impl SideUnderTest {
     pub fn pin_custom_plans(&mut self) {
         self.direct.settings = session_settings(Plans::Custom);
     }
+}
+
+/// Whether connections that carry load get through, before minutes are spent on data: they have neither TLS nor a password file yet.
+pub async fn reachable(server: &Server) -> anyhow::Result<()> {
+    let target = connect_target(&server.conn_info(server.admin_database()));
+    Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
+    Ok(())
 }
 
 /// Statements are prepared before any request sets its search path, and must find the extensions' operators by then.

@@ -15,9 +15,9 @@ use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
 use super::scenario_duel::{WARM_UP, class_record, identity_name};
 use super::side::SideUnderTest;
-use super::{Environment, Plan, header, overlays, plan_dataset, rejection, sizing_text};
+use super::{Environment, Plan, header, overlays, plan_dataset, rejection, side, sizing_text};
 use crate::dataset::Dataset;
-use crate::load::bind::Mix;
+use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::{Program, describe};
 use crate::load::schedule::Process;
 use crate::load::session::SessionError;
@@ -41,6 +41,7 @@ pub struct Single {
 /// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
 pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
+    side::reachable(environment.server).await?;
     let plan = &single.plan;
     let overlays = overlays(plan);
     let dataset = plan_dataset(plan, &overlays)?;
@@ -49,11 +50,12 @@ pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> a
     environment.record.append(&Line::Header(Box::new(header)))?;
     if let Some(scenario) = plan.scenarios.first() {
         let mut warnings = Vec::new();
-        let stop = match seed_and_load(single, environment, &dataset, &digest, scenario, started, &mut warnings).await {
+        let name = database_name(single);
+        let stop = match seed_and_load(single, environment, &dataset, &digest, scenario, &name, started, &mut warnings).await {
             Ok(stop) => stop,
             Err(error) => stop_of(single, scenario, &error),
         };
-        databases::drop_duels(environment.server, &database_name(single)).await?;
+        databases::drop_duels(environment.server, &name).await?;
         let elapsed_ns = started.elapsed().as_nanos() as u64;
         environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
     }
@@ -64,15 +66,17 @@ pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> a
 }
 
 fn database_name(single: &Single) -> String {
-    format!("pgduel_r_{}_{}", std::process::id(), databases::sql_name(&single.variant.name))
+    format!("{}_{}", databases::run_prefix('r'), databases::sql_name(&single.variant.name))
 }
 
+#[allow(clippy::too_many_arguments)]
 async fn seed_and_load(
     single: &Single,
     environment: &mut Environment<'_>,
     dataset: &Arc<Dataset>,
     digest: &str,
     scenario: &Scenario,
+    name: &str,
     started: Instant,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<StopReason> {
@@ -81,7 +85,7 @@ async fn seed_and_load(
     let seeding = databases::template(environment.server, &single.plan.suite, dataset, digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
     environment.progress.note(&format!("applying {}", single.variant.name));
-    let made = databases::make_variant(environment.server, &template?, &database_name(single), &single.variant).await?;
+    let made = databases::make_variant(environment.server, &template?, name, &single.variant).await?;
     load(single, environment, dataset, scenario, &made, started, warnings).await
 }
 
@@ -123,7 +127,7 @@ async fn load(
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
     let mut route = route(single, environment, scenario, made)?;
     let mut session = route.session(dataset.now()).await?;
-    let alone = time_single(&mix, &mut session).await;
+    let alone = time_single(&mix, &mut session, SequenceRange::Probe(0x100)).await;
     drop(session);
     databases::warm(environment.server, &made.name).await?;
     let slow = alone > SLOW;

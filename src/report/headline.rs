@@ -107,7 +107,14 @@ fn surprises(comparison: &Comparison) -> String {
 fn regression(one: &ScenarioComparison) -> String {
     let slower = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
     let name = &one.scenario.scenario;
-    slower.map_or_else(|| format!("{name} did not come out as stated"), |metric| format!("{name} is {}", changed(metric)))
+    match slower {
+        Some(metric) => format!("{name} is {}", changed(metric)),
+        None => format!(
+            "{name} fails in {:.1}% of its transactions after, {:.1}% before",
+            one.failed_share.after * 100.0,
+            one.failed_share.before * 100.0
+        ),
+    }
 }
 
 fn contradiction(one: &ScenarioComparison) -> String {

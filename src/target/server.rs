@@ -117,7 +117,8 @@ impl Server {
         self.connect(self.admin_database()).await
     }
 
-    fn admin_database(&self) -> &str {
+    /// The database from which others are made.
+    pub fn admin_database(&self) -> &str {
         match self {
             Self::Embedded(_) => "postgres",
             Self::External(server) => server.database().unwrap_or("postgres"),

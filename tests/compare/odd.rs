@@ -107,6 +107,29 @@ fn failures_and_unfinished_transactions_are_told() {
 }
 
 #[test]
+fn whoever_fails_is_not_called_improved() {
+    let failing = |ratio: f64, before: u64, after: u64| {
+        compare(&edit(run(1, &[made("failing", ratio)]), move |block| {
+            let error = if block.side == Side::After { after } else { before };
+            block.accounting = Accounting { scheduled: 400 + error, ok: 400, error, dropped: 0, in_flight: 0 };
+        }))
+    };
+    let verdict = |comparison: &Comparison| comparison.scenarios[0].metrics[0].verdict;
+    assert_eq!((failing(0.5, 0, 0).outcome, verdict(&failing(0.5, 0, 0))), (Outcome::Passed, Verdict::Improved));
+    // A few failures, as deadlocks are, decide nothing.
+    assert_eq!(verdict(&failing(0.5, 0, 2)), Verdict::Improved);
+    let worse = failing(0.5, 0, 100);
+    assert_eq!((worse.outcome, verdict(&worse)), (Outcome::Surprise, Verdict::Inconclusive));
+    assert_eq!(worse.outcome.exit_code(false), 1);
+    assert_eq!(failing(0.5, 10, 100).outcome, Outcome::Surprise);
+    assert_eq!(failing(0.5, 100, 100).outcome, Outcome::Invalid);
+    // What the baseline loses makes the candidate no slower.
+    let mended = failing(2.0, 100, 0);
+    assert_eq!(verdict(&mended), Verdict::Inconclusive);
+    assert_eq!(verdict(&failing(0.5, 100, 0)), Verdict::Improved);
+}
+
+#[test]
 fn a_side_that_never_answers_cannot_pass() {
     let record = edit(run(1, &[made("mute", 0.5)]), |block| {
         if block.side == Side::After {

@@ -105,8 +105,8 @@ async fn a_second_signal_ends_at_once() {
     run.until("a block", || project.lines("block").len() > 1);
     // From now on no transaction ends, so that draining takes its time.
     let mut locks = Vec::new();
-    for side in ["before_before", "after_after"] {
-        let mut connection = server.connect(&format!("pgduel_d_{}_{side}", run.id())).await;
+    for database in databases_of(&server, run.id()).await {
+        let mut connection = server.connect(&database).await;
         sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
         locks.push(connection);
     }
@@ -117,6 +117,13 @@ async fn a_second_signal_ends_at_once() {
     assert!(project.lines("end").is_empty(), "nothing was drained");
     let again = finish(pgduel().arg("report").arg(project.out())).expect_code(130);
     assert!(again.says("notes/planted"), "{}", again.stdout);
+}
+
+/// Names of the databases of a run's process.
+async fn databases_of(server: &TestServer, process: u32) -> Vec<String> {
+    let all = list_pgduel_databases(server.server()).await.expect("databases");
+    let prefix = format!("pgduel_d_{process}_");
+    all.into_iter().map(|database| database.name).filter(|name| name.starts_with(&prefix)).collect()
 }
 
 /// The process id of the server that a run started in this home.

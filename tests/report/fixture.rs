@@ -180,6 +180,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         metrics,
         capacity: Sides { before: None, after: None },
         capacity_ratio: None,
+        failed_share: Sides::default(),
         own_rate: Sides { before: None, after: None },
         evidence: vec![],
         curves: BTreeMap::new(),

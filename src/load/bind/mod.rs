@@ -30,15 +30,24 @@ pub struct Mix {
     seed: u64,
     transactions: Vec<Bindable>,
     total_weight: f64,
+    /// New rows that all transactions together would insert: what one sequence number sets aside of their numbers.
+    rows_a_sequence: u64,
 }
 
 impl Mix {
     /// Looks up every name of the scenario in the dataset.
     pub fn new(dataset: Arc<Dataset>, scenario: &Scenario, seed: u64) -> Result<Mix, BindError> {
-        let transactions =
+        let mut transactions =
             scenario.transactions.iter().map(|transaction| Bindable::new(&dataset, transaction)).collect::<Result<Vec<_>, _>>()?;
         let total_weight = transactions.iter().map(|t| t.weight).sum();
-        Ok(Mix { dataset, seed, transactions, total_weight })
+        let mut rows_a_sequence = 0;
+        for draw in transactions.iter_mut().flat_map(|transaction| &mut transaction.draws) {
+            if let Ready::Rows { count, offset, .. } = draw {
+                *offset = rows_a_sequence;
+                rows_a_sequence += u64::from(*count);
+            }
+        }
+        Ok(Mix { dataset, seed, transactions, total_weight, rows_a_sequence })
     }
 
     /// The dataset that parameters are drawn from.
@@ -159,19 +168,19 @@ impl Mix {
                 let vector = dataset.query_vector(*table, *column, sequence, tenant.unwrap_or(0));
                 one(vector.map_or(Value::Null, Value::Vector))
             }
-            Ready::Rows { table, count, parent } => {
-                (None, Bound::Rows(self.fresh_rows(*table, *count, *parent, sequence, tenant, rows, rng)))
+            Ready::Rows { table, count, parent, offset } => {
+                // Numbers never meet: a sequence number is used once in a run, and each draw of it has numbers of its own.
+                let first = sequence.wrapping_mul(self.rows_a_sequence).wrapping_add(*offset);
+                (None, Bound::Rows(self.fresh_rows(*table, first..first.saturating_add(u64::from(*count)), *parent, tenant, rows, rng)))
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn fresh_rows(
         &self,
         table: TableId,
-        count: u32,
+        numbers: Range<u64>,
         parent: Option<usize>,
-        sequence: u64,
         tenant: Option<Tenant>,
         rows: &[Option<u64>],
         rng: &mut ChaCha8Rng,
@@ -184,12 +193,10 @@ impl Mix {
             (None, _) => Vec::new(),
         };
         let total = owners.iter().map(|r| r.end - r.start).sum();
-        (0..u64::from(count))
-            .map(|position| {
+        numbers
+            .map(|number| {
                 let drawn = parent.and_then(|draw| rows.get(draw).copied().flatten());
                 let owner = drawn.or_else(|| pick::index(Pick::Uniform, total, rng).and_then(|i| nth(&owners, i))).unwrap_or(0);
-                // Numbers never meet: a sequence number is used once in a run, and takes `count` of them.
-                let number = sequence.wrapping_mul(u64::from(count)).wrapping_add(position);
                 json::object(&columns, &dataset.fresh_row(table, number, owner))
             })
             .collect()

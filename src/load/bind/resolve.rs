@@ -98,7 +98,7 @@ pub(super) enum Ready {
     Words(u32),
     NewUuid,
     QueryVector { table: TableId, column: ColumnId },
-    Rows { table: TableId, count: u32, parent: Option<usize> },
+    Rows { table: TableId, count: u32, parent: Option<usize>, offset: u64 },
 }
 
 #[derive(Debug)]
@@ -222,7 +222,7 @@ impl Names<'_> {
             Draw::Rows { table, count, parent } => {
                 let table = self.table(table)?;
                 let parent = parent.as_deref().map(|parameter| self.earlier_row(parameter)).transpose()?;
-                Ready::Rows { table, count: *count, parent: parent.map(|(draw, _)| draw) }
+                Ready::Rows { table, count: *count, parent: parent.map(|(draw, _)| draw), offset: 0 }
             }
         })
     }
