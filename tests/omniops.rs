@@ -84,3 +84,29 @@ async fn every_variant_can_be_made() {
         server.drop_database(&database).await;
     }
 }
+
+#[tokio::test]
+async fn what_a_migration_rewrites_is_analysed_again() {
+    let server = TestServer::shared().await;
+    let (suite, template) = seeded(&server).await;
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let file = folder.path().join("rewrite.sql");
+    // Neither changes a row as the statistics count rows: one writes the table anew, the other does not touch it.
+    let sql = "alter table messages add column length int generated always as (length(content)) stored;\n\
+               alter table conversations add column archived boolean not null default false;\n";
+    std::fs::write(&file, sql).expect("a file");
+    let mut variant = suite.variants["before-domain"].clone();
+    variant.sql.push(file);
+    let database = server.fresh_name();
+    make_variant(server.server(), &template, &database, &variant).await.expect("the variant can be made");
+    let mut connection = server.connect(&database).await;
+    let analysed: Vec<String> = sqlx::query_scalar(
+        "select tablename::text from pg_stats where (tablename, attname) in (('messages', 'length'), ('conversations', 'archived')) order by 1",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("statistics");
+    assert_eq!(analysed, ["conversations", "messages"]);
+    drop(connection);
+    server.drop_database(&database).await;
+}

@@ -300,3 +300,19 @@ pub fn sql_name(name: &str) -> String {
 pub fn run_prefix(kind: char) -> String {
     format!("pgduel_{kind}_{}_{:04x}", std::process::id(), rand::random::<u16>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_databases_never_become_one_and_fit() {
+        let names = ["add-index-on-messages-a", "add-index-on-messages-b", "a-b", "a_b", "A_b", &"x".repeat(40)];
+        let made: BTreeSet<String> = names.iter().map(|name| sql_name(name)).collect();
+        assert_eq!(made.len(), names.len(), "{made:?}");
+        for name in made {
+            let longest = format!("pgduel_d_{}_ffff_{name}_before_2_w", u32::MAX);
+            assert!(longest.len() < 64 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'), "{longest}");
+        }
+    }
+}
