@@ -103,7 +103,7 @@ pub struct DuelArgs {
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub budget: Option<Duration>,
     /// Round-trip time to inject into every scenario, such as 5ms [default: what each scenario says]
-    #[arg(long, value_parser = duration, value_name = "TIME")]
+    #[arg(long, value_parser = round_trip, value_name = "TIME")]
     pub rtt: Option<Duration>,
     #[command(flatten)]
     pub size: SizeArgs,
@@ -146,10 +146,13 @@ pub struct SizeArgs {
 impl SizeArgs {
     /// Refuses what is out of range.
     pub fn check(&self) -> Result<(), Failure> {
-        match (0.01..=1000.0).contains(&self.scale) {
-            true => Ok(()),
-            false => Err(Failure::Usage(format!("--scale {} is out of range; use 0.01 to 1000", self.scale))),
+        if !(0.01..=1000.0).contains(&self.scale) {
+            return Err(Failure::Usage(format!("--scale {} is out of range; use 0.01 to 1000", self.scale)));
         }
+        if self.vectors == Some(0) {
+            return Err(Failure::Usage("--vectors 0 is out of range; use 1 or more".to_owned()));
+        }
+        Ok(())
     }
 
     /// Whether `--yes` was given.
@@ -195,7 +198,7 @@ pub struct RunArgs {
     #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
     pub time: Duration,
     /// Round-trip time to inject, such as 5ms [default: what the scenario says]
-    #[arg(long, value_parser = duration, value_name = "TIME")]
+    #[arg(long, value_parser = round_trip, value_name = "TIME")]
     pub rtt: Option<Duration>,
     #[command(flatten)]
     pub size: SizeArgs,
@@ -361,6 +364,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     // A year is longer than anything that is meant, and clocks can still add it.
     let longest = Duration::from_secs(365 * 24 * 3600);
     Duration::try_from_secs_f64(number * seconds).ok().filter(|time| *time <= longest).ok_or_else(|| format!("{text:?} is out of range"))
+}
+
+/// A round-trip time; the limit is that of scenario files.
+fn round_trip(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|time| if time <= Duration::from_secs(10) { Ok(time) } else { Err(format!("{text:?} is out of range; use at most 10s")) })
 }
 
 #[cfg(test)]

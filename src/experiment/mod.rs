@@ -94,9 +94,13 @@ pub struct Environment<'a> {
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
     side::reachable(environment.server).await?;
+    if let Server::External(_) = environment.server {
+        let place = environment.server.conn_info(environment.server.admin_database());
+        environment.progress.note(&format!("on the server of --database-url or DATABASE_URL ({place}), not one of pgduel's own"));
+    }
     let overlays = overlays(plan);
     let dataset = plan_dataset(plan, &overlays)?;
-    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
+    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(&dataset, &overlays), environment.server).await?;
     let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
     environment.record.append(&Line::Header(Box::new(header)))?;
     let duels = duel::Duels::new(plan, started);
@@ -111,7 +115,7 @@ pub fn plan_dataset(plan: &Plan, overlays: &[String]) -> anyhow::Result<Arc<Data
 
 /// Whether the seeded template that a plan needs is there already.
 pub async fn find_template(plan: &Plan, server: &Server, dataset: &Dataset) -> anyhow::Result<bool> {
-    let digest = databases::template_digest(&plan.suite, dataset, &sizing_text(plan, &overlays(plan)), server).await?;
+    let digest = databases::template_digest(&plan.suite, dataset, &sizing_text(dataset, &overlays(plan)), server).await?;
     databases::has_template(server, &plan.suite, &digest).await
 }
 
@@ -123,8 +127,10 @@ pub fn overlays(plan: &Plan) -> Vec<String> {
     overlays
 }
 
-fn sizing_text(plan: &Plan, overlays: &[String]) -> String {
-    format!("scale {} vectors {:?} overlays {overlays:?}", plan.sizing.scale, plan.sizing.vectors)
+/// What decides the size of the data: the rows, however they were asked for. A suite without vectors is the same with any number of them.
+fn sizing_text(dataset: &Dataset, overlays: &[String]) -> String {
+    let rows: Vec<(&str, u64)> = dataset.tables().into_iter().map(|table| (dataset.table_name(table), dataset.rows(table))).collect();
+    format!("rows {rows:?} overlays {overlays:?}")
 }
 
 async fn header(plan: &Plan, server: &Server, dataset: &Dataset, overlays: &[String], digest: &str) -> anyhow::Result<Header> {

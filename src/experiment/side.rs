@@ -66,6 +66,14 @@ impl SideUnderTest {
 pub async fn reachable(server: &Server) -> anyhow::Result<()> {
     let target = connect_target(&server.conn_info(server.admin_database()));
     Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
+    let mut admin = server.connect_admin().await?;
+    let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut admin).await?;
+    let _ = sqlx::Connection::close(admin).await;
+    anyhow::ensure!(
+        superuser,
+        "{} is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters",
+        target.user
+    );
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> a
     let plan = &single.plan;
     let overlays = overlays(plan);
     let dataset = plan_dataset(plan, &overlays)?;
-    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(plan, &overlays), environment.server).await?;
+    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(&dataset, &overlays), environment.server).await?;
     let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
     environment.record.append(&Line::Header(Box::new(header)))?;
     if let Some(scenario) = plan.scenarios.first() {

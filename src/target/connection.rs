@@ -115,12 +115,7 @@ impl fmt::Display for ConnInfo {
 /// Connects; an error names `target`.
 pub(super) async fn connect(options: &PgConnectOptions, target: &impl fmt::Display) -> Result<PgConnection, TargetError> {
     // sqlx logs slow statements; pgduel reports times itself.
-    options
-        .clone()
-        .disable_statement_logging()
-        .connect()
-        .await
-        .map_err(|source| TargetError::Connect { target: target.to_string(), source })
+    options.clone().disable_statement_logging().connect().await.map_err(|error| TargetError::Connect { target: target.to_string(), error })
 }
 
 #[cfg(test)]

@@ -45,21 +45,21 @@ pub enum TargetError {
     },
 
     /// The server could not be reached or refused the connection.
-    #[error("cannot connect to {target}: {source}")]
+    #[error("cannot connect to {target}: {}", server_words(error))]
     Connect {
         /// `user@host:port/database`, without a password.
         target: String,
         /// The driver's error.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
 
     /// A statement failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", server_words(error))]
     Sql {
         /// What was being done.
         doing: String,
         /// The driver's error, with the server's message and SQLSTATE.
-        source: sqlx::Error,
+        error: sqlx::Error,
     },
 
     /// A database is not pgduel's to change.
@@ -87,7 +87,7 @@ impl TargetError {
     /// For `map_err` on a driver's result: says what was being done.
     pub(super) fn sql(doing: impl Into<String>) -> impl FnOnce(sqlx::Error) -> Self {
         let doing = doing.into();
-        move |source| Self::Sql { doing, source }
+        move |error| Self::Sql { doing, error }
     }
 
     /// For `map_err` on a file operation.
@@ -99,10 +99,15 @@ impl TargetError {
     /// The SQLSTATE that the server gave, if it was the server that refused.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
-            Self::Connect { source, .. } | Self::Sql { source, .. } => {
-                source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+            Self::Connect { error, .. } | Self::Sql { error, .. } => {
+                error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
             }
             _ => None,
         }
     }
+}
+
+/// What the server said, without the place in its source code that the driver adds; else the driver's words.
+fn server_words(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
