@@ -65,6 +65,10 @@ fn copies(plan: &Plan) -> u64 {
 
 /// Removes the folder of a run that never got to its record; one with a record stays.
 pub(super) fn remove_unused(folder: &Path) {
+    let record = folder.join("run.jsonl");
+    if std::fs::metadata(&record).is_ok_and(|file| file.len() == 0) {
+        let _ = std::fs::remove_file(record);
+    }
     let _ = std::fs::remove_dir(folder);
 }
 
