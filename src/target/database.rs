@@ -73,11 +73,15 @@ pub async fn create_database(server: &Server, name: &str, template: Option<&str>
     if template.is_some() && version_num(&mut admin).await? >= STRATEGY_SINCE {
         sql.push_str(" strategy file_copy");
     }
-    let doing = format!("create database \"{name}\"");
-    execute(&mut admin, sql, &doing).await?;
-    let marked = set_mark(&mut admin, name, mark).await;
-    close(admin).await;
-    marked
+    let (name, mark) = (name.to_owned(), mark.clone());
+    // A task of its own: whoever stops waiting must not leave a database without a mark, which nobody may drop then.
+    let made = tokio::spawn(async move {
+        execute(&mut admin, sql, &format!("create database \"{name}\"")).await?;
+        let marked = set_mark(&mut admin, &name, &mark).await;
+        close(admin).await;
+        marked
+    });
+    made.await.unwrap_or_else(|_| Err(TargetError::Sql { doing: "create a database".to_owned(), error: sqlx::Error::WorkerCrashed }))
 }
 
 /// Changes the mark of a database that has one; for a template whose seeding is complete.
