@@ -1,10 +1,12 @@
-//! Isolation: for every table under row-level security and every kind of identity, the visible keys equal the model's.
+//! Isolation: for every table under row-level security and every kind of identity, the visible keys equal the model's, and no view goes
+//! around it. Looks at reading only; functions with their owner's rights are not looked at.
 
 use anyhow::Context;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::identities::{Identity, stratified};
+use super::views;
 use super::visibility::{differences, expected_keys};
 use crate::dataset::{Dataset, TableId};
 use crate::load::bind::Actor;
@@ -18,7 +20,7 @@ const NAMED: usize = 5;
 /// `insufficient_privilege`: may not even ask, so sees nothing.
 const NO_PRIVILEGE: &str = "42501";
 
-/// Checks every table of one side; one record a table.
+/// Checks every table and view of one side; one record each.
 pub async fn check(
     connection: &mut PgConnection,
     dataset: &Dataset,
@@ -52,6 +54,7 @@ pub async fn check(
         let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         records.push(record(scenario, side, name, identities.len() as u64, outcome, findings));
     }
+    records.extend(views::check(connection, scenario, side).await?);
     Ok(records)
 }
 
