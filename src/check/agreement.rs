@@ -362,4 +362,33 @@ mod tests {
         assert_eq!(over_answer(&ids(&["a"]), &nearest), None);
         assert_eq!(share_found(&all, &ids(&[])), None, "nothing to find");
     }
+
+    #[test]
+    fn recall_fails_by_too_few_and_by_too_many_and_says_where_nothing_was_to_be_found() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let scenario = crate::scenario::load(root, "omniops/vector-search").expect("a scenario that asks for a recall");
+        let transaction = scenario.transactions.iter().find(|t| matches!(t.answers.rule, AnswerRule::Recall(_))).expect("a search");
+        let record = |side, found: &Found| {
+            let recall = Recall::from([(format!("{}/search", transaction.name), found.clone())]);
+            recall_record(&scenario, side, &recall, 20).pop().expect("a record")
+        };
+        let mut found = Found::default();
+        found.add(TenantClass::Whale, &[1.0, 1.0]);
+        found.add(TenantClass::Tail, &[]);
+        let passed = record(Side::After, &found);
+        assert_eq!((passed.outcome, passed.cases), (CheckOutcome::Passed, 40));
+        assert_eq!(
+            passed.findings,
+            ["share of the exact nearest found: whale 1.000", "nothing to find, as the exact form returns no row: tail"]
+        );
+
+        let over = Found { over: vec!["the search returns 30 row(s), its exact form 10".to_owned()], ..found.clone() };
+        for side in Side::BOTH {
+            let failed = record(side, &over);
+            assert_eq!((failed.outcome, &failed.findings[0]), (CheckOutcome::Failed, &over.over[0]));
+        }
+        found.add(TenantClass::Middle, &[0.5]);
+        assert_eq!(record(Side::After, &found).outcome, CheckOutcome::Failed);
+        assert_eq!(record(Side::Before, &found).outcome, CheckOutcome::Passed);
+    }
 }
