@@ -5,8 +5,10 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
+use pgduel::check::views;
 use pgduel::dataset::{Dataset, Sizing};
 use pgduel::experiment::{Progress, make_variant, template, template_digest};
+use pgduel::record::Side;
 use pgduel::seed::Quiet;
 use pgduel::suite::{self, Suite};
 use pgduel::target::{APPLICATION_SCHEMAS, Catalog, apply_sql_file, catalog, diff};
@@ -109,4 +111,34 @@ async fn what_a_migration_rewrites_is_analysed_again() {
     assert_eq!(analysed, ["conversations", "messages"]);
     drop(connection);
     server.drop_database(&database).await;
+}
+
+/// Views that the checks of isolation report, as `view: passed`.
+async fn views(server: &TestServer, database: &str) -> Vec<String> {
+    let mut connection = server.connect(database).await;
+    let records = views::check(&mut connection, "omniops/views", Side::After).await.expect("the views are looked at");
+    records.into_iter().map(|record| format!("{}: {:?} {}", record.subject, record.outcome, record.findings.join("; "))).collect()
+}
+
+#[tokio::test]
+async fn no_variant_has_a_view_that_goes_around_row_level_security_and_one_would_be_found() {
+    let server = TestServer::shared().await;
+    let (suite, template) = seeded(&server).await;
+    for (name, variant) in &suite.variants {
+        let database = server.fresh_name();
+        make_variant(server.server(), &template, &database, variant).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let migrated = name.starts_with("after");
+        let expected: &[&str] = if migrated { &["organization_activity: Passed "] } else { &[] };
+        assert_eq!(views(&server, &database).await, expected, "{name}");
+        if name == "after" {
+            let mut connection = server.connect(&database).await;
+            sqlx::query("alter view organization_activity reset (security_invoker)").execute(&mut connection).await.expect("altered");
+            let found = views(&server, &database).await;
+            assert!(
+                found[0].starts_with("organization_activity: Failed leak: view organization_activity reads conversations"),
+                "{found:?}"
+            );
+        }
+        server.drop_database(&database).await;
+    }
 }

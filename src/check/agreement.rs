@@ -1,13 +1,13 @@
 //! Agreement: the same draws on both sides give the answers that the scenario says they must, and searches find what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::answers::difference;
 use super::identities::{representatives, stratified};
-use crate::dataset::TenantClass;
+use crate::dataset::{Tenant, TenantClass, User};
 use crate::load::bind::{Actor, Arrival, Mix, SequenceRange};
-use crate::load::session::{Answer, End, Session, StatementAnswer};
+use crate::load::session::{Answer, End, Session, SessionError, StatementAnswer};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Mode, Side, Sides};
 use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 
@@ -34,6 +34,7 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
     for (index, transaction) in scenario.transactions.iter().enumerate() {
         let mut tally = Tally::default();
         let began = Instant::now();
+        let draws = Draws::of(mix, transaction, index);
         let stratified = WRITE_DRAWS.max(stratified(mix.dataset()).len() as u64);
         // What runs as the service or as nobody is the same whoever the draw is for.
         let anyone = !matches!(transaction.identity, Runs::Member { .. });
@@ -43,36 +44,71 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
             if draw >= least && began.elapsed() > patience(mode, transaction.writes) || tally.findings.len() >= KEPT {
                 break;
             }
-            let arrival = arrival(mix, transaction, index, draw);
+            let (whom, arrival) = draws.arrival(mix, index, draw);
             tally.cases += 1;
-            tally.compare(transaction, &arrival, sessions).await;
+            tally.compare(transaction, whom, &arrival, sessions).await;
         }
         records.push(tally.record(scenario, transaction));
     }
     records
 }
 
-/// The first draws go through every tenant class and role; the rest come as they would under load.
-pub fn arrival(mix: &Mix, transaction: &Transaction, index: usize, draw: u64) -> Arrival {
-    let sequence = SequenceRange::Check(index as u32).first() + draw;
-    let able = mix.tenants_for(index);
-    let kinds: Vec<(u32, Option<u64>)> = stratified(mix.dataset())
-        .into_iter()
-        .filter_map(|identity| match (&identity.actor, identity.tenant) {
-            (Actor::User(user), Some(tenant)) if able.contains(&tenant) => {
-                let fits = match &transaction.identity {
-                    Runs::Member { role: Some(role) } => user.memberships.iter().any(|m| m.tenant == tenant && *m.role == **role),
-                    Runs::Member { role: None } => true,
-                    _ => false,
-                };
-                Some((tenant, fits.then_some(user.row)))
+/// Whom a draw is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Whom {
+    /// Whoever would run the transaction under load.
+    Usual,
+    /// A user in no tenant, who asks with the parameters of a tenant's member.
+    Stranger,
+}
+
+/// The draws that come first: every tenant class and role, then the user in no tenant once for each class.
+struct Draws {
+    members: Vec<(Tenant, Option<u64>)>,
+    stranger: Option<User>,
+    /// Whose parameters the stranger takes.
+    foreign: Vec<Tenant>,
+}
+
+impl Draws {
+    fn of(mix: &Mix, transaction: &Transaction, index: usize) -> Draws {
+        let able = mix.tenants_for(index);
+        let mut draws = Draws { members: Vec::new(), stranger: None, foreign: Vec::new() };
+        for identity in stratified(mix.dataset()) {
+            let Actor::User(user) = identity.actor else { continue };
+            match (identity.tenant, &transaction.identity) {
+                (Some(tenant), runs) if able.contains(&tenant) => {
+                    let fits = match runs {
+                        Runs::Member { role: Some(role) } => user.memberships.iter().any(|m| m.tenant == tenant && *m.role == **role),
+                        Runs::Member { role: None } => true,
+                        _ => false,
+                    };
+                    draws.members.push((tenant, fits.then_some(user.row)));
+                }
+                (None, Runs::Member { .. }) => {
+                    draws.foreign = class_tenants(mix, &able).into_iter().map(|(_, tenant)| tenant).collect();
+                    draws.stranger = Some(user);
+                }
+                _ => {}
             }
-            _ => None,
-        })
-        .collect();
-    match kinds.get(draw as usize) {
-        Some((tenant, user)) => mix.arrival_of(sequence, index, Some(*tenant), *user),
-        None => mix.arrival_of(sequence, index, None, None),
+        }
+        draws
+    }
+
+    /// Draw number `draw`: after the first ones they come as they would under load.
+    fn arrival(&self, mix: &Mix, index: usize, draw: u64) -> (Whom, Arrival) {
+        let sequence = SequenceRange::Check(index as u32).first() + draw;
+        let position = draw as usize;
+        if let Some((tenant, user)) = self.members.get(position) {
+            return (Whom::Usual, mix.arrival_of(sequence, index, Some(*tenant), *user));
+        }
+        match (self.foreign.get(position - self.members.len()), &self.stranger) {
+            (Some(tenant), Some(stranger)) => {
+                let arrival = mix.arrival_of(sequence, index, Some(*tenant), None);
+                (Whom::Stranger, Arrival { actor: Actor::User(stranger.clone()), ..arrival })
+            }
+            _ => (Whom::Usual, mix.arrival_of(sequence, index, None, None)),
+        }
     }
 }
 
@@ -83,15 +119,18 @@ struct Tally {
 }
 
 impl Tally {
-    async fn compare(&mut self, transaction: &Transaction, arrival: &Arrival, sessions: &mut Sides<Session>) {
+    async fn compare(&mut self, transaction: &Transaction, whom: Whom, arrival: &Arrival, sessions: &mut Sides<Session>) {
         let before = answers(&mut sessions.before, arrival).await;
         let after = answers(&mut sessions.after, arrival).await;
-        let whom = whom(arrival);
+        let refused = |error: &SessionError| whom == Whom::Stranger && !error.is_lost();
+        let whom = worded(whom, arrival);
         match (before, after) {
+            // Who belongs nowhere may be refused, if both sides refuse alike.
+            (Err(before), Err(after)) if refused(&before) && refused(&after) && before.code() == after.code() => {}
             (Ok(before), Ok(after)) => {
                 for (b, a) in paired(&before, &after) {
-                    if let Some(found) = difference(&transaction.answers, &b.answer, &a.answer) {
-                        self.findings.push(format!("{whom}, statement {}: {found}", b.statement));
+                    if let Some(found) = difference(&transaction.answers, b, a) {
+                        self.findings.push(format!("{whom}, {}: {found}", pair_name(b, a)));
                     }
                 }
             }
@@ -123,22 +162,30 @@ impl Tally {
     }
 }
 
-async fn answers(session: &mut Session, arrival: &Arrival) -> Result<Vec<StatementAnswer>, String> {
+async fn answers(session: &mut Session, arrival: &Arrival) -> Result<Vec<StatementAnswer>, SessionError> {
     let mut answers = Vec::new();
-    match session.run(arrival, End::Rollback, Some(&mut answers)).await {
-        Ok(_) => Ok(answers),
-        Err(error) => Err(error.to_string()),
+    session.run(arrival, End::Rollback, Some(&mut answers)).await?;
+    Ok(answers)
+}
+
+/// Statements of one name on both sides, and of those that only one side has, the last of each side.
+fn paired<'a>(before: &'a [StatementAnswer], after: &'a [StatementAnswer]) -> Vec<(&'a StatementAnswer, &'a StatementAnswer)> {
+    let partner = |of: &StatementAnswer, among: &'a [StatementAnswer]| among.iter().find(|other| other.statement == of.statement);
+    let shared = before.iter().filter_map(|b| partner(b, after).map(|a| (b, a)));
+    let last_of = |own: &'a [StatementAnswer], other: &'a [StatementAnswer]| own.iter().rfind(|own| partner(own, other).is_none());
+    shared.chain(last_of(before, after).zip(last_of(after, before))).collect()
+}
+
+fn pair_name(before: &StatementAnswer, after: &StatementAnswer) -> String {
+    match before.statement == after.statement {
+        true => format!("statement {}", before.statement),
+        false => format!("statements {} (before) and {} (after)", before.statement, after.statement),
     }
 }
 
-/// Statements of one name on both sides; if no name is shared, the last of each side.
-fn paired<'a>(before: &'a [StatementAnswer], after: &'a [StatementAnswer]) -> Vec<(&'a StatementAnswer, &'a StatementAnswer)> {
-    let shared: Vec<_> = before.iter().filter_map(|b| after.iter().find(|a| a.statement == b.statement).map(|a| (b, a))).collect();
-    if shared.is_empty() { before.last().zip(after.last()).into_iter().collect() } else { shared }
-}
-
-fn whom(arrival: &Arrival) -> String {
+fn worded(whom: Whom, arrival: &Arrival) -> String {
     let who = match &arrival.actor {
+        Actor::User(_) if whom == Whom::Stranger => "a user in no tenant".to_owned(),
         Actor::User(user) => format!("user {}", uuid::Uuid::from_bytes(user.id)),
         Actor::Anon => "anon".to_owned(),
         Actor::Service => "service role".to_owned(),
@@ -150,8 +197,19 @@ fn whom(arrival: &Arrival) -> String {
     }
 }
 
-/// Recall by tenant class and statement of one side.
-pub type Recall = BTreeMap<String, BTreeMap<String, f64>>;
+/// What the searches of one statement found, beside its exact form.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Recall by tenant class.
+    pub shares: BTreeMap<String, f64>,
+    /// Classes of which every exact answer was empty.
+    pub nothing: BTreeSet<String>,
+    /// Searches that returned more rows than their exact form, in words.
+    pub over: Vec<String>,
+}
+
+/// By `transaction/statement` of one side.
+pub type Recall = BTreeMap<String, Found>;
 
 /// Compares each search with its exact form, for the whale, a middle and a tail tenant: the share of the exact answer's first column that
 /// the search finds.
@@ -163,7 +221,7 @@ pub async fn recall(
     exact: &mut Session,
     draws_per_class: u64,
 ) -> Result<Recall, String> {
-    let mut sums: BTreeMap<String, BTreeMap<String, (f64, f64)>> = BTreeMap::new();
+    let mut recall = Recall::new();
     for (index, transaction) in scenario.transactions.iter().enumerate() {
         let statements = transaction.statements.get(side);
         if statements.iter().all(|statement| statement.exact.is_none()) {
@@ -171,25 +229,37 @@ pub async fn recall(
         }
         let able = mix.tenants_for(index);
         for (class, tenant) in class_tenants(mix, &able) {
+            let mut shares: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
             for draw in 0..draws_per_class {
                 let sequence = SequenceRange::Check(0x3000 + index as u32).first() + draw;
                 let arrival = mix.arrival_of(sequence, index, Some(tenant), None);
-                let found = answers(search, &arrival).await?;
-                let wanted = answers(exact, &arrival).await?;
+                let found = answers(search, &arrival).await.map_err(|error| error.to_string())?;
+                let wanted = answers(exact, &arrival).await.map_err(|error| error.to_string())?;
                 for statement in statements.iter().filter(|statement| statement.exact.is_some()) {
                     let by_name = |all: &[StatementAnswer]| all.iter().find(|a| a.statement == statement.name).map(|a| a.answer.clone());
                     let (Some(found), Some(wanted)) = (by_name(&found), by_name(&wanted)) else { continue };
-                    if let Some(share) = share_found(&found, &wanted) {
-                        let key = format!("{}/{}", transaction.name, statement.name);
-                        let sum = sums.entry(key).or_default().entry(class.name().to_owned()).or_default();
-                        *sum = (sum.0 + share, sum.1 + 1.0);
-                    }
+                    shares.entry(&statement.name).or_default().extend(share_found(&found, &wanted));
+                    let of = recall.entry(format!("{}/{}", transaction.name, statement.name)).or_default();
+                    of.over.extend(over_answer(&found, &wanted).map(|over| format!("{}: {over}", worded(Whom::Usual, &arrival))));
                 }
+            }
+            for (statement, shares) in shares {
+                recall.entry(format!("{}/{statement}", transaction.name)).or_default().add(class, &shares);
             }
         }
     }
-    let mean = |classes: BTreeMap<String, (f64, f64)>| classes.into_iter().map(|(class, (sum, n))| (class, sum / n)).collect();
-    Ok(sums.into_iter().map(|(statement, classes)| (statement, mean(classes))).collect())
+    Ok(recall)
+}
+
+impl Found {
+    fn add(&mut self, class: TenantClass, shares: &[f64]) {
+        let class = class.name().to_owned();
+        if shares.is_empty() {
+            self.nothing.insert(class);
+        } else {
+            self.shares.insert(class, shares.iter().sum::<f64>() / shares.len() as f64);
+        }
+    }
 }
 
 /// A tenant of each class that can run the transaction; the representative one if it can.
@@ -211,7 +281,13 @@ fn share_found(found: &Answer, wanted: &Answer) -> Option<f64> {
     (!wanted.is_empty()).then(|| wanted.iter().filter(|key| found.contains(key)).count() as f64 / wanted.len() as f64)
 }
 
-/// The recall of a side as a check: it must reach what the scenario asks for, on the after side.
+/// A search that returns more than its exact form would have perfect recall by returning everything.
+fn over_answer(found: &Answer, wanted: &Answer) -> Option<String> {
+    let (found, wanted) = (found.rows.len(), wanted.rows.len());
+    (found > wanted).then(|| format!("the search returns {found} row(s), its exact form {wanted}"))
+}
+
+/// The recall of a side as a check: no search may return more than its exact form, and the after side must reach what the scenario asks for.
 pub fn recall_record(scenario: &Scenario, side: Side, recall: &Recall, draws_per_class: u64) -> Vec<CheckRecord> {
     let rule = |name: &str| {
         let transaction = scenario.transactions.iter().find(|t| name.starts_with(&format!("{}/", t.name)))?;
@@ -220,23 +296,99 @@ pub fn recall_record(scenario: &Scenario, side: Side, recall: &Recall, draws_per
             _ => None,
         }
     };
-    let describe = |(statement, classes): (&String, &BTreeMap<String, f64>)| {
+    let describe = |(statement, found): (&String, &Found)| {
         let least = rule(statement);
-        let short = classes.values().any(|share| least.is_some_and(|least| *share < least));
-        let shown: Vec<String> = classes.iter().map(|(class, share)| format!("{class} {share:.3}")).collect();
-        let mut findings = vec![format!("share of the exact nearest found: {}", shown.join(", "))];
+        let short = found.shares.values().any(|share| least.is_some_and(|least| *share < least));
+        let mut findings: Vec<String> = found.over.iter().take(KEPT).cloned().collect();
         if let (true, Some(least)) = (short, least) {
-            findings.insert(0, format!("recall is below the {least} that the scenario asks for"));
+            findings.push(format!("recall is below the {least} that the scenario asks for"));
+        }
+        if !found.shares.is_empty() {
+            let shown: Vec<String> = found.shares.iter().map(|(class, share)| format!("{class} {share:.3}")).collect();
+            findings.push(format!("share of the exact nearest found: {}", shown.join(", ")));
+        }
+        if !found.nothing.is_empty() {
+            let classes: Vec<&str> = found.nothing.iter().map(String::as_str).collect();
+            findings.push(format!("nothing to find, as the exact form returns no row: {}", classes.join(", ")));
         }
         CheckRecord {
             scenario: scenario.path(),
             kind: CheckKind::Recall,
             subject: statement.clone(),
             side: Some(side),
-            cases: draws_per_class * classes.len() as u64,
-            outcome: if short { CheckOutcome::Failed } else { CheckOutcome::Passed },
+            cases: draws_per_class * (found.shares.len() + found.nothing.len()) as u64,
+            outcome: if short || !found.over.is_empty() { CheckOutcome::Failed } else { CheckOutcome::Passed },
             findings,
         }
     };
     recall.iter().map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(names: &[&str]) -> Vec<StatementAnswer> {
+        names.iter().map(|name| StatementAnswer { statement: name.to_string(), answer: Answer::default(), affected: 0 }).collect()
+    }
+
+    fn pairs(before: &[&str], after: &[&str]) -> Vec<(String, String)> {
+        let (before, after) = (answered(before), answered(after));
+        paired(&before, &after).into_iter().map(|(b, a)| (b.statement.clone(), a.statement.clone())).collect()
+    }
+
+    fn named(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(b, a)| (b.to_string(), a.to_string())).collect()
+    }
+
+    #[test]
+    fn what_only_one_side_has_is_compared_beside_what_both_have() {
+        assert_eq!(pairs(&["a", "b"], &["a", "c"]), named(&[("a", "a"), ("b", "c")]));
+        assert_eq!(pairs(&["b", "d", "a"], &["c", "a"]), named(&[("a", "a"), ("d", "c")]), "the last of each side");
+        assert_eq!(pairs(&["read", "write"], &["write"]), named(&[("write", "write")]), "nothing stands against `read`");
+        assert_eq!(pairs(&["a", "b"], &["c"]), named(&[("b", "c")]));
+    }
+
+    fn ids(ids: &[&str]) -> Answer {
+        Answer { columns: vec!["id".into()], rows: ids.iter().map(|id| vec![Some(id.to_string())]).collect() }
+    }
+
+    #[test]
+    fn a_search_that_returns_everything_is_no_perfect_search() {
+        let (all, nearest) = (ids(&["a", "b", "c"]), ids(&["a", "b"]));
+        assert_eq!(share_found(&all, &nearest), Some(1.0));
+        assert_eq!(over_answer(&all, &nearest).unwrap(), "the search returns 3 row(s), its exact form 2");
+        assert_eq!(over_answer(&nearest, &nearest), None);
+        assert_eq!(over_answer(&ids(&["a"]), &nearest), None);
+        assert_eq!(share_found(&all, &ids(&[])), None, "nothing to find");
+    }
+
+    #[test]
+    fn recall_fails_by_too_few_and_by_too_many_and_says_where_nothing_was_to_be_found() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let scenario = crate::scenario::load(root, "omniops/vector-search").expect("a scenario that asks for a recall");
+        let transaction = scenario.transactions.iter().find(|t| matches!(t.answers.rule, AnswerRule::Recall(_))).expect("a search");
+        let record = |side, found: &Found| {
+            let recall = Recall::from([(format!("{}/search", transaction.name), found.clone())]);
+            recall_record(&scenario, side, &recall, 20).pop().expect("a record")
+        };
+        let mut found = Found::default();
+        found.add(TenantClass::Whale, &[1.0, 1.0]);
+        found.add(TenantClass::Tail, &[]);
+        let passed = record(Side::After, &found);
+        assert_eq!((passed.outcome, passed.cases), (CheckOutcome::Passed, 40));
+        assert_eq!(
+            passed.findings,
+            ["share of the exact nearest found: whale 1.000", "nothing to find, as the exact form returns no row: tail"]
+        );
+
+        let over = Found { over: vec!["the search returns 30 row(s), its exact form 10".to_owned()], ..found.clone() };
+        for side in Side::BOTH {
+            let failed = record(side, &over);
+            assert_eq!((failed.outcome, &failed.findings[0]), (CheckOutcome::Failed, &over.over[0]));
+        }
+        found.add(TenantClass::Middle, &[0.5]);
+        assert_eq!(record(Side::After, &found).outcome, CheckOutcome::Failed);
+        assert_eq!(record(Side::Before, &found).outcome, CheckOutcome::Passed);
+    }
 }

@@ -2,11 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use crate::load::session::Answer;
+use crate::load::session::{Answer, StatementAnswer};
 use crate::scenario::{AnswerRule, Answers};
 
-/// The first thing in which `after` differs from `before` under the rule, in words; `None` if they agree.
-pub fn difference(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
+/// The first thing in which `after` differs from `before` under the rule, in words; `None` if they agree. Rows come first; where they agree,
+/// as with an UPDATE that returns nothing, the numbers of rows in the command tags must agree too.
+pub fn difference(rule: &Answers, before: &StatementAnswer, after: &StatementAnswer) -> Option<String> {
+    let affected = || match &rule.rule {
+        AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
+        AnswerRule::SameCount | AnswerRule::Same | AnswerRule::SameRows => {
+            (before.affected != after.affected).then(|| format!("before affects {} row(s), after {}", before.affected, after.affected))
+        }
+    };
+    rows(rule, &before.answer, &after.answer).or_else(affected)
+}
+
+/// The same, of the returned rows alone.
+fn rows(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
     match &rule.rule {
         AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
         AnswerRule::SameCount => (before.rows.len() != after.rows.len()).then(|| count(before, after)),
@@ -115,6 +127,7 @@ fn show_cells(cells: &[Option<&str>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::rows as rows_differ;
     use super::*;
 
     fn answer(rows: &[&[&str]]) -> Answer {
@@ -130,34 +143,47 @@ mod tests {
     fn a_missing_and_a_doubled_row_are_shown() {
         let same = rule(AnswerRule::Same, &[], 0.0);
         let full = answer(&[&["1", "a"], &["2", "b"]]);
-        assert_eq!(difference(&same, &full, &full), None);
+        assert_eq!(rows_differ(&same, &full, &full), None);
         let short = answer(&[&["1", "a"]]);
-        assert_eq!(difference(&same, &full, &short).unwrap(), "before returns 2 row(s), after 1; missing after: (2, b)");
+        assert_eq!(rows_differ(&same, &full, &short).unwrap(), "before returns 2 row(s), after 1; missing after: (2, b)");
         let doubled = answer(&[&["1", "a"], &["2", "b"], &["2", "b"]]);
         let any = rule(AnswerRule::SameRows, &[], 0.0);
-        assert_eq!(difference(&any, &full, &doubled).unwrap(), "before returns 2 row(s), after 3; only after: (2, b)");
+        assert_eq!(rows_differ(&any, &full, &doubled).unwrap(), "before returns 2 row(s), after 3; only after: (2, b)");
     }
 
     #[test]
     fn order_matters_only_where_the_rule_says_so() {
         let (one, two) = (answer(&[&["1", "a"], &["2", "b"]]), answer(&[&["2", "b"], &["1", "a"]]));
-        assert!(difference(&rule(AnswerRule::Same, &[], 0.0), &one, &two).is_some());
-        assert_eq!(difference(&rule(AnswerRule::SameRows, &[], 0.0), &one, &two), None);
+        assert!(rows_differ(&rule(AnswerRule::Same, &[], 0.0), &one, &two).is_some());
+        assert_eq!(rows_differ(&rule(AnswerRule::SameRows, &[], 0.0), &one, &two), None);
     }
 
     #[test]
     fn tolerance_is_for_fractions_and_null_is_not_empty() {
         let tolerant = rule(AnswerRule::SameRows, &[], 1e-6);
-        assert_eq!(difference(&tolerant, &answer(&[&["1", "0.30000001"]]), &answer(&[&["1", "0.3"]])), None);
-        assert!(difference(&tolerant, &answer(&[&["1", "10000000"]]), &answer(&[&["1", "10000001"]])).is_some());
-        assert!(difference(&tolerant, &answer(&[&["1", "NULL"]]), &answer(&[&["1", ""]])).is_some());
+        assert_eq!(rows_differ(&tolerant, &answer(&[&["1", "0.30000001"]]), &answer(&[&["1", "0.3"]])), None);
+        assert!(rows_differ(&tolerant, &answer(&[&["1", "10000000"]]), &answer(&[&["1", "10000001"]])).is_some());
+        assert!(rows_differ(&tolerant, &answer(&[&["1", "NULL"]]), &answer(&[&["1", ""]])).is_some());
     }
 
     #[test]
     fn ignored_columns_are_ignored_and_counts_can_be_all_that_matters() {
         let (one, two) = (answer(&[&["1", "a"]]), answer(&[&["9", "a"]]));
-        assert_eq!(difference(&rule(AnswerRule::Same, &["id"], 0.0), &one, &two), None);
-        assert_eq!(difference(&rule(AnswerRule::SameCount, &[], 0.0), &one, &two), None);
-        assert!(difference(&rule(AnswerRule::SameCount, &[], 0.0), &one, &answer(&[])).is_some());
+        assert_eq!(rows_differ(&rule(AnswerRule::Same, &["id"], 0.0), &one, &two), None);
+        assert_eq!(rows_differ(&rule(AnswerRule::SameCount, &[], 0.0), &one, &two), None);
+        assert!(rows_differ(&rule(AnswerRule::SameCount, &[], 0.0), &one, &answer(&[])).is_some());
+    }
+
+    #[test]
+    fn rows_that_only_one_side_changed_are_found_by_their_number() {
+        let update = |affected| StatementAnswer { statement: "end".into(), answer: Answer::default(), affected };
+        for compared in [AnswerRule::Same, AnswerRule::SameRows, AnswerRule::SameCount] {
+            let compared = rule(compared, &[], 0.0);
+            assert_eq!(difference(&compared, &update(1), &update(1)), None);
+            assert_eq!(difference(&compared, &update(0), &update(1)).unwrap(), "before affects 0 row(s), after 1");
+        }
+        for free in [AnswerRule::Differs("they do".into()), AnswerRule::Recall(0.9)] {
+            assert_eq!(difference(&rule(free, &[], 0.0), &update(0), &update(1)), None);
+        }
     }
 }

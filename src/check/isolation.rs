@@ -1,10 +1,14 @@
-//! Isolation: for every table under row-level security and every kind of identity, the visible keys equal the model's.
+//! Isolation: for every table under row-level security and every kind of identity, the visible keys equal the model's, and no view goes
+//! around it. Looks at reading only; functions with their owner's rights are not looked at.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::identities::{Identity, stratified};
+use super::views;
 use super::visibility::{differences, expected_keys};
 use crate::dataset::{Dataset, TableId};
 use crate::load::bind::Actor;
@@ -18,7 +22,26 @@ const NAMED: usize = 5;
 /// `insufficient_privilege`: may not even ask, so sees nothing.
 const NO_PRIVILEGE: &str = "42501";
 
-/// Checks every table of one side; one record a table.
+/// What has passed in a run, by variant and side: scenarios share a variant's database or work on copies of it, so once is enough.
+#[derive(Debug, Default)]
+pub struct Passed(BTreeMap<(String, Side), Vec<CheckRecord>>);
+
+impl Passed {
+    /// What was found of this variant and side earlier in the run, as records of `scenario`; `None` if it has not been checked or failed.
+    pub fn records(&self, variant: &str, side: Side, scenario: &str) -> Option<Vec<CheckRecord>> {
+        let records = self.0.get(&(variant.to_owned(), side))?;
+        Some(records.iter().map(|record| CheckRecord { scenario: scenario.to_owned(), ..record.clone() }).collect())
+    }
+
+    /// Keeps the records unless one failed.
+    pub fn keep(&mut self, variant: &str, side: Side, records: &[CheckRecord]) {
+        if records.iter().all(|record| record.outcome == CheckOutcome::Passed) {
+            self.0.insert((variant.to_owned(), side), records.to_vec());
+        }
+    }
+}
+
+/// Checks every table and view of one side; one record each.
 pub async fn check(
     connection: &mut PgConnection,
     dataset: &Dataset,
@@ -52,6 +75,7 @@ pub async fn check(
         let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         records.push(record(scenario, side, name, identities.len() as u64, outcome, findings));
     }
+    records.extend(views::check(connection, scenario, side).await?);
     Ok(records)
 }
 
@@ -121,4 +145,21 @@ async fn tables_under_rls(connection: &mut PgConnection) -> anyhow::Result<Vec<S
     let sql = "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relrowsecurity and relkind in ('r', 'p')
                order by relname";
     Ok(sqlx::query_scalar(sql).fetch_all(connection).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_passed_is_not_looked_at_again() {
+        let found = |outcome| vec![record("s/first", Side::After, "notes", 14, outcome, Vec::new())];
+        let mut passed = Passed::default();
+        passed.keep("leaky", Side::After, &found(CheckOutcome::Failed));
+        passed.keep("right", Side::After, &found(CheckOutcome::Passed));
+        assert!(passed.records("leaky", Side::After, "s/second").is_none());
+        assert!(passed.records("right", Side::Before, "s/second").is_none(), "the other side's database is another one");
+        let again = passed.records("right", Side::After, "s/second").expect("it has passed");
+        assert_eq!(again.iter().map(|record| (record.scenario.as_str(), record.cases)).collect::<Vec<_>>(), [("s/second", 14)]);
+    }
 }

@@ -7,4 +7,5 @@ pub mod agreement;
 pub mod answers;
 pub mod identities;
 pub mod isolation;
+pub mod views;
 pub mod visibility;

@@ -38,10 +38,18 @@ impl ScenarioDuel<'_, '_> {
         let path = self.scenario.path();
         let mut records = Vec::new();
         for side in Side::BOTH {
+            let variant = self.variant(side)?;
+            if let Some(passed) = self.isolated.records(&variant.name, side, &path) {
+                records.extend(passed);
+                continue;
+            }
             let database = &sides.get(side).database;
             let mut connection = self.environment.server.connect(database).await.map_err(anyhow::Error::from)?;
-            records.extend(isolation::check(&mut connection, mix.dataset(), self.variant(side)?, &path, side).await?);
+            let found = isolation::check(&mut connection, mix.dataset(), variant, &path, side).await?;
             let _ = sqlx::Connection::close(connection).await;
+            let name = variant.name.clone();
+            self.isolated.keep(&name, side, &found);
+            records.extend(found);
         }
         let now = mix.dataset().now();
         let mut sessions = match (sides.before.session(now).await, sides.after.session(now).await) {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::databases::{self, VariantDatabase};
 use super::scenario_duel::{self, ScenarioDuel};
 use super::{DEFAULT_BUDGET, Environment, Plan};
+use crate::check::isolation;
 use crate::dataset::Dataset;
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
 use crate::scenario::{Scenario, Transaction};
@@ -24,12 +25,13 @@ pub struct Duels<'a> {
     started: Instant,
     prefix: String,
     made: Made,
+    isolated: isolation::Passed,
 }
 
 impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant) -> Duels<'a> {
-        Duels { plan, started, prefix: databases::run_prefix('d'), made: Made::new() }
+        Duels { plan, started, prefix: databases::run_prefix('d'), made: Made::new(), isolated: isolation::Passed::default() }
     }
 
     /// Runs every scenario and leaves no database of the run behind, however it ends.
@@ -122,6 +124,7 @@ impl<'a> Duels<'a> {
             dataset,
             template,
             made: &mut self.made,
+            isolated: &mut self.isolated,
             prefix: &self.prefix,
             run_started: self.started,
             deadline,

@@ -65,7 +65,7 @@ pub async fn collect(
                     rows: explained.rows,
                     buffers: explained.buffers,
                     function_calls: calls.get(&index).filter(|_| first).cloned().unwrap_or_default(),
-                    recall: recall.get(side).get(&name).cloned().unwrap_or_default(),
+                    recall: recall.get(side).get(&name).map(|found| found.shares.clone()).unwrap_or_default(),
                 };
                 environment.record.append(&Line::Evidence(Box::new(record)))?;
             }

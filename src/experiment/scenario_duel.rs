@@ -14,6 +14,7 @@ use super::offer::SLOW;
 use super::pairs::Course;
 use super::side::SideUnderTest;
 use super::{Environment, Plan, evidence, variants};
+use crate::check::isolation;
 use crate::dataset::Dataset;
 use crate::load::bind::Mix;
 use crate::load::program::{Program, describe};
@@ -42,6 +43,8 @@ pub(super) struct ScenarioDuel<'a, 'e> {
     pub(super) dataset: &'a Arc<Dataset>,
     pub(super) template: &'a str,
     pub(super) made: &'a mut Made,
+    /// Variants whose isolation has passed in this run.
+    pub(super) isolated: &'a mut isolation::Passed,
     /// How the names of this run's databases begin.
     pub(super) prefix: &'a str,
     pub(super) run_started: Instant,

@@ -89,6 +89,8 @@ pub struct StatementAnswer {
     pub statement: String,
     /// All rows of all its executions.
     pub answer: Answer,
+    /// Rows that its executions count in their command tags, together: inserted, updated, deleted, or returned.
+    pub affected: u64,
 }
 
 /// A connection on which a program is prepared.
@@ -258,6 +260,7 @@ impl Session {
         let request = place.index;
         let mut buffer = collect.is_some().then(RowBuffer::new);
         let mut answer = Answer::default();
+        let mut affected = 0;
         let wrapped = self.transactions[arrival.transaction][request].preamble.is_some();
         let rows = statement.chunked.and_then(|draw| match arrival.values.get(draw) {
             Some(Bound::Rows(rows)) => Some(rows.as_slice()),
@@ -284,6 +287,7 @@ impl Session {
             // Outside a transaction the commit is part of the statement.
             let end = if wrapped { done.last_row } else { done.done };
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;
+            affected += done.affected;
             if let Some(buffer) = &buffer {
                 keep(&mut answer, prepared, buffer);
             }
@@ -291,8 +295,11 @@ impl Session {
         if let Some(collect) = collect {
             let earlier = collect.last_mut().filter(|last| matches!(place.part, Part::Chunk(1..)) && last.statement == statement.name);
             match earlier {
-                Some(earlier) => earlier.answer.rows.append(&mut answer.rows),
-                None => collect.push(StatementAnswer { statement: statement.name.clone(), answer }),
+                Some(earlier) => {
+                    earlier.answer.rows.append(&mut answer.rows);
+                    earlier.affected += affected;
+                }
+                None => collect.push(StatementAnswer { statement: statement.name.clone(), answer, affected }),
             }
         }
         Ok(())

@@ -72,6 +72,14 @@ async fn caught(project: &Project, row: &str, how: &str) -> Finished {
     finished.expect_code(6)
 }
 
+/// Checks that pass on both sides.
+async fn agreed(project: &Project) -> Finished {
+    let server = TestServer::shared().await;
+    let scale = SCALE.to_string();
+    let mut command = project.duel("notes/planted", &["--quick", "--checks-only", "--scale", &scale]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0)
+}
+
 #[tokio::test]
 async fn a_row_that_only_the_whale_misses() {
     let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST);
@@ -117,4 +125,93 @@ async fn a_table_under_rls_that_nobody_declared() {
     let project = Project::with_scenario(["right", "more"], "", LIST).variant("right", "after", NEWEST);
     let more = format!("{NEWEST}\nalter table workspaces enable row level security;");
     caught(&project.variant("more", "after", &more), "workspaces is under row-level security", "suite.toml does not say").await;
+}
+
+#[tokio::test]
+async fn a_view_with_its_owners_rights_over_a_table_under_rls() {
+    // The leak is behind a second view, which asks with the caller's rights.
+    let project = Project::with_scenario(["right", "open"], "", LIST).variant("right", "after", NEWEST);
+    let open = format!(
+        "{NEWEST}\ncreate view every_note as select * from notes;
+         create view titles with (security_invoker = true) as select title from every_note;"
+    );
+    let project = project.variant("open", "after", &open);
+    caught(&project, "view titles reads notes", "leak: view every_note reads notes").await;
+}
+
+#[tokio::test]
+async fn a_materialized_view_of_a_table_under_rls() {
+    let project = Project::with_scenario(["right", "stored"], "", LIST).variant("right", "after", NEWEST);
+    let stored = format!("{NEWEST}\ncreate materialized view kept as select workspace_id, count(*) from notes group by 1;");
+    caught(&project.variant("stored", "after", &stored), "kept", "leak: materialized view kept holds rows of notes").await;
+}
+
+#[tokio::test]
+async fn views_with_the_callers_rights_and_views_that_nobody_may_read() {
+    let sql = format!(
+        "{NEWEST}
+         create view own_notes with (security_invoker = true) as select * from notes;
+         create view all_notes as select * from notes;
+         create materialized view kept as select workspace_id, count(*) from notes group by 1;
+         create view names as select name from workspaces;
+         revoke all on all_notes, kept from anon, authenticated;"
+    );
+    let project =
+        Project::with_scenario(["right", "careful"], "", LIST).variant("right", "after", NEWEST).variant("careful", "after", &sql);
+    agreed(&project).await;
+    let views: Vec<_> = project.lines("check").into_iter().filter(|check| check["kind"] == "isolation").collect();
+    let about = |view: &str| views.iter().filter(|check| check["subject"] == view).count();
+    assert_eq!([about("own_notes"), about("all_notes"), about("kept"), about("names")], [1, 0, 0, 0], "{views:?}");
+}
+
+#[tokio::test]
+async fn an_update_that_reaches_a_row_on_one_side_only() {
+    let update = r#"
+[[transaction]]
+name     = "rename"
+identity = "member"
+writes   = true
+answers  = "same"
+draw.note = { from = "notes", within = "tenant" }
+
+[[transaction.statement]]
+name = "update"
+sql  = "update notes set title = 'renamed' where id = :note"
+"#;
+    let policy = "create policy notes_change on notes for update to authenticated using (workspace_id in (select my_workspaces()));";
+    let project = Project::with_scenario(["after", "wrong"], "", update).variant("wrong", "after", policy);
+    caught(&project, "statement update", "before affects 0 row(s), after 1").await;
+}
+
+#[tokio::test]
+async fn what_a_stranger_sees_on_one_side_only() {
+    // Members get the same answer; only who is in no workspace at all sees more.
+    let wrong = "create or replace function newest(workspace uuid) returns setof notes language sql stable security definer
+                 set search_path = '' as $$
+                   select * from public.notes
+                    where workspace_id = workspace
+                      and (workspace_id in (select public.my_workspaces()) or not exists (select public.my_workspaces()))
+                    order by created_at desc, id limit 20 $$;";
+    let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST).variant("wrong", "right", wrong);
+    caught(&project, "a user in no tenant", "before returns 0 row(s), after 20").await;
+}
+
+#[tokio::test]
+async fn a_stranger_whom_both_sides_refuse_alike() {
+    let insert = r#"
+[[transaction]]
+name     = "add"
+identity = "member"
+writes   = true
+draw.workspace = "tenant"
+draw.user      = "user"
+draw.note      = "new-uuid"
+
+[[transaction.statement]]
+name = "insert"
+sql  = """
+insert into notes (id, workspace_id, author_id, title, body, created_at) values (:note, :workspace, :user, 't', 'b', :now)
+"""
+"#;
+    agreed(&Project::with_scenario(["before", "after"], "", insert)).await;
 }
