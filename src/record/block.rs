@@ -185,6 +185,8 @@ pub enum Discard {
         /// Per mille of blocks read.
         per_mille: u32,
     },
+    /// The server restarted, or closed its connections as in a restart, so that its counters and caches are not what they were.
+    ServerRestarted,
     /// The run was interrupted in this pair.
     Interrupted,
 }
@@ -200,6 +202,7 @@ impl Discard {
             Discard::Checkpoint => "a checkpoint fell on one side only",
             Discard::Autovacuum => "an autovacuum fell on one side only",
             Discard::DiskReads { .. } => "one side only read from disk",
+            Discard::ServerRestarted => "the server restarted in it",
             Discard::Interrupted => "the run was interrupted in it",
         }
     }
@@ -215,7 +218,7 @@ impl std::fmt::Display for Discard {
             Discard::GeneratorStall { stall_ns } => write!(out, " for {:.1} ms", *stall_ns as f64 / 1e6),
             Discard::NotAchieved { per_mille } => write!(out, ": {:.1}%", f64::from(*per_mille) / 10.0),
             Discard::DiskReads { per_mille } => write!(out, ": {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
-            Discard::Checkpoint | Discard::Autovacuum | Discard::Interrupted => Ok(()),
+            Discard::Checkpoint | Discard::Autovacuum | Discard::ServerRestarted | Discard::Interrupted => Ok(()),
         }
     }
 }
