@@ -268,7 +268,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let accounting = recording.accounting;
     let generator = GeneratorReport {
         lag: recording.lag.clone(),
-        cpu_share: (cpu / count).max(offered.cpu).as_secs_f64() / wall.as_secs_f64(),
+        cpu_share: ((cpu / count).as_secs_f64() / wall.as_secs_f64()).max(offered.cpu_share),
         longest_stall_ns: stall.as_nanos() as u64,
         achieved_share: match accounting.scheduled {
             0 => 1.0,

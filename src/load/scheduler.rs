@@ -26,8 +26,8 @@ pub(super) struct Offered {
     pub(super) dropped: u64,
     /// Those that no connection had taken when patience ended.
     pub(super) abandoned: u64,
-    /// Processor time of the scheduler.
-    pub(super) cpu: Duration,
+    /// The scheduler's processor time over the time that it took; 1.0 is fully busy.
+    pub(super) cpu_share: f64,
 }
 
 /// Hands every arrival to the queue at its intended start, never earlier, and late only if this thread was kept from running.
@@ -59,13 +59,13 @@ pub(super) fn schedule(shared: &Shared, process: Process, begin: Instant, settle
         shared.queue.push(Job { arrival, intended, queued, measured });
     }
     shared.queue.close();
+    offered.cpu_share = thread_cpu().as_secs_f64() / begin.elapsed().max(settle + measure).as_secs_f64().max(1e-6);
     // Sessions drain what is queued; what nobody has taken when patience ends never started.
     let latest = begin + settle + measure + shared.spec.patience.drain;
     while shared.queue.has_jobs() && Instant::now() < shared.last_moment(latest) && !shared.is_deserted() {
         std::thread::sleep(Duration::from_millis(5));
     }
     offered.abandoned = shared.queue.abandon().iter().filter(|job| job.measured).count() as u64;
-    offered.cpu = thread_cpu();
     offered
 }
 

@@ -115,7 +115,8 @@ pub struct TransactionTimes {
 pub struct GeneratorReport {
     /// From the intended start to entering the pool's queue.
     pub lag: Histogram,
-    /// Processor time of the generator's threads over the block's wall time and threads; 1.0 is fully busy.
+    /// Processor time of the load threads over the block's wall time and their number, or that of the scheduler of arrivals if it is busier;
+    /// 1.0 is fully busy.
     pub cpu_share: f64,
     /// Longest time a load thread went without running its event loop, ns.
     pub longest_stall_ns: u64,

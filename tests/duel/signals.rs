@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use crate::project::{Project, Running, finish, pgduel};
 use crate::support::{OwnHome, TestServer};
 
-const LIST: &str = r#"
+pub const LIST: &str = r#"
 [[transaction]]
 name     = "list"
 identity = "member"
@@ -120,7 +120,7 @@ async fn a_second_signal_ends_at_once() {
 }
 
 /// The process id of the server that a run started in this home.
-fn server_of(home: &OwnHome) -> rustix::process::Pid {
+pub fn server_of(home: &OwnHome) -> rustix::process::Pid {
     let versions = std::fs::read_dir(home.path()).expect("the home").filter_map(Result::ok);
     let file = versions.map(|version| version.path().join("slot-0/data/postmaster.pid")).find(|file| file.exists()).expect("a server");
     let text = std::fs::read_to_string(file).expect("its process id");
