@@ -96,6 +96,35 @@ async fn an_interrupt_of_seeding_or_checks_ends_them() {
     }
 }
 
+/// Locks the table that transactions read, on both sides of a run, until the connections are dropped.
+async fn lock_notes(server: &TestServer, run: &Running) -> Vec<sqlx::PgConnection> {
+    let mut locks = Vec::new();
+    for side in ["before_before", "after_after"] {
+        let mut connection = server.connect(&format!("pgduel_d_{}_{side}", run.id())).await;
+        sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
+        locks.push(connection);
+    }
+    locks
+}
+
+#[tokio::test]
+async fn one_signal_is_enough_while_a_statement_waits_for_ever() {
+    let server = TestServer::shared().await;
+    let project = project();
+    // As the owner, whom no statement timeout helps.
+    let scenario = project.read("scenarios/notes/planted.toml").replace("\"member\"", "\"none\"");
+    project.write("scenarios/notes/planted.toml", &scenario);
+    let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    run.until("a block", || project.lines("block").len() > 1);
+    let _locks = lock_notes(&server, &run).await;
+    // Blocks are short: by now one has met the lock.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    run.signal(Signal::INT);
+    run.finish().expect_code(130);
+    assert_eq!(project.lines("end").pop().expect("an end")["interrupted"], true);
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let server = TestServer::shared().await;
@@ -104,12 +133,7 @@ async fn a_second_signal_ends_at_once() {
     let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
     run.until("a block", || project.lines("block").len() > 1);
     // From now on no transaction ends, so that draining takes its time.
-    let mut locks = Vec::new();
-    for side in ["before_before", "after_after"] {
-        let mut connection = server.connect(&format!("pgduel_d_{}_{side}", run.id())).await;
-        sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
-        locks.push(connection);
-    }
+    let _locks = lock_notes(&server, &run).await;
     run.signal(Signal::INT);
     run.until_said("stopping");
     run.signal(Signal::INT);
