@@ -233,15 +233,15 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
     let mut recording = Recording::new(&statements);
     let mut plans = PlanCounts::default();
-    let mut cpu = Duration::ZERO;
+    let mut cpu_share = 0.0;
     let mut stall = Duration::ZERO;
     let mut last_done = begin;
-    let count = threads.len().max(1) as u32;
+    let count = threads.len().max(1) as f64;
     for thread in threads {
         recording.merge(&thread.recording);
         plans.generic += thread.plans.generic;
         plans.custom += thread.plans.custom;
-        cpu += thread.cpu;
+        cpu_share += thread.cpu_share / count;
         stall = stall.max(thread.longest_stall);
         last_done = last_done.max(thread.last_done.unwrap_or(begin));
     }
@@ -260,7 +260,6 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         }
     }
     let measured_from = begin + shared.spec.work.settle();
-    let wall = last_done.saturating_duration_since(begin).max(shared.spec.work.length()).max(Duration::from_micros(1));
     let duration = match shared.spec.work {
         Work::Open { measure, .. } => measure,
         Work::Closed { .. } | Work::Fixed { .. } => last_done.saturating_duration_since(measured_from),
@@ -268,7 +267,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let accounting = recording.accounting;
     let generator = GeneratorReport {
         lag: recording.lag.clone(),
-        cpu_share: ((cpu / count).as_secs_f64() / wall.as_secs_f64()).max(offered.cpu_share),
+        cpu_share: cpu_share.max(offered.cpu_share),
         longest_stall_ns: stall.as_nanos() as u64,
         achieved_share: match accounting.scheduled {
             0 => 1.0,

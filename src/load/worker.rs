@@ -30,7 +30,8 @@ pub(super) struct ThreadResult {
     pub(super) plans: PlanCounts,
     /// Longest time that the thread's event loop did not run during the block.
     pub(super) longest_stall: Duration,
-    pub(super) cpu: Duration,
+    /// The thread's processor time over the time that its part of the block took; 1.0 is fully busy.
+    pub(super) cpu_share: f64,
     pub(super) last_done: Option<Instant>,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn load_thread(
             tasks.push(tokio::task::spawn_local(async move { connection_task(&shared, number, started, &ready).await }));
         }
         let heartbeat = tokio::task::spawn_local(heartbeat(started.clone()));
-        let cpu_before = begin_of(started.clone()).await.map(|_| thread_cpu());
+        let before = begin_of(started.clone()).await.map(|begin| (begin, thread_cpu()));
         for task in tasks {
             if let Ok(Some(one)) = task.await {
                 result.recording.merge(&one.recording);
@@ -68,7 +69,9 @@ pub(super) fn load_thread(
                 result.last_done = result.last_done.max(one.last_done);
             }
         }
-        result.cpu = thread_cpu().saturating_sub(cpu_before.unwrap_or_default());
+        if let Some((begin, cpu)) = before {
+            result.cpu_share = thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+        }
         heartbeat.abort();
         if let Ok(stall) = heartbeat.await {
             result.longest_stall = stall;

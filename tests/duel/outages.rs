@@ -178,7 +178,7 @@ async fn a_rate_that_keeps_the_scheduler_busy_is_seen() {
     // The load threads have nothing to do: all that they run waits.
     let prepared = prepare(held.spec(open(1e6, SECOND / 5), SHORT)).await.expect("ready");
     let result = held.run_locked(prepared).await;
-    assert!(result.generator.cpu_share > 0.1, "{}", result.generator.cpu_share);
+    assert!(result.generator.cpu_share > 0.15, "{}", result.generator.cpu_share);
 }
 
 /// Lets a server do something to itself shortly after load began.
