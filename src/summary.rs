@@ -301,6 +301,7 @@ fn bottleneck(discard: &Discard) -> Option<String> {
         | Discard::Checkpoint
         | Discard::Autovacuum
         | Discard::DiskReads { .. }
+        | Discard::ServerRestarted
         | Discard::Interrupted => None,
     }
 }

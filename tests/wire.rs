@@ -230,6 +230,17 @@ fn logs_in_over_both_transports_and_says_why_not() {
 }
 
 #[test]
+fn a_server_that_says_nothing_is_not_waited_for() {
+    // The operating system accepts connections for it, and nobody ever answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut target = hostile(Vec::new());
+    target.port = silent.local_addr().unwrap().port();
+    let error = block_on(Connection::connect_within(&target, Duration::from_millis(50))).err().unwrap();
+    assert!(error.to_string().contains("waiting for an answer"), "{error}");
+    assert!(error.db().is_none());
+}
+
+#[test]
 fn settings_of_the_start_up_message_hold() {
     let server = server::shared();
     block_on(async {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 use super::offer::Offer;
 use super::order::Slot;
@@ -13,8 +14,9 @@ use super::side::SideUnderTest;
 use crate::dataset::TenantClass;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::block::{BlockResult, BlockSpec, Work, prepare};
-use crate::observe::snapshot;
-use crate::record::{BlockKind, BlockRecord, Discard, Histogram, Side, Sides};
+use crate::load::patience::{BlockEnd, Patience};
+use crate::observe::{Snapshot, snapshot};
+use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta, Side, Sides};
 use crate::scenario::Scenario;
 use crate::target::Server;
 
@@ -30,6 +32,10 @@ const STALL_LIMIT_NS: u64 = 10_000_000;
 const ACHIEVED_LIMIT: f64 = 0.99;
 /// Share of blocks that may come from disk on one side where all data fits in memory.
 const DISK_LIMIT: f64 = 0.01;
+
+/// For the server's counters to be read after a block, and for a server that restarted in it to let the observer in again.
+const OBSERVER_PATIENCE: Duration = Duration::from_secs(30);
+const OBSERVER_PAUSE: Duration = Duration::from_millis(250);
 
 /// What all blocks of a scenario share.
 pub struct BlockContext<'a> {
@@ -57,6 +63,14 @@ pub struct Measured {
     pub classes: Vec<[Histogram; 3]>,
 }
 
+/// What an observer found after a block.
+enum Seen {
+    /// The server that it left.
+    Same(Snapshot),
+    /// One that had thrown it out.
+    Restarted,
+}
+
 impl BlockContext<'_> {
     /// What is asked of the load engine.
     pub fn spec(&self, side: &SideUnderTest, work: Work, connections: u32, first_sequence: u64, warm_up_block: u32) -> BlockSpec {
@@ -71,6 +85,7 @@ impl BlockContext<'_> {
             first_sequence,
             seed: self.seed,
             work,
+            patience: Patience::default(),
             stop: self.stop.clone(),
         }
     }
@@ -83,15 +98,47 @@ impl BlockContext<'_> {
         let mut observer = self.server.connect(&side.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
-        let after = snapshot(&mut observer).await?;
-        observer.close().await?;
+        match &result.end {
+            BlockEnd::Finished | BlockEnd::Interrupted => {}
+            BlockEnd::ServerGone { error } => anyhow::bail!("the server did not come back: {error}"),
+            BlockEnd::Overrun { limit } => {
+                anyhow::bail!("a transaction had not ended after {} s, and was cancelled", limit.as_secs());
+            }
+        }
+        let after = self.observe_again(observer, &side.database).await?;
         let mut record = self.record(slot, side, offer, first_sequence, &result);
-        record.server = before.until(&after);
-        record.server.generic_plans = result.plans.generic;
-        record.server.custom_plans = result.plans.custom;
-        record.server.transactions = result.finished;
-        anyhow::ensure!(record.accounting.balances(), "arrivals were lost: {:?}", record.accounting);
+        match after {
+            Seen::Same(after) => record.server = before.until(&after),
+            // Its counters began anew, or nobody knows since when they count.
+            Seen::Restarted => record.discard = record.discard.or(Some(Discard::ServerRestarted)),
+        }
+        record.server = ServerDelta {
+            generic_plans: result.plans.generic,
+            custom_plans: result.plans.custom,
+            transactions: result.finished,
+            ..record.server
+        };
         Ok(Measured { record, classes: result.recording.classes })
+    }
+
+    /// The counters after a block. What was measured is not lost with the connection that they are read on.
+    async fn observe_again(&self, mut observer: PgConnection, database: &str) -> anyhow::Result<Seen> {
+        if let Ok(Ok(after)) = tokio::time::timeout(OBSERVER_PATIENCE, snapshot(&mut observer)).await {
+            // Nothing depends on its goodbye.
+            let _ = observer.close().await;
+            return Ok(Seen::Same(after));
+        }
+        let deadline = Instant::now() + OBSERVER_PATIENCE;
+        loop {
+            match tokio::time::timeout_at(deadline.into(), self.server.connect(database)).await {
+                Ok(Ok(_)) => return Ok(Seen::Restarted),
+                Ok(Err(error)) if Instant::now() + OBSERVER_PAUSE >= deadline => {
+                    return Err(anyhow::Error::new(error).context("the server did not come back"));
+                }
+                Ok(Err(_)) => tokio::time::sleep(OBSERVER_PAUSE).await,
+                Err(_) => anyhow::bail!("the server did not come back: it does not answer"),
+            }
+        }
     }
 
     fn record(&self, slot: Slot, side: &SideUnderTest, offer: &Offer, first_sequence: u64, result: &BlockResult) -> BlockRecord {
@@ -125,7 +172,7 @@ impl BlockContext<'_> {
             errors: recording.errors.clone(),
             generator: result.generator.clone(),
             server: Default::default(),
-            discard: result.interrupted.then_some(Discard::Interrupted),
+            discard: (result.end == BlockEnd::Interrupted).then_some(Discard::Interrupted),
         }
     }
 }

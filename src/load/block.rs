@@ -3,13 +3,14 @@
 //! Connections are owned by their thread (a single-threaded runtime each), because handing a connection between threads costs more than
 //! most statements. Arrivals come from a scheduler on a thread of its own, which also binds parameters, ahead of their time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bind::{Arrival, Mix};
+use super::patience::{BlockEnd, Halted, Patience};
 use super::program::Program;
 use super::queue::Queue;
 use super::recorder::Recording;
@@ -43,6 +44,8 @@ pub struct BlockSpec {
     pub seed: u64,
     /// Load.
     pub work: Work,
+    /// How long it waits for what may never come.
+    pub patience: Patience,
     /// Set when the run is to stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -80,6 +83,14 @@ impl Work {
             Work::Fixed { .. } => Duration::ZERO,
         }
     }
+
+    /// How long work is given; zero where no time ends it.
+    pub(super) fn length(self) -> Duration {
+        match self {
+            Work::Open { settle, measure, .. } | Work::Closed { settle, measure } => settle + measure,
+            Work::Fixed { .. } => Duration::ZERO,
+        }
+    }
 }
 
 /// What became of a block.
@@ -97,8 +108,9 @@ pub struct BlockResult {
     pub finished: u64,
     /// Executions with a generic and with a custom plan since the warm-up.
     pub plans: PlanCounts,
-    /// Whether the run was stopped in it.
-    pub interrupted: bool,
+    /// How it ended. Transactions that had not begun when it ended early, are in no count if sessions decide when they begin, and are
+    /// counted as dropped if a schedule does.
+    pub end: BlockEnd,
 }
 
 /// Executions by kind of plan, from `pg_prepared_statements`.
@@ -139,6 +151,7 @@ pub(super) struct Shared {
     pub(super) finished: AtomicU64,
     pub(super) started_measured: AtomicU64,
     pub(super) ended_measured: AtomicU64,
+    pub(super) halted: OnceLock<Halted>,
 }
 
 /// An arrival on its way through the pool's queue.
@@ -163,6 +176,7 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
         finished: AtomicU64::new(0),
         started_measured: AtomicU64::new(0),
         ended_measured: AtomicU64::new(0),
+        halted: OnceLock::new(),
     });
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
@@ -219,15 +233,15 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
     let mut recording = Recording::new(&statements);
     let mut plans = PlanCounts::default();
-    let mut cpu = Duration::ZERO;
+    let mut cpu_share = 0.0;
     let mut stall = Duration::ZERO;
     let mut last_done = begin;
-    let count = threads.len().max(1);
+    let count = threads.len().max(1) as f64;
     for thread in threads {
         recording.merge(&thread.recording);
         plans.generic += thread.plans.generic;
         plans.custom += thread.plans.custom;
-        cpu += thread.cpu;
+        cpu_share += thread.cpu_share / count;
         stall = stall.max(thread.longest_stall);
         last_done = last_done.max(thread.last_done.unwrap_or(begin));
     }
@@ -246,7 +260,6 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         }
     }
     let measured_from = begin + shared.spec.work.settle();
-    let wall = last_done.saturating_duration_since(begin).max(Duration::from_micros(1));
     let duration = match shared.spec.work {
         Work::Open { measure, .. } => measure,
         Work::Closed { .. } | Work::Fixed { .. } => last_done.saturating_duration_since(measured_from),
@@ -254,7 +267,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let accounting = recording.accounting;
     let generator = GeneratorReport {
         lag: recording.lag.clone(),
-        cpu_share: cpu.as_secs_f64() / wall.as_secs_f64() / count as f64,
+        cpu_share: cpu_share.max(offered.cpu_share),
         longest_stall_ns: stall.as_nanos() as u64,
         achieved_share: match accounting.scheduled {
             0 => 1.0,
@@ -268,6 +281,6 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         started: begin,
         finished: shared.finished.load(Ordering::Relaxed),
         plans,
-        interrupted: shared.spec.stop.load(Ordering::Relaxed),
+        end: shared.halted().map_or(BlockEnd::Finished, |halted| halted.why.clone()),
     }
 }

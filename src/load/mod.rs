@@ -3,13 +3,15 @@
 //! `schedule` turns an arrival process into intended starts, `bind` turns a sequence number into a tenant, an identity and parameters;
 //! both are pure, so the two blocks of a pair replay the same work. `session` runs one transaction on one `wire` connection.
 //! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
-//! note what became of each.
+//! note what became of each. `patience` is how long any of them waits for what may never come.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
 pub mod bind;
 pub mod block;
 pub mod network;
+pub mod patience;
+mod pause;
 mod priority;
 pub mod program;
 mod queue;

@@ -2,17 +2,20 @@
 //!
 //! Never early, and late only where the machine kept the thread from running; how late is recorded with each arrival.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::block::{Job, Shared};
-use super::priority::go_first;
+use super::priority::{go_first, thread_cpu, yield_to_others};
 use super::schedule::{Process, Schedule};
 
-/// How long running transactions may take to finish after the last arrival.
-pub(super) const DRAIN: Duration = Duration::from_secs(30);
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
 const SPIN: Duration = Duration::from_micros(60);
+/// It spins for at most this part of what is left until an arrival, so that a high rate alone does not make it take a core.
+const SPIN_PART: u32 = 4;
+/// Behind its schedule by this much, the scheduler is given more to do than it can, and no longer runs before everything else.
+const HOPELESS: Duration = Duration::from_millis(10);
+/// How often it looks whether the block was halted.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What the scheduler did with the arrivals of the measured stretch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,45 +26,64 @@ pub(super) struct Offered {
     pub(super) dropped: u64,
     /// Those that no connection had taken when patience ended.
     pub(super) abandoned: u64,
+    /// The scheduler's processor time over the time that it took; 1.0 is fully busy.
+    pub(super) cpu_share: f64,
 }
 
 /// Hands every arrival to the queue at its intended start, never earlier, and late only if this thread was kept from running.
 pub(super) fn schedule(shared: &Shared, process: Process, begin: Instant, settle: Duration, measure: Duration) -> Offered {
     go_first();
+    let mut first = true;
     let mut offered = Offered::default();
     let end = (settle + measure).as_nanos() as u64;
     let settled = settle.as_nanos() as u64;
-    let mut stopped = false;
     let starts = Schedule::new(process, shared.spec.seed, shared.spec.first_sequence);
     for (number, offset) in starts.take_while(|offset| *offset < end).enumerate() {
         let measured = offset >= settled;
         offered.scheduled += u64::from(measured);
-        if stopped || shared.spec.stop.load(Ordering::Relaxed) {
-            stopped = true;
+        if shared.halted().is_some() {
             offered.dropped += u64::from(measured);
             continue;
         }
         let arrival = shared.spec.mix.arrival(shared.spec.first_sequence + number as u64);
         let intended = begin + Duration::from_nanos(offset);
-        sleep_until(intended);
-        shared.queue.push(Job { arrival, intended, queued: Instant::now(), measured });
+        if !sleep_until(shared, intended) {
+            offered.dropped += u64::from(measured);
+            continue;
+        }
+        let queued = Instant::now();
+        if first && queued.saturating_duration_since(intended) > HOPELESS {
+            yield_to_others();
+            first = false;
+        }
+        shared.queue.push(Job { arrival, intended, queued, measured });
     }
     shared.queue.close();
+    offered.cpu_share = thread_cpu().as_secs_f64() / begin.elapsed().max(settle + measure).as_secs_f64().max(1e-6);
     // Sessions drain what is queued; what nobody has taken when patience ends never started.
-    let patience = begin + settle + measure + DRAIN;
-    while shared.queue.has_jobs() && Instant::now() < patience {
+    let latest = begin + settle + measure + shared.spec.patience.drain;
+    while shared.queue.has_jobs() && Instant::now() < shared.last_moment(latest) && !shared.is_deserted() {
         std::thread::sleep(Duration::from_millis(5));
     }
     offered.abandoned = shared.queue.abandon().iter().filter(|job| job.measured).count() as u64;
     offered
 }
 
-fn sleep_until(instant: Instant) {
-    let left = instant.saturating_duration_since(Instant::now());
-    if left > SPIN {
-        std::thread::sleep(left - SPIN);
+/// Whether the block still goes on then.
+fn sleep_until(shared: &Shared, instant: Instant) -> bool {
+    loop {
+        if shared.halted().is_some() {
+            return false;
+        }
+        let left = instant.saturating_duration_since(Instant::now());
+        let spin = SPIN.min(left / SPIN_PART);
+        std::thread::sleep((left - spin).min(POLL));
+        if left < POLL {
+            break;
+        }
     }
     while Instant::now() < instant {
         std::hint::spin_loop();
     }
+    true
 }

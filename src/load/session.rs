@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bind::{Actor, Arrival, Bound, json_array};
+use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
@@ -104,6 +105,7 @@ pub struct Session {
     rollback: Prepared,
     params: Params,
     statements_ns: Vec<u64>,
+    pauser: Pauser,
     now: Value,
 }
 
@@ -132,6 +134,7 @@ impl Session {
             rollback,
             params: Params::new(),
             statements_ns: Vec::new(),
+            pauser: Pauser::default(),
             now: Value::Timestamp(now),
         };
         for (number, transaction) in program.transactions.iter().enumerate() {
@@ -185,7 +188,7 @@ impl Session {
         for (index, request) in transaction.requests.iter().enumerate() {
             for part in parts(request, arrival) {
                 if program.request_pause_ns > 0 {
-                    pause(Duration::from_nanos(program.request_pause_ns)).await;
+                    self.pauser.pause(Duration::from_nanos(program.request_pause_ns)).await;
                 }
                 let place = Place { index, request, part };
                 let result = self.request(arrival, place, transaction.writes, end, collect.as_deref_mut()).await;
@@ -415,18 +418,6 @@ pub fn identity(actor: &Actor) -> (&'static str, &'static str, String) {
         Actor::Anon => ("anon", ANON_TIMEOUT, r#"{"role":"anon"}"#.to_owned()),
         Actor::Service => ("service_role", NO_TIMEOUT, r#"{"role":"service_role"}"#.to_owned()),
         Actor::Login => ("none", NO_TIMEOUT, "{}".to_owned()),
-    }
-}
-
-/// Waits this long, to within the operating system's timer rather than the runtime's (1 ms): the last stretch is spent yielding.
-async fn pause(length: Duration) {
-    const COARSE: Duration = Duration::from_micros(1500);
-    let end = Instant::now() + length;
-    if length > COARSE {
-        tokio::time::sleep(length - COARSE).await;
-    }
-    while Instant::now() < end {
-        tokio::task::yield_now().await;
     }
 }
 

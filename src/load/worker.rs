@@ -9,16 +9,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::block::{Job, PlanCounts, Shared, Work};
-use super::priority::go_first;
+use super::patience::{BlockEnd, cancel};
+use super::priority::{go_first, thread_cpu};
 use super::recorder::{Outcome, Recording};
-use super::scheduler::DRAIN;
 use super::session::{End, Session, SessionError, query_text};
-use super::wire::Rows;
+use super::wire::{Rows, WireError};
 
 /// How often each load thread checks that it still runs.
 const HEARTBEAT: Duration = Duration::from_millis(5);
 /// Pauses between attempts to reconnect grow up to this.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
+const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
+/// For a session to tell its plans and to flush its statistics. Both are looked up in its own memory.
+const ASIDE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a load thread, or one connection of it, brings home.
 #[derive(Debug, Default)]
@@ -27,7 +30,8 @@ pub(super) struct ThreadResult {
     pub(super) plans: PlanCounts,
     /// Longest time that the thread's event loop did not run during the block.
     pub(super) longest_stall: Duration,
-    pub(super) cpu: Duration,
+    /// The thread's processor time over the time that its part of the block took; 1.0 is fully busy.
+    pub(super) cpu_share: f64,
     pub(super) last_done: Option<Instant>,
 }
 
@@ -56,7 +60,7 @@ pub(super) fn load_thread(
             tasks.push(tokio::task::spawn_local(async move { connection_task(&shared, number, started, &ready).await }));
         }
         let heartbeat = tokio::task::spawn_local(heartbeat(started.clone()));
-        let cpu_before = begin_of(started.clone()).await.map(|_| thread_cpu());
+        let before = begin_of(started.clone()).await.map(|begin| (begin, thread_cpu()));
         for task in tasks {
             if let Ok(Some(one)) = task.await {
                 result.recording.merge(&one.recording);
@@ -65,7 +69,9 @@ pub(super) fn load_thread(
                 result.last_done = result.last_done.max(one.last_done);
             }
         }
-        result.cpu = thread_cpu().saturating_sub(cpu_before.unwrap_or_default());
+        if let Some((begin, cpu)) = before {
+            result.cpu_share = thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
+        }
         heartbeat.abort();
         if let Ok(stall) = heartbeat.await {
             result.longest_stall = stall;
@@ -102,15 +108,13 @@ async fn heartbeat(started: watch::Receiver<Option<Instant>>) -> Duration {
     }
 }
 
-/// Processor time of the calling thread.
-fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<Option<Instant>>, ready: &Ready) -> Option<ThreadResult> {
     let mut session = match open_warm(shared, number).await {
-        Ok(session) => session,
+        Ok(Some(session)) => session,
+        Ok(None) => {
+            let _ = ready.send(Ok(()));
+            return None;
+        }
         Err(error) => {
             let _ = ready.send(Err(error));
             return None;
@@ -122,7 +126,7 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     }
     let begin = begin_of(started).await?;
     tokio::time::sleep_until(begin.into()).await;
-    let mut worker = Worker { shared, number, recording: new_recording(shared), last_done: None };
+    let mut worker = Worker { shared, begin, recording: new_recording(shared), last_done: None, lost_at: None, out_for: Duration::ZERO };
     match shared.spec.work {
         Work::Open { .. } => worker.open_loop(&mut session).await,
         Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + settle, begin + settle + measure).await,
@@ -130,7 +134,7 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     }
     let plans_after = plan_counts(&mut session).await;
     // The server keeps a session's statistics to itself for up to a second; the snapshot that follows must see them.
-    let _ = session.connection().simple("select pg_stat_force_next_flush()", Rows::Discard).await;
+    flush_statistics(&mut session).await;
     let plans = PlanCounts {
         generic: plans_after.generic.saturating_sub(plans_before.generic),
         custom: plans_after.custom.saturating_sub(plans_before.custom),
@@ -138,30 +142,51 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     Some(ThreadResult { recording: worker.recording, plans, last_done: worker.last_done, ..ThreadResult::default() })
 }
 
-async fn open_warm(shared: &Shared, number: u64) -> Result<Session, SessionError> {
+/// A session that has run each transaction; `None` if the run was stopped meanwhile.
+async fn open_warm(shared: &Shared, number: u64) -> Result<Option<Session>, SessionError> {
     let spec = &shared.spec;
-    let mut session = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now()).await?;
+    let latest = Instant::now() + spec.patience.transaction;
+    let too_long = |doing: &str| match shared.halted() {
+        Some(_) => Ok(None),
+        None => Err(SessionError::Lost { statement: doing.to_owned(), error: WireError::timed_out(spec.patience.transaction) }),
+    };
+    if shared.halted().is_some() {
+        return Ok(None);
+    }
+    let opening = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now());
+    let Some(session) = shared.within(latest, opening).await else { return too_long("preparing statements") };
+    let mut session = session?;
     for transaction in 0..spec.program.transactions.len() {
         for round in 0..u64::from(spec.warm_up) {
             let sequence = spec.warm_up_sequence + (number << 10) + (transaction as u64) * 16 + round;
             let mut arrival = spec.mix.arrival_of(sequence, transaction, None, None);
             // A connection is warm once it has planned and run each statement; a hundred rows would teach it nothing more.
             arrival.keep_one_row();
-            match session.run(&arrival, End::Commit, None).await {
-                Ok(_) => {}
+            match shared.within(latest, session.run(&arrival, End::Commit, None)).await {
+                Some(Ok(_)) => {}
                 // A statement that fails here will fail in the block, where it is counted.
-                Err(error) if !error.is_lost() => {}
-                Err(error) => return Err(error),
+                Some(Err(error)) if !error.is_lost() => {}
+                Some(Err(error)) => return Err(error),
+                None => {
+                    cancel(&mut session).await;
+                    return too_long("warming a connection");
+                }
             }
         }
     }
-    let _ = session.connection().simple("select pg_stat_force_next_flush()", Rows::Discard).await;
-    Ok(session)
+    flush_statistics(&mut session).await;
+    Ok(Some(session))
+}
+
+async fn flush_statistics(session: &mut Session) {
+    let flush = session.connection().simple("select pg_stat_force_next_flush()", Rows::Discard);
+    let _ = tokio::time::timeout(ASIDE_LIMIT, flush).await;
 }
 
 async fn plan_counts(session: &mut Session) -> PlanCounts {
     let sql = "select coalesce(sum(generic_plans), 0), coalesce(sum(custom_plans), 0) from pg_prepared_statements where name like 't%s%'";
-    let row = query_text(session.connection(), sql).await.ok().and_then(|mut rows| rows.pop()).unwrap_or_default();
+    let answer = tokio::time::timeout(ASIDE_LIMIT, query_text(session.connection(), sql)).await;
+    let row = answer.ok().and_then(Result::ok).and_then(|mut rows| rows.pop()).unwrap_or_default();
     let number = |index: usize| row.get(index).and_then(|cell| cell.as_deref()).and_then(|text| text.parse().ok()).unwrap_or(0);
     PlanCounts { generic: number(0), custom: number(1) }
 }
@@ -169,21 +194,34 @@ async fn plan_counts(session: &mut Session) -> PlanCounts {
 /// One connection's part of a block.
 struct Worker<'a> {
     shared: &'a Shared,
-    number: u64,
+    begin: Instant,
     recording: Recording,
     last_done: Option<Instant>,
+    /// When the connection was lost, until the transaction that waited for a new one begins.
+    lost_at: Option<Instant>,
+    /// All outages so far.
+    out_for: Duration,
+}
+
+/// Whether a connection takes another transaction.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Then {
+    Next,
+    End,
 }
 
 impl Worker<'_> {
     async fn open_loop(&mut self, session: &mut Session) {
         while let Some(job) = self.shared.queue.take().await {
-            self.run(session, &job).await;
+            if self.run(session, &job).await == Then::End {
+                return;
+            }
         }
     }
 
     async fn closed_loop(&mut self, session: &mut Session, measured_from: Instant, until: Instant) {
         let mut measured_any = false;
-        while !self.stopped() {
+        while self.shared.halted().is_none() {
             let now = Instant::now();
             // A transaction longer than the whole block still counts: at least one is run.
             if now >= until && measured_any {
@@ -191,42 +229,40 @@ impl Worker<'_> {
             }
             let measured = now >= measured_from;
             measured_any |= measured;
-            self.run_next(session, measured).await;
+            let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
+            if self.run_sequence(session, sequence, measured).await == Then::End {
+                return;
+            }
         }
     }
 
     async fn fixed_work(&mut self, session: &mut Session, transactions: u64) {
         let end = self.shared.spec.first_sequence + transactions;
-        while !self.stopped() && self.shared.next.load(Ordering::Relaxed) < end {
+        while self.shared.halted().is_none() && self.shared.next.load(Ordering::Relaxed) < end {
             let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if sequence >= end {
+            if sequence >= end || self.run_sequence(session, sequence, true).await == Then::End {
                 return;
             }
-            self.run_sequence(session, sequence, true).await;
         }
     }
 
-    async fn run_next(&mut self, session: &mut Session, measured: bool) {
-        let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        self.run_sequence(session, sequence, measured).await;
-    }
-
-    async fn run_sequence(&mut self, session: &mut Session, sequence: u64, measured: bool) {
+    async fn run_sequence(&mut self, session: &mut Session, sequence: u64, measured: bool) -> Then {
         let arrival = self.shared.spec.mix.arrival(sequence);
-        let now = Instant::now();
-        self.run(session, &Job { arrival, intended: now, queued: now, measured }).await;
+        // It would have begun when the one before it failed, and has waited for a connection since.
+        let intended = self.lost_at.take().unwrap_or_else(Instant::now);
+        self.run(session, &Job { arrival, intended, queued: intended, measured }).await
     }
 
-    fn stopped(&self) -> bool {
-        self.shared.spec.stop.load(Ordering::Relaxed)
-    }
-
-    async fn run(&mut self, session: &mut Session, job: &Job) {
+    async fn run(&mut self, session: &mut Session, job: &Job) -> Then {
         let acquired = Instant::now();
         if job.measured {
             self.shared.started_measured.fetch_add(1, Ordering::Relaxed);
         }
-        let result = session.run(&job.arrival, End::Commit, None).await;
+        let running = session.run(&job.arrival, End::Commit, None);
+        let Some(result) = self.shared.within(self.latest(acquired), running).await else {
+            self.abandon(session).await;
+            return Then::End;
+        };
         let done = Instant::now();
         self.shared.finished.fetch_add(1, Ordering::Relaxed);
         self.last_done = Some(done);
@@ -248,23 +284,58 @@ impl Worker<'_> {
                 error: result.as_ref().err().map(SessionError::code),
             });
         }
-        if result.is_err_and(|error| error.is_lost()) {
-            self.reconnect(session).await;
+        match result {
+            Err(error) if error.is_lost() => self.reconnect(session, &error).await,
+            _ => Then::Next,
         }
     }
 
-    /// Opens a new session, with growing pauses between attempts; gives up when the run is stopped.
-    async fn reconnect(&self, session: &mut Session) {
+    /// When to give up on a transaction that begins now.
+    fn latest(&self, now: Instant) -> Instant {
+        let patience = &self.shared.spec.patience;
+        match self.shared.spec.work {
+            Work::Open { .. } | Work::Closed { .. } => self.begin + self.shared.spec.work.length() + patience.drain,
+            Work::Fixed { .. } => now + patience.transaction,
+        }
+    }
+
+    /// Nobody waits any longer for what runs: it stays in flight.
+    async fn abandon(&self, session: &mut Session) {
+        if matches!(self.shared.spec.work, Work::Fixed { .. }) {
+            self.shared.halt(BlockEnd::Overrun { limit: self.shared.spec.patience.transaction });
+        }
+        cancel(session).await;
+    }
+
+    /// Opens a new session, with growing pauses between attempts. If that fails for as long as patience lasts, the block ends.
+    async fn reconnect(&mut self, session: &mut Session, lost: &SessionError) -> Then {
         let spec = &self.shared.spec;
-        let mut pause = Duration::from_millis(10 + self.number % 10);
-        let deadline = Instant::now() + DRAIN;
-        while !self.stopped() && Instant::now() < deadline {
-            if let Ok(new) = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now()).await {
-                *session = new;
-                return;
+        let lost_at = Instant::now();
+        let deadline = lost_at + spec.patience.outage.saturating_sub(self.out_for);
+        let mut pause = FIRST_BACK_OFF;
+        let mut error = lost.to_string();
+        while self.shared.halted().is_none() {
+            let opening = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now());
+            match tokio::time::timeout_at(deadline.into(), opening).await {
+                Ok(Ok(new)) => {
+                    *session = new;
+                    self.lost_at = Some(lost_at);
+                    self.out_for += lost_at.elapsed();
+                    return Then::Next;
+                }
+                Ok(Err(refused)) => error = refused.to_string(),
+                Err(_) => {}
             }
-            tokio::time::sleep(pause).await;
+            // Connections that were lost together must not all come back at the same instant.
+            let jittered = pause.mul_f64(0.5 + 0.5 * rand::random::<f64>());
+            if Instant::now() + jittered >= deadline {
+                self.shared.halt(BlockEnd::ServerGone { error });
+                return Then::End;
+            }
+            tokio::time::sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_BACK_OFF);
         }
+        // What is queued fails at once, unless nobody is left to hear of it.
+        if self.shared.is_deserted() { Then::End } else { Then::Next }
     }
 }

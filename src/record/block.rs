@@ -115,7 +115,8 @@ pub struct TransactionTimes {
 pub struct GeneratorReport {
     /// From the intended start to entering the pool's queue.
     pub lag: Histogram,
-    /// Processor time of the generator's threads over the block's wall time and threads; 1.0 is fully busy.
+    /// Processor time of the load threads over the block's wall time and their number, or that of the scheduler of arrivals if it is busier;
+    /// 1.0 is fully busy.
     pub cpu_share: f64,
     /// Longest time a load thread went without running its event loop, ns.
     pub longest_stall_ns: u64,
@@ -185,6 +186,8 @@ pub enum Discard {
         /// Per mille of blocks read.
         per_mille: u32,
     },
+    /// The server restarted, or closed its connections as in a restart, so that its counters and caches are not what they were.
+    ServerRestarted,
     /// The run was interrupted in this pair.
     Interrupted,
 }
@@ -200,6 +203,7 @@ impl Discard {
             Discard::Checkpoint => "a checkpoint fell on one side only",
             Discard::Autovacuum => "an autovacuum fell on one side only",
             Discard::DiskReads { .. } => "one side only read from disk",
+            Discard::ServerRestarted => "the server restarted in it",
             Discard::Interrupted => "the run was interrupted in it",
         }
     }
@@ -215,7 +219,7 @@ impl std::fmt::Display for Discard {
             Discard::GeneratorStall { stall_ns } => write!(out, " for {:.1} ms", *stall_ns as f64 / 1e6),
             Discard::NotAchieved { per_mille } => write!(out, ": {:.1}%", f64::from(*per_mille) / 10.0),
             Discard::DiskReads { per_mille } => write!(out, ": {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
-            Discard::Checkpoint | Discard::Autovacuum | Discard::Interrupted => Ok(()),
+            Discard::Checkpoint | Discard::Autovacuum | Discard::ServerRestarted | Discard::Interrupted => Ok(()),
         }
     }
 }

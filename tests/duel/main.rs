@@ -7,6 +7,7 @@ mod support;
 
 mod answers;
 mod course;
+mod outages;
 mod project;
 mod records;
 mod rejected;

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use crate::project::{Project, Running, finish, pgduel};
 use crate::support::{OwnHome, TestServer};
 
-const LIST: &str = r#"
+pub const LIST: &str = r#"
 [[transaction]]
 name     = "list"
 identity = "member"
@@ -96,6 +96,35 @@ async fn an_interrupt_of_seeding_or_checks_ends_them() {
     }
 }
 
+/// Locks the table that transactions read, on both sides of a run, until the connections are dropped.
+async fn lock_notes(server: &TestServer, run: &Running) -> Vec<sqlx::PgConnection> {
+    let mut locks = Vec::new();
+    for database in databases_of(server, run.id()).await {
+        let mut connection = server.connect(&database).await;
+        sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
+        locks.push(connection);
+    }
+    locks
+}
+
+#[tokio::test]
+async fn one_signal_is_enough_while_a_statement_waits_for_ever() {
+    let server = TestServer::shared().await;
+    let project = project();
+    // As the owner, whom no statement timeout helps.
+    let scenario = project.read("scenarios/notes/planted.toml").replace("\"member\"", "\"none\"");
+    project.write("scenarios/notes/planted.toml", &scenario);
+    let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    run.until("a block", || project.lines("block").len() > 1);
+    let _locks = lock_notes(&server, &run).await;
+    // Blocks are short: by now one has met the lock.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    run.signal(Signal::INT);
+    run.finish().expect_code(130);
+    assert_eq!(project.lines("end").pop().expect("an end")["interrupted"], true);
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let server = TestServer::shared().await;
@@ -104,12 +133,7 @@ async fn a_second_signal_ends_at_once() {
     let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
     run.until("a block", || project.lines("block").len() > 1);
     // From now on no transaction ends, so that draining takes its time.
-    let mut locks = Vec::new();
-    for database in databases_of(&server, run.id()).await {
-        let mut connection = server.connect(&database).await;
-        sqlx::raw_sql("begin; lock table notes in access exclusive mode").execute(&mut connection).await.expect("locked");
-        locks.push(connection);
-    }
+    let _locks = lock_notes(&server, &run).await;
     run.signal(Signal::INT);
     run.until_said("stopping");
     run.signal(Signal::INT);
@@ -127,7 +151,7 @@ async fn databases_of(server: &TestServer, process: u32) -> Vec<String> {
 }
 
 /// The process id of the server that a run started in this home.
-fn server_of(home: &OwnHome) -> rustix::process::Pid {
+pub fn server_of(home: &OwnHome) -> rustix::process::Pid {
     let versions = std::fs::read_dir(home.path()).expect("the home").filter_map(Result::ok);
     let file = versions.map(|version| version.path().join("slot-0/data/postmaster.pid")).find(|file| file.exists()).expect("a server");
     let text = std::fs::read_to_string(file).expect("its process id");

@@ -1,6 +1,6 @@
 //! One connection: prepare, execute, simple queries.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use postgres_protocol::message::frontend;
@@ -13,6 +13,9 @@ use super::rows::{ColumnDescription, RowBuffer, Rows, columns};
 use super::stream::{CancelToken, Stream};
 use super::target::{ConnectTarget, SslMode};
 use super::types::{FIRST_NORMAL_OID, ParamType};
+
+/// For a server to let a client in: one that takes longer has stopped.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the session stands between statements, as the server last said.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,8 +126,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects and logs in, without a time limit of its own.
+    /// Connects and logs in, within [`CONNECT_LIMIT`].
     pub async fn connect(target: &ConnectTarget) -> Result<Connection, WireError> {
+        Connection::connect_within(target, CONNECT_LIMIT).await
+    }
+
+    /// Connects and logs in, or fails with [`WireError::Io`] when the limit has passed.
+    pub async fn connect_within(target: &ConnectTarget, limit: Duration) -> Result<Connection, WireError> {
+        tokio::time::timeout(limit, Connection::log_in(target)).await.unwrap_or_else(|_| Err(WireError::timed_out(limit)))
+    }
+
+    async fn log_in(target: &ConnectTarget) -> Result<Connection, WireError> {
         if target.ssl_mode == SslMode::Require {
             return Err(WireError::Tls);
         }

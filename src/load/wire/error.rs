@@ -180,6 +180,11 @@ impl WireError {
         }
     }
 
+    /// Nothing was heard for this long.
+    pub(in crate::load) fn timed_out(limit: std::time::Duration) -> WireError {
+        WireError::io("waiting for an answer")(io::Error::new(io::ErrorKind::TimedOut, format!("none came within {limit:?}")))
+    }
+
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> WireError {
         move |source| WireError::Io { doing: doing.into(), source }
     }

@@ -21,7 +21,7 @@ mod stream;
 mod target;
 mod types;
 
-pub use connection::{Connection, ExecStats, Prepared, TransactionStatus};
+pub use connection::{CONNECT_LIMIT, Connection, ExecStats, Prepared, TransactionStatus};
 pub use error::{DbError, Severity, SqlState, WireError};
 pub use params::{BindError, Format, Params};
 pub use rows::{ColumnDescription, Digest, RowBuffer, Rows};

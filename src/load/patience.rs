@@ -1,0 +1,104 @@
+//! How long a block waits for what may never come: a statement behind a lock, a server that went away.
+
+use std::time::{Duration, Instant};
+
+use super::block::Shared;
+use super::session::Session;
+
+/// How often a running transaction looks whether patience has ended.
+const POLL: Duration = Duration::from_millis(50);
+/// For the server to take a cancel request.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a block waits for what may never come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Patience {
+    /// For running transactions, after the end of the block or after a signal to stop.
+    pub drain: Duration,
+    /// For a lost server to come back: all outages of one connection in the block together.
+    pub outage: Duration,
+    /// For one transaction where no time ends the block (fixed work), and for opening and warming a connection.
+    pub transaction: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { drain: Duration::from_secs(30), outage: Duration::from_secs(30), transaction: Duration::from_secs(600) }
+    }
+}
+
+/// How a block ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum BlockEnd {
+    /// All its work was offered.
+    Finished,
+    /// The run was stopped.
+    Interrupted,
+    /// A connection was lost and could not be opened again while patience lasted.
+    ServerGone {
+        /// Why the last attempt failed.
+        error: String,
+    },
+    /// A transaction of fixed work ran for longer than patience lasts, and was cancelled.
+    Overrun {
+        /// Patience with a transaction.
+        limit: Duration,
+    },
+}
+
+/// From when on nothing new is begun, and why.
+#[derive(Debug)]
+pub(super) struct Halted {
+    at: Instant,
+    pub(super) why: BlockEnd,
+}
+
+impl Shared {
+    /// Ends the block before its time; the first reason counts.
+    pub(super) fn halt(&self, why: BlockEnd) {
+        let _ = self.halted.set(Halted { at: Instant::now(), why });
+    }
+
+    /// Whether the block ends before its time.
+    pub(super) fn halted(&self) -> Option<&Halted> {
+        if self.halted.get().is_none() && self.spec.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            self.halt(BlockEnd::Interrupted);
+        }
+        self.halted.get()
+    }
+
+    /// Whether nobody will take what is queued, because the server is gone.
+    pub(super) fn is_deserted(&self) -> bool {
+        matches!(self.halted.get(), Some(Halted { why: BlockEnd::ServerGone { .. }, .. }))
+    }
+
+    /// When to give up on what runs and is to end by `latest`.
+    pub(super) fn last_moment(&self, latest: Instant) -> Instant {
+        self.halted().map_or(latest, |halted| latest.min(halted.at + self.spec.patience.drain))
+    }
+
+    /// Drives `work` to its end; `None` if patience ends first: at `latest`, or a while after the block was halted.
+    pub(super) async fn within<T>(&self, latest: Instant, work: impl Future<Output = T>) -> Option<T> {
+        let out_of_patience = async {
+            loop {
+                let left = self.last_moment(latest).saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(POLL)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = out_of_patience => None,
+        }
+    }
+}
+
+/// Leaves nothing running on the server: for a session in the middle of a transaction that nobody waits for any more.
+pub(super) async fn cancel(session: &mut Session) {
+    let token = session.connection().cancel_token();
+    // A server that does not take it sees the connection closed as soon as it looks.
+    let _ = tokio::time::timeout(CANCEL_LIMIT, token.cancel()).await;
+}
