@@ -1,4 +1,4 @@
-//! One block of a duel: prepared, observed from outside, run, turned into a record; and whether its pair may be used.
+//! One block of a duel: prepared, observed from outside, run, turned into a record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,22 +16,9 @@ use crate::load::bind::{Mix, SequenceRange};
 use crate::load::block::{BlockResult, BlockSpec, Work, prepare};
 use crate::load::patience::{BlockEnd, Patience};
 use crate::observe::{Snapshot, snapshot};
-use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta, Side, Sides};
+use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta, Side};
 use crate::scenario::Scenario;
 use crate::target::Server;
-
-/// Lag from which the generator was too late, if it is also more than a tenth of the median response.
-const LAG_LIMIT_NS: u64 = 1_000_000;
-/// Arrivals that must be late before lag is held against a block, however few it holds.
-const FEWEST_LATE: f64 = 5.0;
-/// Share of a core a generator thread may use.
-const BUSY_LIMIT: f64 = 0.70;
-/// Longest time a load thread may have stood still.
-const STALL_LIMIT_NS: u64 = 10_000_000;
-/// Share of offered transactions that must finish.
-const ACHIEVED_LIMIT: f64 = 0.99;
-/// Share of blocks that may come from disk on one side where all data fits in memory.
-const DISK_LIMIT: f64 = 0.01;
 
 /// For the server's counters to be read after a block, and for a server that restarted in it to let the observer in again.
 const OBSERVER_PATIENCE: Duration = Duration::from_secs(30);
@@ -194,72 +181,6 @@ fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
         Offer::Closed { sessions, length } => (Work::Closed { settle: length.settle, measure: length.measure }, *sessions),
         Offer::FixedWork { sessions, iterations, .. } => (Work::Fixed { transactions: *iterations.get(side) }, *sessions),
     }
-}
-
-/// Why a pair must not be used, decided without a look at its latency; told on the block that is at fault.
-pub fn faults(pair: &Sides<BlockRecord>, writes: bool, resident: bool) -> Sides<Option<Discard>> {
-    let mut faults = pair.map(|block| block.discard.clone().or_else(|| generator_fault(block)));
-    if !writes {
-        for side in Side::BOTH {
-            let (block, other) = (pair.get(side), pair.get(side.other()));
-            let fault = one_sided_fault(block, other, resident);
-            let slot = faults.get_mut(side);
-            *slot = slot.take().or(fault);
-        }
-    }
-    faults
-}
-
-fn one_sided_fault(block: &BlockRecord, other: &BlockRecord, resident: bool) -> Option<Discard> {
-    if block.server.checkpoints > 0 && other.server.checkpoints == 0 {
-        return Some(Discard::Checkpoint);
-    }
-    if block.server.autovacuums > 0 && other.server.autovacuums == 0 {
-        return Some(Discard::Autovacuum);
-    }
-    let share = |block: &BlockRecord| {
-        let all = block.server.blocks_hit + block.server.blocks_read;
-        block.server.blocks_read as f64 / all.max(1) as f64
-    };
-    let (own, theirs) = (share(block), share(other));
-    (resident && own > DISK_LIMIT && theirs <= DISK_LIMIT).then_some(Discard::DiskReads { per_mille: (own * 1000.0) as u32 })
-}
-
-/// Whether the generator itself held back what was measured: for a block that is looked at alone.
-pub fn bottleneck(block: &BlockRecord) -> Option<Discard> {
-    let busy = block.generator.cpu_share > BUSY_LIMIT;
-    generator_fault(block).or(busy.then_some(Discard::GeneratorBusy { percent: (block.generator.cpu_share * 100.0) as u32 }))
-}
-
-/// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.
-fn generator_fault(block: &BlockRecord) -> Option<Discard> {
-    if !matches!(block.kind, BlockKind::Timed | BlockKind::OwnRate) {
-        return None;
-    }
-    let generator = &block.generator;
-    let lag = common_lag(&generator.lag);
-    let median = block.transactions.values().filter_map(|times| times.response.quantile(0.5)).fold(f64::INFINITY, f64::min);
-    let tenth = if median.is_finite() { (median / 10.0) as u64 } else { 0 };
-    if lag > LAG_LIMIT_NS.max(tenth) {
-        return Some(Discard::GeneratorLag { lag_ns: lag });
-    }
-    if generator.cpu_share > BUSY_LIMIT {
-        return Some(Discard::GeneratorBusy { percent: (generator.cpu_share * 100.0) as u32 });
-    }
-    if generator.longest_stall_ns > STALL_LIMIT_NS {
-        return Some(Discard::GeneratorStall { stall_ns: generator.longest_stall_ns });
-    }
-    if generator.achieved_share < ACHIEVED_LIMIT {
-        return Some(Discard::NotAchieved { per_mille: (generator.achieved_share * 1000.0) as u32 });
-    }
-    None
-}
-
-/// The lag that 1% of the arrivals exceeded, and no fewer than [`FEWEST_LATE`] of them, ns: one pause of the machine delays the few arrivals
-/// that fall into it, and is no sign of a generator that cannot keep up.
-fn common_lag(lag: &Histogram) -> u64 {
-    let share = (FEWEST_LATE / lag.count().max(1) as f64).clamp(0.01, 1.0);
-    lag.quantile(1.0 - share).unwrap_or(0.0) as u64
 }
 
 /// Sums of service times by transaction and class over kept blocks of one side.

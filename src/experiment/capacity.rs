@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::block::{BlockContext, bottleneck};
+use super::block::BlockContext;
+use super::faults::bottleneck;
 use super::offer::{BlockLength, Offer, Probed};
 use super::order::{Slot, quad};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};

@@ -11,6 +11,7 @@ mod databases;
 mod duel;
 mod evidence;
 mod explain;
+mod faults;
 pub mod offer;
 pub mod order;
 mod pairs;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::block::{BlockContext, ClassSums, Measured, faults};
+use super::block::{BlockContext, ClassSums, Measured};
+use super::faults::faults;
 use super::offer::{self, Offer, Probed};
 use super::order::{Slot, default_pairs, quad, quick_pairs};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
@@ -122,7 +123,15 @@ impl ScenarioDuel<'_, '_> {
     ) -> Result<(), Halt> {
         let (build, sides) = arena.of_quad(first.quad);
         let mut one = context.run(first, sides.get(first.side), offer).await?;
-        let mut two = context.run(second, sides.get(second.side), offer).await?;
+        let mut two = match context.run(second, sides.get(second.side), offer).await {
+            Ok(two) => two,
+            Err(error) => {
+                // Half a pair decides nothing, but what was measured is kept.
+                one.record.build = build;
+                self.append(Line::Block(Box::new(one.record)))?;
+                return Err(error.into());
+            }
+        };
         one.record.build = build;
         two.record.build = build;
         let kept = self.judge_faults(&mut one, &mut two, arena.resident);

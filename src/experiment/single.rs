@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::block::{BlockContext, ClassSums, Measured, bottleneck};
+use super::block::{BlockContext, ClassSums, Measured};
 use super::checks::time_single;
 use super::databases::{self, VariantDatabase};
 use super::duel::until_stopped;
+use super::faults::bottleneck;
 use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
 use super::scenario_duel::{WARM_UP, class_record, identity_name};
