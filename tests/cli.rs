@@ -235,7 +235,7 @@ fn a_run_that_was_interrupted_first_has_measured_nothing() {
             line["duration_ns"] = serde_json::json!(1);
             line["generator"]["cpu_share"] = serde_json::json!(1328.69);
         }
-        Some("scenario-end") => line["stop"] = serde_json::json!({"reason": "interrupted"}),
+        Some("scenario-end") => line["stop"] = serde_json::json!({"why": "interrupted"}),
         Some("end") => line["interrupted"] = serde_json::json!(true),
         _ => {}
     });
