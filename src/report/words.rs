@@ -168,9 +168,9 @@ pub fn load(load: &LoadRecord) -> String {
         LoadRecord::NotOffered => "no load".to_owned(),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
-            "fixed work, {}, {} (before) and {} (after) transactions a block",
+            "fixed work, {}, {} a block before and {} after",
             plural(u64::from(*sessions), "session"),
-            count(iterations.before),
+            plural(iterations.before, "transaction"),
             count(iterations.after)
         ),
     }
@@ -291,8 +291,7 @@ pub fn margin(metric: &Metric, scenario: &ScenarioComparison) -> String {
         Quantity::ServiceP50 | Quantity::ServiceMean | Quantity::ResponseP50 | Quantity::AcquireP50 => margins.p50,
         Quantity::ServiceP95 | Quantity::ResponseP95 | Quantity::ResponseP99 => margins.p95,
     };
-    let widest = relative.max(margins.p50).max(margins.p95);
-    if metric.margin - 1.0 > widest + 1e-6 {
+    if metric.margin - 1.0 > relative + 1e-6 {
         return format!("±{} µs", trimmed(margins.floor_ns as f64 / 1e3));
     }
     format!("±{}", percent(metric.margin - 1.0))
