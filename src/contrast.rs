@@ -86,7 +86,7 @@ pub struct Row {
     pub unit: Unit,
     /// Both values; `None` where a run has none.
     pub value: Two<Option<f64>>,
-    /// The run's over the baseline's.
+    /// The run's over the baseline's; `None` where they must not be held against each other.
     pub ratio: Option<f64>,
 }
 
@@ -128,7 +128,12 @@ pub fn contrast(baseline: &Record, run: &Record) -> Result<Contrast, ContrastErr
         };
         return Err(ContrastError::NothingShared(named(|present| present.baseline), named(|present| present.run)));
     }
-    Ok(Contrast { facts: facts(headers), not_comparable: not_comparable(headers), scenarios })
+    let not_comparable = not_comparable(headers);
+    let mut scenarios = scenarios;
+    for one in scenarios.iter_mut().filter(|one| !not_comparable.is_empty() || !one.not_comparable.is_empty()) {
+        one.rows.iter_mut().for_each(|row| row.ratio = None);
+    }
+    Ok(Contrast { facts: facts(headers), not_comparable, scenarios })
 }
 
 fn facts(headers: Two<&Header>) -> Vec<Fact> {

@@ -9,11 +9,14 @@ use serde::Serialize;
 
 use crate::record::{
     Accounting, BlockRecord, Discard, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason, TenantClassRecord,
-    VariantRecord,
+    TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
 const MOST_ERRORS: f64 = 0.01;
+
+/// Share of the measured stretch that the server may take after it to finish what was offered, before the rate was more than it can do.
+const MOST_DRAIN: f64 = 0.10;
 
 /// One run of one variant.
 #[derive(Clone, Debug, Serialize)]
@@ -63,8 +66,12 @@ impl RunOutcome {
 pub struct Load {
     /// Length of the measured stretch, seconds.
     pub seconds: f64,
-    /// Transactions that finished well, a second of the measured stretch; in an open loop also those that finished after it.
+    /// From the end of the measured stretch until the last of its transactions was done, seconds.
+    pub drain_seconds: f64,
+    /// Transactions that finished well, a second of the measured stretch and of the time after it that its last ones took.
     pub throughput_per_second: f64,
+    /// What was offered and what came of it, if the server could not keep up; `None` if it could, or if nothing was offered by the clock.
+    pub overload: Option<Overload>,
     /// Where every transaction ended up.
     pub accounting: Accounting,
     /// Whether the accounts balance.
@@ -79,6 +86,15 @@ pub struct Load {
     pub generator: Generator,
     /// Counters a transaction.
     pub server: PerTransaction,
+}
+
+/// More was offered than the server can do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Overload {
+    /// Transactions offered a second.
+    pub offered_per_second: f64,
+    /// Transactions finished a second.
+    pub done_per_second: f64,
 }
 
 /// Times of one transaction, ns.
@@ -209,6 +225,9 @@ pub fn summarise(record: &Record) -> Option<Summary> {
             _ => {}
         }
     }
+    // What was cut off before anything ended has times and shares of nothing.
+    let nothing = |block: &BlockRecord| block.accounting.ok == 0 && block.accounting.error == 0;
+    let block = block.filter(|block| !(interrupted && nothing(block)));
     summary.load = block.map(|block| load(block, summary.scenario.as_ref(), classes));
     summary.outcome = outcome(&summary, interrupted);
     let found = warnings(&summary);
@@ -227,11 +246,16 @@ fn outcome(summary: &Summary, interrupted: bool) -> RunOutcome {
 
 fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<ClassLoad>) -> Load {
     let seconds = block.duration_ns as f64 / 1e9;
+    let drain_seconds = block.drain_ns as f64 / 1e9;
+    // All that was scheduled in the stretch is counted, so the time that it took to finish counts too.
+    let throughput_per_second = per_second(block.accounting.ok, seconds + drain_seconds);
     let transactions = block.server.transactions.max(1) as f64;
     let names = in_order(block, scenario);
     Load {
         seconds,
-        throughput_per_second: if block.duration_ns > 0 { block.accounting.ok as f64 / seconds } else { 0.0 },
+        drain_seconds,
+        throughput_per_second,
+        overload: overload(block, scenario),
         accounting: block.accounting,
         balanced: block.accounting.balances(),
         transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
@@ -254,6 +278,24 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
     }
 }
 
+fn per_second(number: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { number as f64 / seconds } else { 0.0 }
+}
+
+/// Where each transaction waits for the last, the server sets the rate, and none can be too high. That the last takes its usual time to
+/// finish is no queue.
+fn overload(block: &BlockRecord, scenario: Option<&ScenarioRecord>) -> Option<Overload> {
+    let open = matches!(scenario.map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
+    let (seconds, drain) = (block.duration_ns as f64 / 1e9, block.drain_ns as f64 / 1e9);
+    let accounting = &block.accounting;
+    let usual = |times: &TransactionTimes| times.service.quantile(0.99).unwrap_or(0.0) / 1e9;
+    let usual = block.transactions.values().map(usual).fold(0.0, f64::max);
+    (open && drain > seconds * MOST_DRAIN && drain > usual).then(|| Overload {
+        offered_per_second: per_second(accounting.scheduled, seconds),
+        done_per_second: per_second(accounting.ok.saturating_add(accounting.error), seconds + drain),
+    })
+}
+
 /// Transactions with the names of their statements, in the scenario's order; by name where the record does not describe it.
 fn in_order<'a>(block: &'a BlockRecord, scenario: Option<&'a ScenarioRecord>) -> Vec<(&'a str, Vec<&'a str>)> {
     match scenario {
@@ -268,7 +310,7 @@ fn in_order<'a>(block: &'a BlockRecord, scenario: Option<&'a ScenarioRecord>) ->
 
 fn transaction(block: &BlockRecord, name: &str, statements: &[&str]) -> TransactionLoad {
     let times = block.transactions.get(name);
-    let of = |read: fn(&crate::record::TransactionTimes) -> &Histogram| times.map(|times| Percentiles::of(read(times))).unwrap_or_default();
+    let of = |read: fn(&TransactionTimes) -> &Histogram| times.map(|times| Percentiles::of(read(times))).unwrap_or_default();
     let statement = |statement: &&str| {
         let times = block.statements.get(&format!("{name}/{statement}"));
         StatementLoad { name: (*statement).to_owned(), service: times.map(Percentiles::of).unwrap_or_default() }
@@ -319,14 +361,16 @@ fn warnings(summary: &Summary) -> Vec<String> {
     }
     if accounting.in_flight > 0 {
         let lost = accounting.in_flight;
-        warnings.push(format!("{lost} transactions had not finished when draining was given up: the slowest are missing"));
+        let (noun, are) = if lost == 1 { ("transaction", "slowest is") } else { ("transactions", "slowest are") };
+        warnings.push(format!("{lost} {noun} had not finished when draining was given up: the {are} missing"));
     }
     if load.generator.stalled {
         let ms = load.generator.longest_stall_ns as f64 / 1e6;
         warnings
             .push(format!("the generator stood still for {ms:.1} ms, as something else kept the cores: the slowest times may be its own"));
     }
-    let open = matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
+    // An overloaded server says it louder.
+    let open = load.overload.is_none() && matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
     let waited = |one: &TransactionLoad| one.acquire.p50.unwrap_or(0.0) > one.service.p50.unwrap_or(f64::INFINITY);
     if open && load.transactions.iter().any(waited) {
         let more = "half of the transactions waited longer for a connection than they took";

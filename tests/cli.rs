@@ -183,6 +183,76 @@ fn a_recorded_run_of_one_variant_is_shown_again() {
     }
 }
 
+/// The record of a run, offered by the clock, after `edit` of its block and its last line.
+fn edited(edit: impl Fn(&mut serde_json::Value)) -> tempfile::TempDir {
+    let whole = std::fs::read_to_string(data("run-1.jsonl")).expect("the record reads");
+    let lines = whole.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
+        if line["line"] == "scenario" {
+            line["load"] =
+                serde_json::json!({"kind": "open", "rate_per_second": 5000.0, "arrivals": "poisson", "connections": 4, "auto": false});
+        }
+        edit(&mut line);
+        format!("{line}\n")
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("run.jsonl"), lines.collect::<String>()).expect("written");
+    folder
+}
+
+fn shown(folder: &Path, format: &str) -> String {
+    let found = output(&["report", folder.to_str().expect("UTF-8"), "--format", format]);
+    assert_eq!(text(&found.stderr), "");
+    text(&found.stdout)
+}
+
+#[test]
+fn what_finished_late_is_no_throughput() {
+    let folder = edited(|line| {
+        if line["line"] == "block" {
+            line["drain_ns"] = serde_json::json!(9_000_000_000_u64);
+        }
+    });
+    let said = shown(folder.path(), "terminal");
+    let flat = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("✗ too much was offered: 1,390/s, and the server does about 347/s. The queue grew"), "{said}");
+    assert!(flat.contains("347 arrivals/s finished well, over 3.01 s and 9.00 s more until the last was done"), "{said}");
+    assert!(said.find("too much") < said.find("throughput"), "the warning comes first: {said}");
+    let quick = edited(|line| {
+        if line["line"] == "block" {
+            line["drain_ns"] = serde_json::json!(20_000_000);
+        }
+    });
+    let said = shown(quick.path(), "terminal");
+    assert!(!said.contains("too much") && said.contains("over 3.01 s and 0.0200 s more"), "{said}");
+}
+
+#[test]
+fn a_run_that_was_interrupted_first_has_measured_nothing() {
+    let folder = edited(|line| match line["line"].as_str() {
+        Some("block") => {
+            line["accounting"] = serde_json::json!({"scheduled": 0, "ok": 0, "error": 0, "dropped": 0, "in_flight": 0});
+            line["duration_ns"] = serde_json::json!(1);
+            line["generator"]["cpu_share"] = serde_json::json!(1328.69);
+        }
+        Some("scenario-end") => line["stop"] = serde_json::json!({"why": "interrupted"}),
+        Some("end") => line["interrupted"] = serde_json::json!(true),
+        _ => {}
+    });
+    let said = shown(folder.path(), "terminal");
+    assert!(said.contains("Interrupted before anything was measured."), "{said}");
+    assert!(!said.contains("busy") && !said.contains("100%") && !said.contains("throughput"), "{said}");
+}
+
+#[test]
+fn an_empty_record_is_told_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("run.jsonl"), "").expect("written");
+    let found = output(&["report", folder.path().to_str().expect("UTF-8")]);
+    assert_eq!(found.status.code(), Some(2));
+    assert!(text(&found.stderr).contains("run.jsonl is empty: the run ended before it wrote anything"), "{}", text(&found.stderr));
+}
+
 #[test]
 fn two_runs_are_described_and_not_judged() {
     let (baseline, run) = (data("run-1.jsonl"), data("run-2.jsonl"));
@@ -193,6 +263,7 @@ fn two_runs_are_described_and_not_judged() {
     for part in ["Nothing is judged", "seed differs (1 and 2)", "round-trip time differs: 0 ms and 5 ms", "sessions differs: 4 and 2"] {
         assert!(said.contains(part), "{part} is missing in\n{said}");
     }
+    assert!(!said.contains("× faster") && !said.contains("× slower") && said.contains("has no ratio"), "{said}");
     golden("compare-100.txt", &said);
     let (one, other) = (read(&baseline).expect("reads"), read(&run).expect("reads"));
     let names = Two { baseline: "a".repeat(70), run: "b".to_owned() };

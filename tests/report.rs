@@ -294,3 +294,105 @@ fn passed_checks_alone_have_a_tick() {
         assert!(text.contains("✓ checks passed") && !text.contains('▲'), "{text}");
     });
 }
+
+/// A recall check of one side, whose findings read as those of a run.
+fn recall_check(side: pgduel::record::Side, shares: &str) -> pgduel::record::CheckRecord {
+    use pgduel::record::{CheckKind, CheckOutcome, CheckRecord};
+    CheckRecord {
+        scenario: "omniops/messages-policy".into(),
+        kind: CheckKind::Recall,
+        subject: "fetch/history".into(),
+        side: Some(side),
+        cases: 60,
+        outcome: CheckOutcome::Passed,
+        findings: vec![format!("share of the exact nearest found: {shares}")],
+    }
+}
+
+#[test]
+fn what_a_search_finds_stands_beside_its_speed() {
+    use pgduel::record::Side;
+    let with_recall = |after: &str| {
+        let mut comparison = fixture::healthy();
+        let checks = [(Side::Before, "middle 0.950, tail 0.184"), (Side::After, after)];
+        comparison.scenarios[1].checks.extend(checks.map(|(side, shares)| recall_check(side, shares)));
+        comparison
+    };
+    with_run(with_recall("middle 0.998, tail 1.000"), |run| {
+        let (terminal, markdown) = (report::terminal(run, &style(400, false)), report::markdown(run).unwrap());
+        let html = report::html(run).unwrap();
+        let said = "omniops/messages-policy is 1.3× slower (fetch/history p50) and finds 1.00 of the nearest instead of 0.18.";
+        assert!(terminal.contains(said) && html.contains("and finds 1.00 of the nearest instead of 0.18"), "{terminal}");
+        assert!(markdown.contains("**1.3× slower** \\[1.2, 1.4\\], recall 0.18 → 1.00 |"), "{markdown}");
+        assert!(html.contains("<span class=\"why\">recall 0.18 → 1.00</span>"));
+        assert_eq!(html.matches("recall 0.18 → 1.00").count(), 3, "the table, and the forest plot in both widths");
+        assert!(markdown.contains("· shown<br>") && !markdown.contains("✓ passed<br>"), "{markdown}");
+    });
+    with_run(with_recall("middle 0.955, tail 0.190"), |run| {
+        let all = [report::terminal(run, &style(400, false)), report::markdown(run).unwrap(), report::html(run).unwrap()];
+        assert!(all.iter().all(|text| !text.contains("of the nearest instead") && !text.contains("recall 0.")), "nothing differs");
+    });
+}
+
+#[test]
+fn a_surprise_says_what_it_finds_once() {
+    use pgduel::record::Side;
+    let mut comparison = fixture::healthy();
+    let one = &mut comparison.scenarios[1];
+    (one.outcome, one.scenario.expect, one.expectation_met) = (Outcome::Surprise, None, None);
+    one.checks.extend([(Side::Before, "tail 1.000"), (Side::After, "tail 0.180")].map(|(side, shares)| recall_check(side, shares)));
+    comparison.outcome = Outcome::Surprise;
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(400, false));
+        assert!(text.contains("slower (fetch/history p50) and finds 0.18 of the nearest instead of 1.00."), "{text}");
+        assert_eq!(text.matches("of the nearest instead").count(), 1, "{text}");
+    });
+}
+
+#[test]
+fn leaks_are_summed_up_and_not_repeated() {
+    let mut comparison = fixture::comparison();
+    let leaking = comparison.scenarios.iter_mut().find(|one| one.outcome == Outcome::WrongAnswers).expect("one leaks");
+    let findings = |table: &str| (0..8).map(|who| format!("member {who}: leak: sees 3 row(s) of {table} that it must not see")).collect();
+    leaking.checks[0].findings = findings("conversations");
+    let mut other = leaking.checks[0].clone();
+    (other.subject, other.findings) = ("messages".into(), findings("messages"));
+    leaking.checks.push(other);
+    let mut again = leaking.clone();
+    again.scenario.scenario = "omniops/again".into();
+    comparison.scenarios.push(again);
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(200, false));
+        assert!(
+            text.contains("✗ omniops/rls-select-all: isolation of conversations, messages (after) failed, for 8 identities\n"),
+            "{text}"
+        );
+        assert!(text.contains("and 11 findings more, in the report"), "{text}");
+        assert_eq!(text.matches(": leak: sees").count(), 5, "{text}");
+        assert!(text.contains("✗ omniops/again: isolation") && text.contains("16 findings, all of which are told above"), "{text}");
+        assert!(!text.contains("0 pairs") && !report::markdown(run).unwrap().contains("· 0 pairs"), "{text}");
+        assert!(!report::html(run).unwrap().contains("· 0 pairs"));
+    });
+}
+
+#[test]
+fn a_margin_is_told_as_the_rule_that_sets_it() {
+    let mut comparison = fixture::healthy();
+    comparison.scenarios[0].metrics[0].margin = 1.36;
+    with_run(comparison, |run| {
+        let text = report::markdown(run).unwrap();
+        assert!(text.contains("| ±20 µs |") && text.contains("| ±10% |") && !text.contains("±36%"), "{text}");
+    });
+}
+
+#[test]
+fn one_metric_is_undecided() {
+    let mut comparison = fixture::healthy();
+    comparison.scenarios.truncate(3);
+    comparison.scenarios.drain(..2);
+    comparison.scenarios[0].metrics.drain(..2);
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(200, false));
+        assert!(text.contains("but 1 of 1 gated metric is undecided."), "{text}");
+    });
+}

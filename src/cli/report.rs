@@ -84,6 +84,10 @@ pub fn record_file(run: &Path) -> PathBuf {
 
 /// Reads a record.
 pub fn load(file: &Path) -> Result<Record, Failure> {
+    if std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.len() == 0) {
+        let why = "is empty: the run ended before it wrote anything, so there is nothing to report; run it again";
+        return Err(Failure::Usage(format!("{} {why}", file.display())));
+    }
     read(file).map_err(|error| Failure::Usage(error.to_string()))
 }
 

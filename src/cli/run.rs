@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::args::{Cli, RunArgs};
 use super::progress::Console;
-use super::{CommandResult, Failure, duel, estimate, exit, out, project, report, server};
+use super::{CommandResult, Failure, duel, estimate, out, project, report, server};
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, BlockLength, Environment, Plan, Single};
@@ -39,7 +39,8 @@ pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
     }
     result?;
     let code = report::publish_run(&folder, args.json)?;
-    if code == exit::PASS && !args.json && !cli.quiet {
+    // Also of a run that did not end well: its record is what tells why.
+    if !args.json && !cli.quiet {
         out::say(&format!("recorded in {}", folder.join("run.jsonl").display()));
     }
     Ok(code)

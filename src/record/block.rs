@@ -60,6 +60,9 @@ pub struct BlockRecord {
     pub started_ns: u64,
     /// Measured stretch, settle time excluded, ns.
     pub duration_ns: u64,
+    /// From the end of the measured stretch until the last of its transactions was done, ns: how far the server was behind.
+    #[serde(default)]
+    pub drain_ns: u64,
     /// Where every scheduled transaction of the measured stretch ended up.
     pub accounting: Accounting,
     /// By transaction name.

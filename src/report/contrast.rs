@@ -41,6 +41,10 @@ pub fn contrast_terminal(contrast: &Contrast, names: &Two<String>, width: usize)
     for scenario in &contrast.scenarios {
         page.scenario(scenario);
     }
+    if !contrast.not_comparable.is_empty() || contrast.scenarios.iter().any(|one| !one.not_comparable.is_empty()) {
+        page.line("");
+        page.paragraph("", "What is not comparable has no ratio: it would say what differs between the runs, not what became faster.");
+    }
     plain(&page.out)
 }
 
@@ -122,7 +126,9 @@ impl Page {
             self.line("  nothing was measured");
             return;
         }
-        let head = ["", "", "baseline", "run", "run over baseline"].map(str::to_owned);
+        // Without ratios, their column has no name either.
+        let last = if cells.iter().any(|row| !row[4].is_empty()) { "run over baseline" } else { "" };
+        let head = ["", "", "baseline", "run", last].map(str::to_owned);
         let widest = |index: usize| cells.iter().chain([&head]).map(|row| letters(&row[index])).max().unwrap_or(0);
         let mut widths: [usize; 5] = std::array::from_fn(widest);
         let rest: usize = widths[1..].iter().map(|width| width + 2).sum();

@@ -221,7 +221,10 @@ pub fn crossing(ratio: Option<&Interval>, verdict: Verdict) -> Option<String> {
         Direction::Slower => (1.0 / ratio.lower, ratio.upper, ["faster", "slower"]),
         Direction::Same | Direction::Unknown => return None,
     };
-    Some(format!("{} is anything from {}× {} to {}× {}", change.text(), factor(near, 2), words[0], factor(far, 2), words[1]))
+    let near = factor(near, 2);
+    // A bound that reads as 1 has no direction that a reader could see.
+    let from = if near.parse() == Ok(1.0) { "no change".to_owned() } else { format!("{near}× {}", words[0]) };
+    Some(format!("{} is anything from {from} to {}× {}", change.text(), factor(far, 2), words[1]))
 }
 
 /// Text that cannot steer a terminal: control and direction characters become visible, line ends stay.
@@ -296,6 +299,7 @@ mod tests {
         let read = |point, lower, upper| crossing(Some(&interval(point, lower, upper)), Verdict::Inconclusive);
         assert_eq!(read(1.01, 0.83, 1.13).as_deref(), Some("1.01× slower [0.83, 1.13] is anything from 1.20× faster to 1.13× slower"));
         assert_eq!(read(0.8, 0.6, 1.1).as_deref(), Some("1.25× faster [0.91, 1.67] is anything from 1.10× slower to 1.67× faster"));
+        assert_eq!(read(0.8, 0.6, 1.002).as_deref(), Some("1.25× faster [1.00, 1.67] is anything from no change to 1.67× faster"));
         assert_eq!(read(1.2, 1.1, 1.3), None);
         assert_eq!(read(1.2, 0.0, 1.3), None);
     }

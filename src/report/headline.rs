@@ -3,9 +3,9 @@
 use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
 use crate::record::{Mode, StopReason};
 
-use super::Run;
 use super::format::change;
-use super::words::{Tone, expected_to, gated, quantity, subject, tally};
+use super::words::{Tone, expected_to, gated, plural, quantity, subject, tally};
+use super::{Run, recall};
 
 /// Scenarios that a sentence names; more are counted.
 const NAMED: usize = 3;
@@ -30,6 +30,12 @@ pub fn headline(run: &Run<'_>) -> (Tone, String) {
     let others = [Outcome::Infrastructure, Outcome::WrongAnswers, Outcome::Invalid, Outcome::Surprise];
     let found = |outcome: &Outcome| *outcome != comparison.outcome && of(comparison, *outcome).next().is_some();
     sentences.extend(others.into_iter().filter(found).map(|outcome| sentence(run, outcome)));
+    // Those that surprised have said so already.
+    let others = comparison.scenarios.iter().filter(|one| one.outcome != Outcome::Surprise);
+    let told: Vec<String> = others.filter_map(recall_changed).collect();
+    if !told.is_empty() {
+        sentences.push(format!("{}.", names(told, "; ")));
+    }
     (tone, sentences.join(" "))
 }
 
@@ -61,7 +67,12 @@ fn sentence(run: &Run<'_>, outcome: Outcome) -> String {
         Outcome::Surprise => surprises(comparison),
         Outcome::Inconclusive => match (tally(comparison, Verdict::Inconclusive), gated(comparison).count()) {
             (0, _) => format!("{}, but not everything could be decided.", regressions(comparison)),
-            (open, all) => format!("{}, but {open} of {all} gated metrics are undecided.", regressions(comparison)),
+            (open, all) => format!(
+                "{}, but {open} of {} {} undecided.",
+                regressions(comparison),
+                plural(all as u64, "gated metric"),
+                if open == 1 { "is" } else { "are" }
+            ),
         },
         Outcome::Passed if run.header.mode == Mode::ChecksOnly => "All checks passed; nothing was timed.".to_owned(),
         Outcome::Passed => format!("Passed. {}.", regressions(comparison)),
@@ -104,11 +115,23 @@ fn surprises(comparison: &Comparison) -> String {
     sentences.join(" ")
 }
 
+/// A search that finds something else is not merely faster or slower.
+fn recall_changed(one: &ScenarioComparison) -> Option<String> {
+    let found = recall::shift(one)?.sentence();
+    let first = one.metrics.iter().find(|metric| metric.gate == Gate::Gated);
+    let speed = first.map(|metric| format!("is {} and ", changed(metric))).unwrap_or_default();
+    Some(format!("{} {speed}{found}", one.scenario.scenario))
+}
+
+fn and_finds(one: &ScenarioComparison) -> String {
+    recall::shift(one).map(|shift| format!(" and {}", shift.sentence())).unwrap_or_default()
+}
+
 fn regression(one: &ScenarioComparison) -> String {
     let slower = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
     let name = &one.scenario.scenario;
     match slower {
-        Some(metric) => format!("{name} is {}", changed(metric)),
+        Some(metric) => format!("{name} is {}{}", changed(metric), and_finds(one)),
         None => format!(
             "{name} fails in {:.1}% of its transactions after, {:.1}% before",
             one.failed_share.after * 100.0,
@@ -124,7 +147,7 @@ fn contradiction(one: &ScenarioComparison) -> String {
         metric.gate == Gate::Gated && central && super::words::unexpected(metric, one)
     };
     let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric)));
-    format!("{} was expected {expected}, but {came}", one.scenario.scenario)
+    format!("{} was expected {expected}, but {came}{}", one.scenario.scenario, and_finds(one))
 }
 
 fn changed(metric: &Metric) -> String {

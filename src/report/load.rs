@@ -37,6 +37,7 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
     let mut page = Page { out: String::new(), width: width.max(NARROWEST) };
     page.head(header, summary);
     if let Some(load) = &summary.load {
+        page.overload(load);
         page.throughput(load, loop_of(summary));
         page.times(load, loop_of(summary));
         page.errors(load);
@@ -103,11 +104,32 @@ impl Page {
         self.line("");
     }
 
+    /// Before any number, as it makes all others mean something else.
+    fn overload(&mut self, load: &Load) {
+        let Some(overload) = &load.overload else { return };
+        let rate = |number: f64| format!("{}/s", significant(number));
+        let told = format!(
+            "✗ too much was offered: {}, and the server does about {}. The queue grew all the time, and its last took {} s more, so the \
+             percentiles are those of an overloaded pool: they say how long the run was, not how fast the server is. Lower --rate.",
+            rate(overload.offered_per_second),
+            rate(overload.done_per_second),
+            significant(load.drain_seconds)
+        );
+        for line in wrap(&told, self.width) {
+            self.line(&line);
+        }
+        self.line("");
+    }
+
     fn throughput(&mut self, load: &Load, kind: Loop) {
         let seconds = significant(load.seconds);
         let rate = significant(load.throughput_per_second);
-        // In an open loop it is given, not found: late ones are waited for.
+        // In an open loop it is given, not found: late ones are waited for, and the wait is counted.
         let text = match kind {
+            Loop::Open if load.drain_seconds > 0.0 => {
+                let late = significant(load.drain_seconds);
+                format!("{rate} arrivals/s finished well, over {seconds} s and {late} s more until the last was done")
+            }
             Loop::Open => format!("{rate} arrivals/s finished well, over {seconds} s"),
             Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
         };
@@ -208,11 +230,13 @@ impl Page {
             self.fact("", &format!("! {warning}"));
         }
         if summary.load.is_none()
+            && summary.outcome != RunOutcome::Interrupted
             && let Some(stop) = &summary.stop
         {
             self.fact("✗", &words::stop(stop));
         }
         match summary.outcome {
+            RunOutcome::Interrupted if summary.load.is_none() => self.fact("?", "Interrupted before anything was measured."),
             RunOutcome::Interrupted => self.fact("?", "Interrupted: shown is what was measured until then."),
             RunOutcome::Invalid if summary.load.is_some() => self.fact("✗", "Invalid: nothing of this run can be used."),
             RunOutcome::Finished | RunOutcome::Infrastructure | RunOutcome::Invalid => {}

@@ -16,6 +16,7 @@ mod json;
 mod load;
 mod markdown;
 mod prose;
+mod recall;
 mod terminal;
 mod view;
 mod words;

@@ -1,5 +1,7 @@
 //! The run as text for a terminal: one line a scenario and metric, then what needs attention, then the outcome.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::format::plain;
@@ -15,6 +17,9 @@ const NARROWEST: usize = 40;
 const SEPARATOR: &str = " · ";
 /// Width of the labels at the end.
 const LABEL: usize = 9;
+
+/// Findings of failed checks that a scenario shows.
+const MOST_FINDINGS: usize = 5;
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +127,7 @@ impl Page {
         let name = self.painted(&plain(&scenario.path), Paint::Bold);
         let parts = [format!("{} → {}", scenario.before, scenario.after), scenario.rtt.clone(), scenario.pairs.clone()];
         // Where nothing was to be timed, there are no pairs to miss.
-        let parts = if scenario.tone == Tone::Passed { &parts[..1] } else { &parts[..] };
+        let parts = if scenario.timed { &parts[..] } else { &parts[..1] };
         let facts = plain(&parts.join(SEPARATOR));
         if letters(&scenario.path) + 2 + letters(&facts) <= self.width {
             self.out.push_str(&format!("{name}  {facts}\n"));
@@ -217,17 +222,22 @@ impl Page {
         }
     }
 
-    /// Failed checks in full: a leak shows its rows.
+    /// Failed checks: of each scenario what failed, then a few findings that no scenario before it showed. The report has all.
     fn failures(&mut self, view: &RunView) {
-        for scenario in &view.scenarios {
-            for check in &scenario.failures {
-                let side = check.side.map(|side| format!(" ({side})")).unwrap_or_default();
-                let title = format!("✗ {}: {} of {}{side} failed", scenario.path, check.kind, check.subject);
-                self.out.push('\n');
-                self.paragraph("", &title, Some(Paint::Tone(Tone::Failed)));
-                for finding in &check.findings {
-                    self.item(finding);
-                }
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        for scenario in view.scenarios.iter().filter(|one| !one.failures.is_empty()) {
+            self.out.push('\n');
+            for line in words::failed_checks(&scenario.failures) {
+                self.paragraph("", &format!("✗ {}: {line}", scenario.path), Some(Paint::Tone(Tone::Failed)));
+            }
+            let findings: Vec<&str> = scenario.failures.iter().flat_map(|check| &check.findings).map(String::as_str).collect();
+            let new: Vec<&str> = findings.iter().copied().filter(|finding| told.insert(finding)).collect();
+            new.iter().take(MOST_FINDINGS).for_each(|finding| self.item(finding));
+            let more = findings.len() - new.len().min(MOST_FINDINGS);
+            match (more, new.is_empty()) {
+                (0, _) => {}
+                (more, true) => self.item(&format!("{}, all of which are told above", words::plural(more as u64, "finding"))),
+                (more, false) => self.item(&format!("and {} more, in the report", words::plural(more as u64, "finding"))),
             }
         }
     }

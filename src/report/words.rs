@@ -1,10 +1,13 @@
 //! The sentences of the report, one place for all formats: what a verdict, a stop, a load, an outcome is called.
 
+use std::collections::BTreeSet;
+
 use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, factor, percent, significant};
+use super::view::CheckView;
 
 /// How a thing is to be looked at: the class of its colour, also in terminals.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
@@ -165,9 +168,9 @@ pub fn load(load: &LoadRecord) -> String {
         LoadRecord::NotOffered => "no load".to_owned(),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
-            "fixed work, {}, {} (before) and {} (after) transactions a block",
+            "fixed work, {}, {} a block before and {} after",
             plural(u64::from(*sessions), "session"),
-            count(iterations.before),
+            plural(iterations.before, "transaction"),
             count(iterations.after)
         ),
     }
@@ -242,6 +245,36 @@ pub fn check(kind: CheckKind) -> &'static str {
     }
 }
 
+/// What failed, a line a kind and side: which tables or transactions, and of how many identities findings tell.
+pub fn failed_checks(checks: &[CheckView]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut groups: Vec<(&str, Option<&str>)> = Vec::new();
+    for check in checks {
+        if !groups.contains(&(check.kind, check.side)) {
+            groups.push((check.kind, check.side));
+        }
+    }
+    for group in groups {
+        let of: Vec<&CheckView> = checks.iter().filter(|check| (check.kind, check.side) == group).collect();
+        let subjects: Vec<&str> = of.iter().map(|check| check.subject.as_str()).collect();
+        let side = group.1.map(|side| format!(" ({side})")).unwrap_or_default();
+        let whom = of.iter().flat_map(|check| &check.findings).filter_map(|finding| identity(finding));
+        let whom = match whom.collect::<BTreeSet<&str>>().len() {
+            number if number > 0 && group.0 == check(CheckKind::Isolation) => {
+                format!(", for {}", if number == 1 { "1 identity".to_owned() } else { format!("{number} identities") })
+            }
+            _ => String::new(),
+        };
+        lines.push(format!("{} of {}{side} failed{whom}", group.0, subjects.join(", ")));
+    }
+    lines
+}
+
+/// Whom a finding of the isolation check is about: it starts with their name.
+fn identity(finding: &str) -> Option<&str> {
+    [": leak", ": missing", ": duplicates", ":   "].iter().find_map(|mark| finding.split_once(mark)).map(|(whom, _)| whom)
+}
+
 /// How a check came out.
 pub fn check_outcome(outcome: CheckOutcome) -> &'static str {
     match outcome {
@@ -251,14 +284,29 @@ pub fn check_outcome(outcome: CheckOutcome) -> &'static str {
     }
 }
 
+/// The margin in the terms of the rule that sets it: a share, or a time where a share of so short a time would mean little.
+pub fn margin(metric: &Metric, scenario: &ScenarioComparison) -> String {
+    let margins = &scenario.scenario.margins;
+    let relative = match metric.quantity {
+        Quantity::ServiceP50 | Quantity::ServiceMean | Quantity::ResponseP50 | Quantity::AcquireP50 => margins.p50,
+        Quantity::ServiceP95 | Quantity::ResponseP95 | Quantity::ResponseP99 => margins.p95,
+    };
+    if metric.margin - 1.0 > relative + 1e-6 {
+        return format!("±{} µs", trimmed(margins.floor_ns as f64 / 1e3));
+    }
+    format!("±{}", percent(metric.margin - 1.0))
+}
+
 /// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes. A run of `minimum_pairs` is the
 /// shortest that can decide anything. What more it takes is not said of a scenario that was cut short: its few pairs say little of spread.
 pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_pairs: u32) -> String {
-    let margin = percent(metric.margin - 1.0);
+    let margin = margin(metric, scenario);
+    let margin = margin.trim_start_matches('±');
     let pairs = plural(u64::from(metric.pairs), "pair");
     let seen = match metric.detectable {
         Some(effect) if effect.is_finite() => format!("{pairs} could have shown a change of {}× or more", factor(effect, 2)),
         _ if metric.pairs < minimum_pairs => format!("{pairs} cannot decide anything, which takes {minimum_pairs} at least"),
+        _ if metric.pairs == 1 => format!("{pairs} is too little to say what it could have shown"),
         _ => format!("{pairs} are too few to say what they could have shown"),
     };
     if stopped_short(scenario).is_some() {

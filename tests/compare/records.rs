@@ -161,6 +161,7 @@ impl Machine {
             first_sequence: u64::from(pair) * 100_000,
             started_ns: 0,
             duration_ns: 750_000_000,
+            drain_ns: 0,
             accounting: Accounting { scheduled: samples, ok: samples, ..Default::default() },
             transactions,
             statements: by_statement,

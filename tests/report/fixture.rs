@@ -74,6 +74,9 @@ fn metric(transaction: &str, measured: Measured) -> Metric {
     let (gate, margin) = match measured.quantity {
         Quantity::ServiceP50 | Quantity::ServiceMean => (Gate::Gated, 1.05),
         Quantity::ServiceP95 => (Gate::Gated, 1.10),
+        Quantity::ResponseP50 => (shown("belongs to the whole transaction and depends on the rate"), 1.05),
+        // So short that the floor of 20 µs is the margin.
+        Quantity::AcquireP50 => (shown("belongs to the whole transaction and depends on the rate"), 9.7),
         Quantity::ResponseP99 => (shown("a 99th percentile spreads too much to be judged as a ratio"), 1.10),
         _ => (shown("belongs to the whole transaction and depends on the rate"), 1.10),
     };

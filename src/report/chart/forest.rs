@@ -2,6 +2,7 @@
 
 use crate::compare::{Comparison, Gate, Interval, Metric, Verdict};
 use crate::report::format::{factor, inverse};
+use crate::report::recall;
 use crate::report::view::metric_view;
 use crate::report::words::{self, Tone};
 
@@ -13,7 +14,7 @@ const WIDEST: f64 = 10_000.0;
 /// A row of the plot.
 enum Row {
     /// A scenario, with a word where it has no metric to show.
-    Scenario { name: String, word: Option<(Tone, &'static str)> },
+    Scenario { name: String, word: Option<(Tone, String)> },
     /// A gated metric: its change as a factor of speed.
     Metric { label: String, change: String, tone: Tone, verdict: Verdict, speed: Option<Interval>, margin: f64 },
 }
@@ -60,6 +61,9 @@ fn rows(comparison: &Comparison) -> Vec<Row> {
         let gated: Vec<&Metric> = one.metrics.iter().filter(|metric| metric.gate == Gate::Gated).collect();
         let word =
             words::stopped_short_briefly(one).or(if gated.is_empty() { Some((Tone::Inconclusive, "nothing to decide")) } else { None });
+        let word = word.map(|(tone, word)| (tone, format!("{} {word}", words::symbol(tone))));
+        // A change of speed says little of a search that finds something else.
+        let word = word.or_else(|| recall::shift(one).map(|shift| (Tone::Inconclusive, shift.brief())));
         rows.push(Row::Scenario { name: one.scenario.scenario.clone(), word });
         rows.extend(gated.into_iter().map(|metric| {
             let view = metric_view(metric, one);
@@ -153,15 +157,14 @@ fn draw(sheet: &Sheet<'_>, plane: &Plane<'_>, layout: &Layout, row: &Row, top: i
             let left = 2.0;
             let room = f64::from(layout.page.pick(layout.plot.0 + 60, layout.width)) - 10.0;
             // Estimated width of the word on the right; the name gets the rest.
-            let taken = word.map_or(0.0, |(_, word)| (word.chars().count() + 3) as f64 * layout.text * 0.62);
+            let taken = word.as_ref().map_or(0.0, |(_, word)| (word.chars().count() + 1) as f64 * layout.text * 0.62);
             let room = layout.page.pick(room, room - taken);
             backdrop(sheet, layout, (top, top + f64::from(height(row, layout))))?;
             sheet.text((left, y), &fitted(name, room * 0.9, layout.text), layout.text, Ink::Text, Anchor::Left, Weight::Bold)?;
             if let Some((tone, word)) = word {
                 let at = (f64::from(layout.page.pick(layout.plot.1 + 16, layout.width - 2)), y);
                 let anchor = layout.page.pick(Anchor::Left, Anchor::Right);
-                let text = format!("{} {word}", words::symbol(*tone));
-                sheet.text(at, &text, layout.text, Ink::of(*tone), anchor, Weight::Bold)?;
+                sheet.text(at, word, layout.text, Ink::of(*tone), anchor, Weight::Bold)?;
             }
             Ok(())
         }

@@ -79,6 +79,10 @@ pub struct ScenarioView {
     pub expectation_contradicted: bool,
     /// How much of what a search should find it found, a line a side.
     pub recall: Vec<String>,
+    /// Both sides' recall, short, where it differs: to stand beside a change of speed.
+    pub recall_shift: Option<String>,
+    /// Whether it came to timing: where it did not, there are no pairs to miss.
+    pub timed: bool,
     pub load: String,
     pub load_why: Option<String>,
     pub rtt: String,

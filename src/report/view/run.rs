@@ -93,7 +93,8 @@ fn run_facts(run: &Run<'_>) -> FactGroup {
         facts.push(fact("Budget", format!("{} s", format::significant(budget))));
     }
     if run.comparison.gated_metrics > 0 {
-        let value = format!("{}, {} pairs at least", run.comparison.gated_metrics, run.comparison.minimum_pairs);
+        let value =
+            format!("{}, {} at least", run.comparison.gated_metrics, words::plural(u64::from(run.comparison.minimum_pairs), "pair"));
         facts.push(fact("Gated metrics", value));
     }
     facts.push(fact("Exit code", headline::exit(run.comparison.outcome)));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::compare::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StopReason};
 use crate::report::format::{self, NOTHING, TimeUnit, change};
+use crate::report::recall;
 use crate::report::words::{self, Tone};
 
 use super::{CheckView, ClassView, DatabaseView, EvidenceView, MetricView, ScenarioView, StatementView};
@@ -33,6 +34,8 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         expectation: words::expectation_met(one),
         expectation_contradicted: one.expectation_met == Some(false),
         recall: recall(&one.checks),
+        recall_shift: recall::shift(one).map(|shift| shift.brief()),
+        timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
         load: words::load(&record.load),
         load_why,
         rtt: words::rtt(record.rtt_ns, header.server.local),
@@ -134,7 +137,7 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
         verdict: words::verdict_in(metric, one),
         pairs: metric.pairs,
         samples: format::count(metric.samples_per_block),
-        margin: format!("±{}", format::percent(metric.margin - 1.0)),
+        margin: words::margin(metric, one),
         gated: metric.gate == Gate::Gated,
         unexpected: words::unexpected(metric, one),
         why: match &metric.gate {
@@ -236,7 +239,9 @@ fn together(records: &[&CheckRecord], subjects: Vec<String>, side: Option<&'stat
 }
 
 fn check(record: &CheckRecord) -> CheckView {
+    let shown = recall::only_shown(record) && record.outcome == CheckOutcome::Passed;
     let tone = match record.outcome {
+        CheckOutcome::Passed if shown => Tone::Unchanged,
         CheckOutcome::Passed => Tone::Passed,
         CheckOutcome::Warning => Tone::Inconclusive,
         CheckOutcome::Failed => Tone::Failed,
@@ -247,9 +252,14 @@ fn check(record: &CheckRecord) -> CheckView {
         number: 1,
         side: record.side.map(Side::name),
         cases: format::count(record.cases),
-        outcome: words::check_outcome(record.outcome),
+        outcome: if shown { "shown" } else { words::check_outcome(record.outcome) },
         tone,
-        symbol: if tone == Tone::Inconclusive { "!" } else { words::symbol(tone) },
+        symbol: match tone {
+            Tone::Inconclusive => "!",
+            // Nothing was judged, so nothing is the same either.
+            Tone::Unchanged => "·",
+            _ => words::symbol(tone),
+        },
         findings: record.findings.clone(),
     }
 }
