@@ -300,8 +300,9 @@ pub fn recall_record(scenario: &Scenario, side: Side, recall: &Recall, draws_per
         let least = rule(statement);
         let short = found.shares.values().any(|share| least.is_some_and(|least| *share < least));
         let mut findings: Vec<String> = found.over.iter().take(KEPT).cloned().collect();
-        if let (true, Some(least)) = (short, least) {
-            findings.push(format!("recall is below the {least} that the scenario asks for"));
+        if let Some(least) = least {
+            let held = if short { "below" } else { "at least" };
+            findings.push(format!("recall is {held} the {least} that the scenario asks for"));
         }
         if !found.shares.is_empty() {
             let shown: Vec<String> = found.shares.iter().map(|(class, share)| format!("{class} {share:.3}")).collect();

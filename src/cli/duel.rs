@@ -177,7 +177,15 @@ pub(super) fn find(root: &Path, named: &[String]) -> Result<(Suite, Vec<Scenario
 fn unknown(root: &Path, name: &str, scenarios: &[String]) -> String {
     let suites = scenario::suites(root).unwrap_or_default();
     let known: Vec<&str> = suites.iter().chain(scenarios).map(String::as_str).collect();
-    match closest(name, known.iter().copied()) {
+    // Within a suite only the last part can be mistaken: what is shared makes everything look close.
+    let near = match name.split_once('/') {
+        Some((suite, rest)) if suites.iter().any(|known| known == suite) => {
+            let of_suite = scenarios.iter().filter_map(|path| path.strip_prefix(suite)?.strip_prefix('/'));
+            closest(rest, of_suite).map(|near| format!("{suite}/{near}"))
+        }
+        _ => closest(name, known.iter().copied()).map(str::to_owned),
+    };
+    match near {
         Some(near) => format!("there is no suite or scenario {name}; did you mean {near}? pgduel list shows all"),
         None => format!("there is no suite or scenario {name}; pgduel list shows all"),
     }

@@ -122,7 +122,10 @@ fn undecided(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric]) -> Option
     }
     let needed = open.iter().filter_map(|metric| metric.pairs_needed).max().filter(|needed| *needed as usize > kept);
     let more = needed.map(|needed| format!("; about {needed} pairs would settle them")).unwrap_or_default();
-    Some(format!("inconclusive (budget): {} of {all} gated metrics are undecided after {kept} pairs{more}", open.len()))
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let is = if open.len() == 1 { "is" } else { "are" };
+    let (s, pairs) = (plural(all), plural(kept));
+    Some(format!("inconclusive (budget): {} of {all} gated metric{s} {is} undecided after {kept} pair{pairs}{more}", open.len()))
 }
 
 fn name(metric: &Metric) -> String {

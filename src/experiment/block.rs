@@ -153,7 +153,7 @@ impl BlockContext<'_> {
             first_sequence,
             started_ns: ns(result.started.saturating_duration_since(self.run_started)),
             duration_ns: ns(result.duration),
-            drain_ns: 0,
+            drain_ns: ns(result.drain),
             accounting: recording.accounting,
             transactions: names.zip(recording.transactions.iter().cloned()).collect(),
             statements,

@@ -126,6 +126,7 @@ mod tests {
             first_sequence: 0,
             started_ns: 0,
             duration_ns: 750_000_000,
+            drain_ns: 0,
             accounting: Default::default(),
             transactions: [("t".to_owned(), times)].into(),
             statements: Default::default(),

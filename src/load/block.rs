@@ -102,6 +102,8 @@ pub struct BlockResult {
     pub generator: GeneratorReport,
     /// Length of the measured stretch.
     pub duration: Duration,
+    /// From its end until the last transaction was done: how far an open loop had left the server behind.
+    pub drain: Duration,
     /// When load began.
     pub started: Instant,
     /// Transactions that finished, settle time included.
@@ -278,6 +280,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         recording,
         generator,
         duration,
+        drain: last_done.saturating_duration_since(measured_from + duration),
         started: begin,
         finished: shared.finished.load(Ordering::Relaxed),
         plans,
