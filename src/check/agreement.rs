@@ -380,7 +380,11 @@ mod tests {
         assert_eq!((passed.outcome, passed.cases), (CheckOutcome::Passed, 40));
         assert_eq!(
             passed.findings,
-            ["share of the exact nearest found: whale 1.000", "nothing to find, as the exact form returns no row: tail"]
+            [
+                "recall is at least the 0.95 that the scenario asks for",
+                "share of the exact nearest found: whale 1.000",
+                "nothing to find, as the exact form returns no row: tail",
+            ]
         );
 
         let over = Found { over: vec!["the search returns 30 row(s), its exact form 10".to_owned()], ..found.clone() };
