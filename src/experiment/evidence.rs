@@ -1,22 +1,28 @@
-//! Evidence of a scenario: plans on both sides for the whale and a tail tenant, and function calls where the suite can count them.
+//! Evidence of a scenario, on both sides: plans for the largest tenant, what the server counts of each statement, and function calls
+//! where the suite can count them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::explain::{explain, function_calls};
+use super::explain::{Explained, explain, function_calls};
 use super::side::SideUnderTest;
 use super::{Environment, databases};
 use crate::check::agreement::Recall;
 use crate::load::bind::{Arrival, Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides};
+use crate::observe::{StatementObserver, StatementSnapshot};
+use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::apply_sql_file;
 
 /// SQL that turns inlined identity functions into ones that the server counts; beside the suite's folder.
 const COUNTING_SQL: &str = "supabase-counting.sql";
+/// Transactions over which the server's own counters are read, and the time after which no further one is begun.
+const COUNTED: u64 = 64;
+const COUNTED_TIME: Duration = Duration::from_millis(500);
 
 /// Takes plans and counts and appends them to the record. A statement that cannot be explained becomes a warning.
 pub async fn collect(
@@ -50,6 +56,14 @@ pub async fn collect(
                     continue;
                 }
             };
+            let mut statistics = match count_statements(environment, mix, index, route, &mut session, &found).await {
+                Ok(statistics) => statistics,
+                Err(error) => {
+                    warn(environment, scenario, side, &transaction.name, format!("pg_stat_statements cannot be read: {error:#}"))?;
+                    session = route.session(mix.dataset().now()).await?;
+                    BTreeMap::new()
+                }
+            };
             for explained in found {
                 let Some(statement) = transaction.statements.get(side).get(explained.statement) else { continue };
                 let first = explained.statement == 0;
@@ -65,6 +79,7 @@ pub async fn collect(
                     rows: explained.rows,
                     buffers: explained.buffers,
                     function_calls: calls.get(&index).filter(|_| first).cloned().unwrap_or_default(),
+                    statistics: statistics.remove(&explained.statement),
                     recall: recall.get(side).get(&name).map(|found| found.shares.clone()).unwrap_or_default(),
                 };
                 environment.record.append(&Line::Evidence(Box::new(record)))?;
@@ -78,6 +93,33 @@ pub async fn collect(
 fn typical(mix: &Mix, index: usize) -> Arrival {
     let tenant = mix.tenants_for(index).first().copied();
     mix.arrival_of(SequenceRange::Evidence(index as u32).first(), index, tenant, None)
+}
+
+/// What the server counts of each statement, by its position, over transactions drawn as under load; what they write is rolled back.
+async fn count_statements(
+    environment: &Environment<'_>,
+    mix: &Mix,
+    index: usize,
+    route: &SideUnderTest,
+    session: &mut Session,
+    explained: &[Explained],
+) -> anyhow::Result<BTreeMap<usize, StatementStatistics>> {
+    let Some(mut observer) = StatementObserver::open(environment.server, &route.database).await? else { return Ok(BTreeMap::new()) };
+    let before = observer.snapshot().await?;
+    let (first, began) = (SequenceRange::Statistics(index as u32).first(), Instant::now());
+    let mut transactions = 0;
+    while transactions < COUNTED && began.elapsed() < COUNTED_TIME {
+        let arrival = mix.arrival_of(first + transactions, index, None, None);
+        session.run(&arrival, End::Rollback, None).await?;
+        transactions += 1;
+    }
+    let after = observer.snapshot().await?;
+    let of = |snapshot: &StatementSnapshot, id: i64| snapshot.get(&id).copied().unwrap_or_default();
+    let counted = |one: &Explained| {
+        let id = one.query_id?;
+        Some((one.statement, of(&before, id).until(&of(&after, id), transactions)?))
+    };
+    Ok(explained.iter().filter_map(counted).collect())
 }
 
 fn check_plan(

@@ -29,6 +29,8 @@ pub struct Explained {
     pub rows: u64,
     /// Shared buffers hit and read.
     pub buffers: u64,
+    /// The server's name for the statement, where `compute_query_id` is on.
+    pub query_id: Option<i64>,
 }
 
 /// Plans of every statement of the arrival's transaction. What it writes is rolled back.
@@ -58,20 +60,23 @@ async fn one(
 ) -> Result<Explained, WireError> {
     let execute = execute_sql(statement, arrival, now);
     let mut texts = Vec::new();
-    for format in ["TEXT", "JSON"] {
+    // The last one executes nothing: only VERBOSE tells the statement's identifier, and it would blow up the plan that people read.
+    for options in ["analyze, buffers, format text", "analyze, buffers, format json", "verbose, format json"] {
         connection.simple("begin", Rows::Discard).await?;
         let explained = async {
             if wrapped {
                 connection.simple(&preamble(arrival, settings), Rows::Discard).await?;
             }
-            query_text(connection, &format!("explain (analyze, buffers, format {format}) {execute}")).await
+            query_text(connection, &format!("explain ({options}) {execute}")).await
         }
         .await;
         connection.simple("rollback", Rows::Discard).await?;
         let lines: Vec<String> = explained?.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
         texts.push(lines.join("\n"));
     }
-    let plan_json: Json = texts.pop().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Json::Null);
+    let mut json = || texts.pop().and_then(|text| serde_json::from_str::<Json>(&text).ok()).unwrap_or(Json::Null);
+    let query_id = json()[0]["Query Identifier"].as_i64();
+    let plan_json = json();
     let top = &plan_json[0]["Plan"];
     let count = |key: &str| top[key].as_f64().unwrap_or(0.0) as u64;
     Ok(Explained {
@@ -80,6 +85,7 @@ async fn one(
         rows: count("Actual Rows"),
         buffers: count("Shared Hit Blocks") + count("Shared Read Blocks"),
         plan_json,
+        query_id,
     })
 }
 

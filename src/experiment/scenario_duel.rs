@@ -140,7 +140,10 @@ impl ScenarioDuel<'_, '_> {
         }
         if stop != StopReason::Interrupted {
             let sides = arena.first();
-            evidence::collect(self.environment, self.scenario, &mix, sides, &self.plan.suite, context.warm_up, &checked.recall).await?;
+            let collected =
+                evidence::collect(self.environment, self.scenario, &mix, sides, &self.plan.suite, context.warm_up, &checked.recall);
+            // What was measured is whole by now; a signal only ends the looking for reasons.
+            until_stopped(&context.stop, collected).await.unwrap_or(Ok(()))?;
         }
         Ok(stop)
     }

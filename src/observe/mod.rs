@@ -3,11 +3,15 @@
 //! Takes a connection to the database under load (never one that carries load), returns counters. Statistics reach shared memory with a
 //! delay of up to a second, so sessions under load flush theirs before a snapshot is taken.
 
+mod statements;
+
 use anyhow::Context;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::record::ServerDelta;
+
+pub use statements::{StatementObserver, StatementSnapshot};
 
 /// Counters of the server at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -90,6 +90,30 @@ pub struct EvidenceRecord {
     pub buffers: u64,
     /// Calls of functions (among them the counting twin of `auth.uid()`) over one execution, by name.
     pub function_calls: BTreeMap<String, u64>,
+    /// What the server itself counted of the statement over a stretch of load of its own; `None` where it has no `pg_stat_statements`.
+    #[serde(default)]
+    pub statistics: Option<StatementStatistics>,
     /// Recall against exact search by tenant class, for vector searches; 1.0 is perfect.
     pub recall: BTreeMap<String, f64>,
+}
+
+/// Counters of `pg_stat_statements` for one statement over some transactions, drawn as under load, on one connection.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct StatementStatistics {
+    /// Transactions of the scenario that were run.
+    pub transactions: u64,
+    /// Executions of the statement.
+    pub calls: u64,
+    /// Rows returned or affected.
+    pub rows: u64,
+    /// Time in the executor, ns: no planning, no network.
+    pub execution_ns: u64,
+    /// Blocks found in shared buffers.
+    pub blocks_hit: u64,
+    /// Blocks read from disk or the kernel's cache.
+    pub blocks_read: u64,
+    /// Temporary blocks written.
+    pub temp_blocks: u64,
+    /// WAL bytes.
+    pub wal_bytes: u64,
 }

@@ -37,6 +37,14 @@ fn the_example_improves_as_it_says() {
     assert_eq!(verdicts(&project), ["improved"]);
     assert!(project.lines("check").iter().all(|check| check["outcome"] == "passed"), "{:?}", project.lines("check"));
     assert!(project.lines("check").iter().any(|check| check["kind"] == "plan"), "plan-has was looked at");
+    let counted: Vec<_> = project.lines("evidence").into_iter().map(|line| line["statistics"].clone()).collect();
+    assert_eq!(counted.len(), 2, "a statement on two sides");
+    for statistics in &counted {
+        assert_eq!(statistics["calls"], statistics["transactions"], "one execution a transaction: {statistics}");
+        assert!(statistics["calls"].as_u64() > Some(0) && statistics["execution_ns"].as_u64() > Some(0), "{statistics}");
+    }
+    let blocks = |side: usize| counted[side]["blocks_hit"].as_f64().unwrap_or(0.0) / counted[side]["calls"].as_f64().unwrap_or(1.0);
+    assert!(blocks(0) > 2.0 * blocks(1), "before reads all notes, after twenty: {counted:?}");
 }
 
 #[tokio::test]

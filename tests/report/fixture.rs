@@ -252,6 +252,16 @@ fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord 
         rows: 20,
         buffers,
         function_calls: [("auth.uid".to_owned(), calls)].into(),
+        statistics: Some(StatementStatistics {
+            transactions: 64,
+            calls: 64,
+            rows: 1_280,
+            execution_ns: 64 * 1_000 * buffers,
+            blocks_hit: 64 * buffers,
+            blocks_read: 3,
+            temp_blocks: 0,
+            wal_bytes: 0,
+        }),
         recall: BTreeMap::new(),
     }
 }

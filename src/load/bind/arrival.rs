@@ -19,8 +19,10 @@ pub enum SequenceRange {
     Probe(u32),
     /// Checks before timing.
     Check(u32),
-    /// Evidence: plans and counters.
+    /// Evidence: plans and function calls.
     Evidence(u32),
+    /// Evidence: what the server counts of transaction `n`'s statements.
+    Statistics(u32),
 }
 
 impl SequenceRange {
@@ -32,6 +34,7 @@ impl SequenceRange {
             SequenceRange::Probe(n) => (2, n),
             SequenceRange::Check(n) => (3, n),
             SequenceRange::Evidence(n) => (4, n),
+            SequenceRange::Statistics(n) => (5, n),
         };
         // 22 bits of blocks for each purpose: four million blocks.
         (purpose << 42) | (u64::from(n22(number)) << SEQUENCE_BITS)

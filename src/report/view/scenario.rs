@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::compare::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StopReason};
+use crate::record::{
+    CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StatementStatistics, StopReason,
+};
 use crate::report::format::{self, NOTHING, TimeUnit, change};
 use crate::report::recall;
 use crate::report::words::{self, Tone};
@@ -302,6 +304,7 @@ fn evidence_counters(sides: Sides<Option<&EvidenceRecord>>) -> Vec<(String, Side
         ("Buffers touched".to_owned(), shown(&|record| Some(format::count(record.buffers)))),
         ("Rows returned".to_owned(), shown(&|record| Some(format::count(record.rows)))),
     ];
+    rows.extend(statistics(sides.map(|record| record.and_then(|record| record.statistics))));
     for name in names(&|record| record.function_calls.keys().cloned().collect()) {
         // A function that only one side calls was called 0 times on the other.
         let calls = shown(&|record| Some(format::count(record.function_calls.get(&name).copied().unwrap_or(0))));
@@ -311,6 +314,31 @@ fn evidence_counters(sides: Sides<Option<&EvidenceRecord>>) -> Vec<(String, Side
         rows.push((format!("Recall, {class}"), shown(&|record| record.recall.get(&class).map(|recall| format!("{recall:.3}")))));
     }
     rows
+}
+
+/// What the server counted over its stretch of load, an execution; nothing where neither side has it or neither side did it.
+fn statistics(sides: Sides<Option<StatementStatistics>>) -> Vec<(String, Sides<String>)> {
+    type Read = fn(&StatementStatistics) -> u64;
+    type Show = fn(f64) -> String;
+    let rows: [(&str, Read, Show); 6] = [
+        ("Server's mean, execution only", |one| one.execution_ns, format::duration),
+        ("Server's mean, rows", |one| one.rows, format::mean_count),
+        ("Server's mean, blocks hit", |one| one.blocks_hit, format::mean_count),
+        ("Server's mean, blocks read", |one| one.blocks_read, format::mean_count),
+        ("Server's mean, temporary blocks", |one| one.temp_blocks, format::mean_count),
+        ("Server's mean, WAL", |one| one.wal_bytes, format::bytes),
+    ];
+    let counted = |read: Read| [sides.before, sides.after].iter().flatten().any(|one| read(one) > 0);
+    let mean = |read: Read, show: Show| {
+        sides.map(|one| one.map_or_else(|| NOTHING.to_owned(), |one| show(read(&one) as f64 / one.calls.max(1) as f64)))
+    };
+    let mut told: Vec<_> =
+        rows.into_iter().filter(|(_, read, _)| counted(*read)).map(|(label, read, show)| (label.to_owned(), mean(read, show))).collect();
+    if counted(|one| one.calls) {
+        let executions = sides.map(|one| one.map_or_else(|| NOTHING.to_owned(), |one| format::count(one.calls)));
+        told.push(("Executions behind the server's means".to_owned(), executions));
+    }
+    told
 }
 
 fn counters(one: &ScenarioComparison) -> Vec<(&'static str, Sides<String>)> {
