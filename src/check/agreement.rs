@@ -120,8 +120,8 @@ struct Tally {
 
 impl Tally {
     async fn compare(&mut self, transaction: &Transaction, whom: Whom, arrival: &Arrival, sessions: &mut Sides<Session>) {
-        let before = answers(&mut sessions.before, arrival).await;
-        let after = answers(&mut sessions.after, arrival).await;
+        // Each side has a database of its own, and nothing is timed: both at once take half as long.
+        let (before, after) = tokio::join!(answers(&mut sessions.before, arrival), answers(&mut sessions.after, arrival));
         let refused = |error: &SessionError| whom == Whom::Stranger && !error.is_lost();
         let whom = worded(whom, arrival);
         match (before, after) {

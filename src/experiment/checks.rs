@@ -125,7 +125,8 @@ impl ScenarioDuel<'_, '_> {
     }
 }
 
-/// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones.
+/// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones, or after one where
+/// they are slow.
 /// It commits, as a block does; what writes works on a copy that is thrown away.
 pub(super) async fn time_single(mix: &Mix, session: &mut Session, numbers: SequenceRange) -> Duration {
     let first = numbers.first();
@@ -137,11 +138,12 @@ pub(super) async fn time_single(mix: &Mix, session: &mut Session, numbers: Seque
         if let Ok(result) = result {
             times.push(result.done.saturating_duration_since(result.sent));
         }
-        if began.elapsed() > Duration::from_millis(250) && number >= 3 {
+        let elapsed = began.elapsed();
+        if elapsed > Duration::from_millis(250) && number >= 3 || elapsed > Duration::from_millis(500) && number >= 1 {
             break;
         }
     }
     // The first ones met cold caches and unplanned statements.
-    let warm = &times[times.len().min(3).min(times.len().saturating_sub(1))..];
+    let warm = &times[times.len().saturating_sub(1).min(3)..];
     warm.iter().sum::<Duration>() / warm.len().max(1) as u32
 }

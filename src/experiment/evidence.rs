@@ -47,7 +47,7 @@ pub async fn collect(
         let mut session = route.session(mix.dataset().now()).await?;
         for (index, transaction) in scenario.transactions.iter().enumerate() {
             let arrival = typical(mix, index);
-            let found = explain(&mut session, &route.program, &arrival, mix.dataset().now()).await;
+            let found = explain(&mut session, &route.program, &arrival, warm_up, mix.dataset().now()).await;
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {

@@ -13,9 +13,6 @@ use crate::load::program::{Program, Source, StatementProgram};
 use crate::load::session::{End, SEARCH_PATH, Session, SessionError, identity, query_text};
 use crate::load::wire::{Connection, Rows, WireError};
 
-/// Executions after which PostgreSQL has decided between plans (five custom ones, then the choice).
-const SETTLED: u32 = 6;
-
 /// What was found about one statement.
 #[derive(Clone, Debug, Default)]
 pub struct Explained {
@@ -33,9 +30,16 @@ pub struct Explained {
     pub query_id: Option<i64>,
 }
 
-/// Plans of every statement of the arrival's transaction. What it writes is rolled back.
-pub async fn explain(session: &mut Session, program: &Program, arrival: &Arrival, now: i64) -> Result<Vec<Explained>, SessionError> {
-    for _ in 0..SETTLED {
+/// Plans of every statement of the arrival's transaction, after `warm_up` executions, as many as load begins with. What it writes is rolled
+/// back.
+pub async fn explain(
+    session: &mut Session,
+    program: &Program,
+    arrival: &Arrival,
+    warm_up: u32,
+    now: i64,
+) -> Result<Vec<Explained>, SessionError> {
+    for _ in 0..warm_up {
         session.run(arrival, End::Rollback, None).await?;
     }
     let Some(transaction) = program.transactions.get(arrival.transaction) else { return Ok(Vec::new()) };
