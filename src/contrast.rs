@@ -234,6 +234,11 @@ fn scenario_differs(baseline: &ScenarioRecord, run: &ScenarioRecord) -> Vec<Stri
     if baseline.rtt_ns != run.rtt_ns {
         let ms = |one: &ScenarioRecord| one.rtt_ns as f64 / 1e6;
         reasons.push(format!("the round-trip time differs: {} ms and {} ms", ms(baseline), ms(run)));
+    } else if baseline.rtt_ns > 0 && baseline.rtt_per != run.rtt_per {
+        reasons.push("the round-trip time was charged a request in one, and a round trip in the other".to_owned());
+    }
+    if baseline.overlays != run.overlays {
+        reasons.push("the overlays of the dataset differ".to_owned());
     }
     reasons.extend(load_differs(&baseline.load, &run.load));
     reasons

@@ -20,11 +20,12 @@
 //! | module | may use |
 //! |---|---|
 //! | diagnostic | |
+//! | sql | |
 //! | dataset | |
 //! | suite | dataset, diagnostic |
-//! | scenario | dataset, diagnostic, record, suite |
+//! | scenario | dataset, diagnostic, record, sql, suite |
 //! | seed | dataset |
-//! | target | |
+//! | target | sql |
 //! | load | dataset, record, scenario |
 //! | check | dataset, load, record, scenario, suite, target |
 //! | observe | record |
@@ -38,6 +39,7 @@
 //! | cli | all |
 
 pub mod diagnostic;
+pub mod sql;
 pub mod dataset;
 pub mod suite;
 pub mod scenario;

@@ -15,9 +15,6 @@ use crate::record::{
 /// Share of finished transactions that may fail before times speak for too few of them.
 const MOST_ERRORS: f64 = 0.01;
 
-/// Share of the measured stretch that the server may take after it to finish what was offered, before the rate was more than it can do.
-const MOST_DRAIN: f64 = 0.10;
-
 /// One run of one variant.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -255,7 +252,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
         seconds,
         drain_seconds,
         throughput_per_second,
-        overload: overload(block, scenario),
+        overload: overload(block),
         accounting: block.accounting,
         balanced: block.accounting.balances(),
         transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
@@ -282,15 +279,10 @@ fn per_second(number: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { number as f64 / seconds } else { 0.0 }
 }
 
-/// Where each transaction waits for the last, the server sets the rate, and none can be too high. That the last takes its usual time to
-/// finish is no queue.
-fn overload(block: &BlockRecord, scenario: Option<&ScenarioRecord>) -> Option<Overload> {
-    let open = matches!(scenario.map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
+fn overload(block: &BlockRecord) -> Option<Overload> {
     let (seconds, drain) = (block.duration_ns as f64 / 1e9, block.drain_ns as f64 / 1e9);
     let accounting = &block.accounting;
-    let usual = |times: &TransactionTimes| times.service.quantile(0.99).unwrap_or(0.0) / 1e9;
-    let usual = block.transactions.values().map(usual).fold(0.0, f64::max);
-    (open && drain > seconds * MOST_DRAIN && drain > usual).then(|| Overload {
+    block.is_overloaded().then(|| Overload {
         offered_per_second: per_second(accounting.scheduled, seconds),
         done_per_second: per_second(accounting.ok.saturating_add(accounting.error), seconds + drain),
     })

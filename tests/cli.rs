@@ -210,6 +210,7 @@ fn shown(folder: &Path, format: &str) -> String {
 fn what_finished_late_is_no_throughput() {
     let folder = edited(|line| {
         if line["line"] == "block" {
+            line["kind"] = "timed".into();
             line["drain_ns"] = serde_json::json!(9_000_000_000_u64);
         }
     });
@@ -220,6 +221,7 @@ fn what_finished_late_is_no_throughput() {
     assert!(said.find("too much") < said.find("throughput"), "the warning comes first: {said}");
     let quick = edited(|line| {
         if line["line"] == "block" {
+            line["kind"] = "timed".into();
             line["drain_ns"] = serde_json::json!(20_000_000);
         }
     });

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use pgduel::target::{
     APPLICATION_SCHEMAS, ApplyError, DatabaseMark, ExternalServer, Purpose, Refusal, Server, TargetError, WriteRequest, apply_sql,
-    apply_sql_file, catalog, checkpoint, create_database, database_mark, diff, drop_database, guard_writable, list_pgduel_databases,
-    prewarm, quote_ident, remark_database,
+    apply_sql_file, catalog, create_database, database_mark, diff, drop_database, guard_writable, list_pgduel_databases, prewarm,
+    quote_ident, remark_database,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{OwnHome, TestServer};
@@ -38,7 +38,6 @@ async fn a_clone_has_the_templates_data_and_a_mark_of_its_own() {
     let mut connection = shared.connect(&clone).await;
     assert_eq!(number(&mut connection, "select count(*) from t where v <-> '[1,2]' = 0").await, 1);
     assert!(prewarm(&mut connection).await.expect("prewarmed") >= 1);
-    checkpoint(&mut connection).await.expect("a checkpoint");
     assert_eq!(database_mark(&mut connection, &clone).await.expect("read"), Some(mark));
     assert_eq!(database_mark(&mut connection, &template).await.expect("read"), Some(ready));
     let listed = list_pgduel_databases(shared.server()).await.expect("listed");

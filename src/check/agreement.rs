@@ -11,10 +11,10 @@ use crate::load::session::{Answer, End, Session, SessionError, StatementAnswer};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Mode, Side, Sides};
 use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 
-/// Draws of a transaction that reads.
-const READ_DRAWS: u64 = 200;
-/// Draws of a transaction that writes, at least.
-const WRITE_DRAWS: u64 = 12;
+/// Draws of a transaction at most.
+const MOST_DRAWS: u64 = 200;
+/// Draws of a transaction, at least.
+const LEAST_DRAWS: u64 = 12;
 /// Findings kept a transaction.
 const KEPT: usize = 5;
 
@@ -28,29 +28,53 @@ fn patience(mode: Mode, writes: bool) -> Duration {
     }
 }
 
-/// Runs every transaction with the same arrivals on both sides; one record a transaction. What writes is rolled back.
-pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>, mode: Mode) -> Vec<CheckRecord> {
-    let mut records = Vec::new();
+/// What the check found.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    /// One a transaction.
+    pub records: Vec<CheckRecord>,
+    /// Why there are no answers that could be right or wrong.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// Why a transaction has no answers.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// PostgreSQL rejects it whoever asks, on both sides alike.
+    Rejected(SessionError),
+    /// A connection was lost.
+    Lost(Side, SessionError),
+}
+
+/// Runs every transaction with the same arrivals on both sides. What writes is rolled back.
+pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>, mode: Mode) -> Agreement {
+    let mut agreement = Agreement::default();
     for (index, transaction) in scenario.transactions.iter().enumerate() {
         let mut tally = Tally::default();
         let began = Instant::now();
         let draws = Draws::of(mix, transaction, index);
-        let stratified = WRITE_DRAWS.max(stratified(mix.dataset()).len() as u64);
         // What runs as the service or as nobody is the same whoever the draw is for.
         let anyone = !matches!(transaction.identity, Runs::Member { .. });
-        let least = if transaction.writes && anyone { WRITE_DRAWS } else { stratified };
-        let most = if transaction.writes { least } else { READ_DRAWS };
-        for draw in 0..most {
-            if draw >= least && began.elapsed() > patience(mode, transaction.writes) || tally.findings.len() >= KEPT {
+        let least = if transaction.writes && anyone { LEAST_DRAWS } else { LEAST_DRAWS.max(draws.count()) };
+        for draw in 0..MOST_DRAWS {
+            let telling = tally.findings.len().max(tally.rejected.len()) >= KEPT || tally.lost.is_some();
+            if telling || draw >= least && began.elapsed() > patience(mode, transaction.writes) {
                 break;
             }
             let (whom, arrival) = draws.arrival(mix, index, draw);
             tally.cases += 1;
             tally.compare(transaction, whom, &arrival, sessions).await;
         }
-        records.push(tally.record(scenario, transaction));
+        if let Some((side, error)) = tally.lost.take() {
+            agreement.unanswered = Some(Unanswered::Lost(side, error));
+            return agreement;
+        }
+        match tally.rejected_always() {
+            Some(error) => agreement.unanswered = agreement.unanswered.or(Some(Unanswered::Rejected(error))),
+            None => agreement.records.push(tally.record(scenario, transaction)),
+        }
     }
-    records
+    agreement
 }
 
 /// Whom a draw is for.
@@ -58,15 +82,15 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
 enum Whom {
     /// Whoever would run the transaction under load.
     Usual,
-    /// A user in no tenant, who asks with the parameters of a tenant's member.
+    /// A user in no tenant, or one who has not signed in, who asks with the parameters of a tenant's member.
     Stranger,
 }
 
-/// The draws that come first: every tenant class and role, then the user in no tenant once for each class.
+/// The draws that come first: every tenant class and role, then the user in no tenant once for each class, then nobody at all likewise.
 struct Draws {
     members: Vec<(Tenant, Option<u64>)>,
     stranger: Option<User>,
-    /// Whose parameters the stranger takes.
+    /// Whose parameters the stranger and nobody take.
     foreign: Vec<Tenant>,
 }
 
@@ -107,8 +131,22 @@ impl Draws {
                 let arrival = mix.arrival_of(sequence, index, Some(*tenant), None);
                 (Whom::Stranger, Arrival { actor: Actor::User(stranger.clone()), ..arrival })
             }
-            _ => (Whom::Usual, mix.arrival_of(sequence, index, None, None)),
+            _ => {
+                let anon = position.checked_sub(self.members.len() + self.foreign.len()).and_then(|place| self.foreign.get(place));
+                match anon {
+                    Some(tenant) => {
+                        let arrival = mix.arrival_of(sequence, index, Some(*tenant), None);
+                        (Whom::Stranger, Arrival { actor: Actor::Anon, ..arrival })
+                    }
+                    None => (Whom::Usual, mix.arrival_of(sequence, index, None, None)),
+                }
+            }
         }
+    }
+
+    /// How many they are.
+    fn count(&self) -> u64 {
+        (self.members.len() + 2 * self.foreign.len()) as u64
     }
 }
 
@@ -116,6 +154,9 @@ impl Draws {
 struct Tally {
     cases: u64,
     findings: Vec<String>,
+    /// Whom both sides refuse with the same SQLSTATE, and with what words the one before does.
+    rejected: Vec<(String, SessionError)>,
+    lost: Option<(Side, SessionError)>,
 }
 
 impl Tally {
@@ -127,6 +168,7 @@ impl Tally {
         match (before, after) {
             // Who belongs nowhere may be refused, if both sides refuse alike.
             (Err(before), Err(after)) if refused(&before) && refused(&after) && before.code() == after.code() => {}
+            (Err(before), Err(after)) if !before.is_lost() && before.code() == after.code() => self.rejected.push((whom, before)),
             (Ok(before), Ok(after)) => {
                 for (b, a) in paired(&before, &after) {
                     if let Some(found) = difference(&transaction.answers, b, a) {
@@ -137,6 +179,10 @@ impl Tally {
             (before, after) => {
                 for (side, result) in [(Side::Before, before), (Side::After, after)] {
                     if let Err(error) = result {
+                        if error.is_lost() {
+                            self.lost = Some((side, error));
+                            return;
+                        }
                         self.findings.push(format!("{whom}: {} fails: {error}", side.name()));
                     }
                 }
@@ -144,8 +190,16 @@ impl Tally {
         }
     }
 
+    /// The reason, if no draw at all was answered, and none was answered on one side only.
+    fn rejected_always(&mut self) -> Option<SessionError> {
+        let always = self.cases > 0 && self.rejected.len() as u64 == self.cases;
+        always.then(|| std::mem::take(&mut self.rejected).swap_remove(0).1)
+    }
+
     fn record(self, scenario: &Scenario, transaction: &Transaction) -> CheckRecord {
         let mut findings = self.findings;
+        findings.extend(self.rejected.iter().map(|(whom, error)| format!("{whom}: both sides fail: {error}")));
+        findings.truncate(KEPT);
         let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         if let (AnswerRule::Differs(why), true) = (&transaction.answers.rule, findings.is_empty()) {
             findings.push(format!("answers are not compared: {why}"));

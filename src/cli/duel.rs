@@ -49,18 +49,29 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     let gated = experiment::gated_metrics(plan);
     let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(blocks, scenario, gated).enough;
     let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, enough: &enough };
-    let result = experiment::run(plan, &mut environment).await;
-    server.finish().await.map_err(anyhow::Error::from)?;
-    result.map_err(Failure::Infrastructure)
+    let result = experiment::run(plan, &mut environment).await.map_err(Failure::Infrastructure);
+    let stopped = server.finish().await.map_err(anyhow::Error::from);
+    // Why the run failed says more than that its server does not stop either.
+    result.and(stopped.map_err(Failure::Infrastructure))
 }
 
 /// Copies of the template that are there at one time, at most: for each variant and side its builds, working copies for what writes, and one in
 /// which calls are counted.
 fn copies(plan: &Plan) -> u64 {
-    let before: BTreeSet<&String> = plan.scenarios.iter().map(|one| &one.duel.before).collect();
-    let after: BTreeSet<&String> = plan.scenarios.iter().map(|one| if plan.aa { &one.duel.before } else { &one.duel.after }).collect();
+    let of = |one: &Scenario| {
+        let after = if plan.aa { &one.duel.before } else { &one.duel.after };
+        [(&one.overlays, &one.duel.before, false), (&one.overlays, after, true)]
+            .map(|(overlays, name, after)| (overlays.clone(), name.clone(), after))
+    };
+    // A variant is there from the first scenario that needs it to the last.
+    let held = |index: usize| {
+        let so_far: BTreeSet<_> = plan.scenarios.iter().take(index + 1).flat_map(of).collect();
+        let still: BTreeSet<_> = plan.scenarios.iter().skip(index).flat_map(of).collect();
+        so_far.intersection(&still).count() as u64
+    };
+    let most = (0..plan.scenarios.len()).map(held).max().unwrap_or(0);
     let writes = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 0 };
-    (before.len() + after.len()) as u64 * u64::from(experiment::builds(plan.mode)) + writes + 1
+    most * u64::from(experiment::builds(plan.mode)) + writes + 1
 }
 
 /// Removes the folder of a run that never got to its record; one with a record stays.
@@ -129,13 +140,13 @@ fn against_itself(scenario: &mut Scenario) {
 pub(super) fn command_line() -> String {
     let mut words = Vec::new();
     let mut skip = false;
-    for word in std::env::args().skip(1) {
+    for word in std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()) {
         if std::mem::take(&mut skip) || word.starts_with("--database-url=") {
             continue;
         }
         skip = word == "--database-url";
         if !skip {
-            words.push(word);
+            words.push(server::quoted(&word));
         }
     }
     format!("pgduel {}", words.join(" "))

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{Failure, out};
-use crate::dataset::Dataset;
 use crate::experiment::{self, Plan};
 use crate::report::format::bytes;
 use crate::target::Server;
@@ -22,11 +21,14 @@ pub enum Consent {
 
 /// Says how large the data will be, if it is large and not there yet, and refuses what the embedded server's disk cannot hold.
 pub async fn check(plan: &Plan, copies: u64, server: &Server, consent: Consent) -> Result<(), Failure> {
-    let dataset = experiment::plan_dataset(plan, &experiment::overlays(plan))?;
-    let need = Need::of(&dataset, copies);
-    if need.template < WORTH_A_WORD || experiment::find_template(plan, server, &dataset).await? {
+    let mut need = Need { template: 0, copies, seeded: false };
+    for overlays in experiment::overlay_sets(plan) {
+        need.template = need.template.max(experiment::plan_dataset(plan, &overlays)?.estimated_bytes());
+    }
+    if need.total() < WORTH_A_WORD {
         return Ok(());
     }
+    need.seeded = experiment::has_templates(plan, server).await?;
     let free = match server {
         Server::Embedded(server) => free_bytes(server.directory()),
         Server::External(_) => None,
@@ -44,21 +46,23 @@ pub async fn check(plan: &Plan, copies: u64, server: &Server, consent: Consent) 
 struct Need {
     template: u64,
     copies: u64,
+    /// Whether the template is there already.
+    seeded: bool,
 }
 
 impl Need {
-    fn of(dataset: &Dataset, copies: u64) -> Need {
-        Need { template: dataset.estimated_bytes(), copies }
-    }
-
     fn total(self) -> u64 {
-        self.template.saturating_mul(self.copies.saturating_add(1))
+        let one = u64::from(!self.seeded);
+        self.template.saturating_mul(self.copies.saturating_add(one))
     }
 
     fn words(self, free: Option<u64>) -> String {
         let free = free.map(|free| format!("; {} are free there", bytes(free as f64))).unwrap_or_default();
         let (template, total) = (bytes(self.template as f64), bytes(self.total() as f64));
-        format!("the seeded data will take about {template}, {total} with the copies that are loaded{free}")
+        match self.seeded {
+            true => format!("copies of the seeded data, {template} each, will take about {total}{free}"),
+            false => format!("the seeded data will take about {template}, {total} with the copies that are loaded{free}"),
+        }
     }
 }
 
@@ -74,9 +78,10 @@ mod tests {
 
     #[test]
     fn copies_count_and_do_not_overflow() {
-        assert_eq!(Need { template: 10, copies: 2 }.total(), 30);
-        assert_eq!(Need { template: u64::MAX, copies: u64::MAX }.total(), u64::MAX);
-        let words = Need { template: 3 << 30, copies: 2 }.words(Some(1 << 30));
+        assert_eq!(Need { template: 10, copies: 2, seeded: false }.total(), 30);
+        assert_eq!(Need { template: 10, copies: 2, seeded: true }.total(), 20);
+        assert_eq!(Need { template: u64::MAX, copies: u64::MAX, seeded: false }.total(), u64::MAX);
+        let words = Need { template: 3 << 30, copies: 2, seeded: false }.words(Some(1 << 30));
         assert_eq!(words, "the seeded data will take about 3.00 GiB, 9.00 GiB with the copies that are loaded; 1.00 GiB are free there");
     }
 

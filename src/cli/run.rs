@@ -53,8 +53,8 @@ async fn measure(args: &RunArgs, single: &Single, folder: &Path, console: &Conso
         Ok(()) => record(single, folder, &server, console, stop).await,
         Err(failure) => Err(failure),
     };
-    server.finish().await.map_err(anyhow::Error::from)?;
-    result
+    let stopped = server.finish().await.map_err(anyhow::Error::from);
+    result.and(stopped.map_err(Failure::Infrastructure))
 }
 
 async fn record(

@@ -76,9 +76,9 @@ fn psql(server: &Server) -> String {
 }
 
 /// For a shell.
-fn quoted(text: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(harmless) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+pub(super) fn quoted(text: &str) -> String {
+    let harmless = |c: char| c.is_alphanumeric() || "/._-=:,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(harmless) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 async fn stop() -> CommandResult {

@@ -125,6 +125,8 @@ fn undescribed(name: &str) -> ScenarioRecord {
         expect_why: None,
         margins: Default::default(),
         rtt_ns: 0,
+        rtt_per: Default::default(),
+        overlays: Vec::new(),
         writes: false,
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
     for side in Side::BOTH {
         warnings.extend(failures(pairs, side));
     }
+    warnings.extend(overload(pairs));
     if aa {
         warnings.extend(false_alarms(metrics));
     }
@@ -64,6 +65,21 @@ fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// A rate that a side cannot keep up with makes a queue, whose length depends on how long one looks.
+fn overload(pairs: &Pairs<'_>) -> Option<String> {
+    let overloaded = |side: Side| pairs.kept_blocks(side).filter(|block| block.is_overloaded()).count();
+    let (before, after, kept) = (overloaded(Side::Before), overloaded(Side::After), pairs.kept.len());
+    let who = match (before * 2 > kept, after * 2 > kept) {
+        (true, true) => "both sides",
+        (true, false) => "the before side",
+        (false, true) => "the after side",
+        (false, false) => return None,
+    };
+    Some(format!(
+        "{who} could not keep up with the rate in most blocks: response times there are those of a queue that was growing, service times those of a server with more to do than it can"
+    ))
 }
 
 fn false_alarms(metrics: &[Metric]) -> Vec<String> {

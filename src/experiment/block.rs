@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::offer::Offer;
+use super::offer::{Offer, load_threads};
 use super::order::Slot;
 use super::side::SideUnderTest;
 use crate::dataset::TenantClass;
@@ -24,6 +24,16 @@ use crate::target::Server;
 const OBSERVER_PATIENCE: Duration = Duration::from_secs(30);
 const OBSERVER_PAUSE: Duration = Duration::from_millis(250);
 
+/// What is left to a transaction of fixed work at least, however little is left of the budget.
+const LEAST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A transaction of fixed work that nobody waits for any longer.
+#[derive(Debug, thiserror::Error)]
+#[error("a transaction had not ended after {} s, and was cancelled", .limit.as_secs())]
+pub struct Overrun {
+    limit: Duration,
+}
+
 /// What all blocks of a scenario share.
 pub struct BlockContext<'a> {
     /// The scenario.
@@ -38,6 +48,8 @@ pub struct BlockContext<'a> {
     pub warm_up: u32,
     /// Start of the run.
     pub run_started: Instant,
+    /// When the scenario's share of the budget ends.
+    pub deadline: Option<Instant>,
     /// Set when the run is to stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -72,26 +84,27 @@ impl BlockContext<'_> {
             first_sequence,
             seed: self.seed,
             work,
-            patience: Patience::default(),
+            patience: self.patience(),
             stop: self.stop.clone(),
         }
+    }
+
+    /// A transaction may take what is left of the budget.
+    fn patience(&self) -> Patience {
+        let usual = Patience::default();
+        let left = self.deadline.map_or(usual.transaction, |deadline| deadline.saturating_duration_since(Instant::now()));
+        Patience { transaction: usual.transaction.min(left.max(LEAST_PATIENCE)), ..usual }
     }
 
     /// Runs one block.
     pub async fn run(&self, slot: Slot, side: &SideUnderTest, offer: &Offer) -> anyhow::Result<Measured> {
         let first_sequence = SequenceRange::Pair(slot.pair).first();
         let (work, connections) = work(offer, slot.side, self.scenario.load.connections);
-        let prepared = prepare(self.spec(side, work, connections, first_sequence, slot.position)).await?;
+        let prepared = prepare(self.spec(side, work, connections, first_sequence, slot.pair)).await?;
         let mut observer = self.server.connect(&side.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
-        match &result.end {
-            BlockEnd::Finished | BlockEnd::Interrupted => {}
-            BlockEnd::ServerGone { error } => anyhow::bail!("the server did not come back: {error}"),
-            BlockEnd::Overrun { limit } => {
-                anyhow::bail!("a transaction had not ended after {} s, and was cancelled", limit.as_secs());
-            }
-        }
+        usable(&result.end)?;
         let after = self.observe_again(observer, &side.database).await?;
         let mut record = self.record(slot, side, offer, first_sequence, &result);
         match after {
@@ -165,9 +178,13 @@ impl BlockContext<'_> {
     }
 }
 
-/// How many threads carry load: half of the cores, so that the server has the others.
-fn load_threads() -> usize {
-    (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
+/// Refuses a block that did not run its course, unless a signal ended it: what it measured till then is whole.
+pub fn usable(end: &BlockEnd) -> anyhow::Result<()> {
+    match end {
+        BlockEnd::Finished | BlockEnd::Interrupted => Ok(()),
+        BlockEnd::ServerGone { error } => anyhow::bail!("the server did not come back: {error}"),
+        BlockEnd::Overrun { limit } => Err(Overrun { limit: *limit }.into()),
+    }
 }
 
 fn ns(duration: Duration) -> u64 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::rejection;
 use super::scenario_duel::{Halt, ScenarioDuel};
 use super::side::SideUnderTest;
-use crate::check::agreement::{self, Recall};
+use crate::check::agreement::{self, Recall, Unanswered};
 use crate::check::isolation;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
@@ -35,38 +35,67 @@ impl ScenarioDuel<'_, '_> {
     /// Answers, isolation, recall. Nothing that they do stays.
     pub(super) async fn checks(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<Checked, Halt> {
         self.environment.progress.note("checking answers and isolation");
-        let path = self.scenario.path();
-        let mut records = Vec::new();
-        for side in Side::BOTH {
-            let variant = self.variant(side)?;
-            if let Some(passed) = self.isolated.records(&variant.name, side, &path) {
-                records.extend(passed);
-                continue;
-            }
-            let database = &sides.get(side).database;
-            let mut connection = self.environment.server.connect(database).await.map_err(anyhow::Error::from)?;
-            let found = isolation::check(&mut connection, mix.dataset(), variant, &path, side).await?;
-            let _ = sqlx::Connection::close(connection).await;
-            let name = variant.name.clone();
-            self.isolated.keep(&name, side, &found);
-            records.extend(found);
-        }
+        let mut failed = self.isolation(mix, sides).await?;
         let now = mix.dataset().now();
         let mut sessions = match (sides.before.session(now).await, sides.after.session(now).await) {
             (Ok(before), Ok(after)) => Sides { before, after },
+            // A leak that was found weighs more than a statement that cannot be prepared.
+            _ if failed => return Ok(Checked { failed, recall: Sides::default() }),
             (before, after) => return Err(self.not_prepared(before, after)),
         };
-        records.extend(agreement::check(self.scenario, mix, &mut sessions, self.plan.mode).await);
+        let agreement = agreement::check(self.scenario, mix, &mut sessions, self.plan.mode).await;
+        failed |= self.append_checks(agreement.records)?;
+        match agreement.unanswered {
+            // What failed before weighs more than that the rest cannot be asked.
+            Some(_) if failed => return Ok(Checked { failed, recall: Sides::default() }),
+            Some(Unanswered::Rejected(error)) => {
+                let message = rejection::describe(self.scenario, Side::Before, &error);
+                return Err(Halt::Stop(StopReason::Rejected { message }));
+            }
+            Some(Unanswered::Lost(side, error)) => {
+                let error = anyhow::Error::new(error).context(format!("the connection to the {} side was lost in the checks", side.name()));
+                return Err(Halt::Failed(error));
+            }
+            None => {}
+        }
         let mut recall = Sides::<Recall>::default();
         for side in Side::BOTH {
             *recall.get_mut(side) = self.recall(mix, side, sides.get(side), sessions.get_mut(side)).await?;
-            records.extend(agreement::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS));
+            failed |=
+                self.append_checks(agreement::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS).into_iter().collect())?;
         }
+        Ok(Checked { failed, recall })
+    }
+
+    /// Whether every identity sees its rows and no others, on both sides; in the record at once, so that a leak is told whatever else fails.
+    async fn isolation(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<bool, Halt> {
+        let path = self.scenario.path();
+        let mut failed = false;
+        for side in Side::BOTH {
+            let variant = self.variant(side)?;
+            let records = match self.arenas.isolated.records(&variant.name, side, &path) {
+                Some(passed) => passed,
+                None => {
+                    let name = variant.name.clone();
+                    let mut connection = self.environment.server.connect(&sides.get(side).database).await.map_err(anyhow::Error::from)?;
+                    let found = isolation::check(&mut connection, mix.dataset(), variant, &path, side).await?;
+                    let _ = sqlx::Connection::close(connection).await;
+                    self.arenas.isolated.keep(&name, side, &found);
+                    found
+                }
+            };
+            failed |= self.append_checks(records)?;
+        }
+        Ok(failed)
+    }
+
+    /// Adds checks to the record; returns whether any of them failed.
+    fn append_checks(&mut self, records: Vec<CheckRecord>) -> Result<bool, Halt> {
         let failed = records.iter().any(|record| record.outcome == CheckOutcome::Failed);
         for record in records {
             self.append(Line::Check(record))?;
         }
-        Ok(Checked { failed, recall })
+        Ok(failed)
     }
 
     /// How long one session takes for a transaction, without and with the round-trip time.

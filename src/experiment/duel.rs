@@ -1,42 +1,52 @@
 //! The course of a run: the template, then one scenario after the other, and nothing left behind.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::scenario_duel::{self, ScenarioDuel};
-use super::{DEFAULT_BUDGET, Environment, Plan};
+use super::{DEFAULT_BUDGET, Environment, Plan, variants};
 use crate::check::isolation;
-use crate::dataset::Dataset;
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
 use crate::scenario::{Scenario, Transaction};
 
 /// How often seeding and checks look for a signal.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// Variant databases of a run, by variant, side and build: made once, whatever the number of scenarios.
+/// Variant databases of one set of data, by variant, side and build: made once, whatever the number of scenarios.
 pub(super) type Made = BTreeMap<(String, Side, u32), VariantDatabase>;
+
+/// One set of data, and what was made of it so far.
+pub(super) struct Arenas {
+    pub(super) data: Data,
+    /// The seeded template.
+    pub(super) template: String,
+    /// How the names of its databases begin.
+    pub(super) prefix: String,
+    pub(super) made: Made,
+    /// Variants whose isolation has passed in this run.
+    pub(super) isolated: isolation::Passed,
+}
 
 /// State of a run over its scenarios.
 pub struct Duels<'a> {
     plan: &'a Plan,
     started: Instant,
     prefix: String,
-    made: Made,
-    isolated: isolation::Passed,
+    arenas: Vec<Arenas>,
 }
 
 impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant) -> Duels<'a> {
-        Duels { plan, started, prefix: databases::run_prefix('d'), made: Made::new(), isolated: isolation::Passed::default() }
+        Duels { plan, started, prefix: databases::run_prefix('d'), arenas: Vec::new() }
     }
 
     /// Runs every scenario and leaves no database of the run behind, however it ends.
-    pub async fn run(mut self, environment: &mut Environment<'_>, dataset: &Arc<Dataset>, digest: &str) -> anyhow::Result<()> {
-        let result = self.scenarios(environment, dataset, digest).await;
+    pub async fn run(mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
+        let result = self.scenarios(environment).await;
         let _ = databases::set_autovacuum(environment.server, true).await;
         // Also copies that were still being made when something failed.
         let dropped = databases::drop_duels(environment.server, &format!("{}_", self.prefix)).await;
@@ -51,15 +61,21 @@ impl<'a> Duels<'a> {
         Ok(())
     }
 
-    async fn scenarios(&mut self, environment: &mut Environment<'_>, dataset: &Arc<Dataset>, digest: &str) -> anyhow::Result<()> {
+    async fn scenarios(&mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
         databases::drop_stale_duels(environment.server).await?;
         let stop = environment.stop.clone();
-        let seeding = databases::template(environment.server, &self.plan.suite, dataset, digest, environment.progress);
-        let template = match until_stopped(&stop, seeding).await {
-            None => return Ok(()),
-            Some(Ok(template)) => template,
-            Some(Err(error)) => return self.no_template(environment, error),
-        };
+        // Seeded at once, so that no scenario pays for its data.
+        for (number, overlays) in data::overlay_sets(self.plan).into_iter().enumerate() {
+            let data = Data::plan(self.plan, overlays, environment.server).await?;
+            let seeding = databases::template(environment.server, &self.plan.suite, &data.dataset, &data.digest, environment.progress);
+            let template = match until_stopped(&stop, seeding).await {
+                None => return Ok(()),
+                Some(Ok(template)) => template,
+                Some(Err(error)) => return self.no_template(environment, error),
+            };
+            let prefix = format!("{}_{number}", self.prefix);
+            self.arenas.push(Arenas { data, template, prefix, made: Made::new(), isolated: isolation::Passed::default() });
+        }
         for (index, scenario) in self.plan.scenarios.iter().enumerate() {
             if environment.stop.load(Ordering::Relaxed) {
                 break;
@@ -68,10 +84,28 @@ impl<'a> Duels<'a> {
                 self.skip(environment, scenario)?;
                 continue;
             }
-            let deadline = self.deadline(index);
-            self.scenario(environment, dataset, &template, scenario, deadline).await?;
+            self.scenario(environment, index, scenario).await?;
+            self.drop_unneeded(environment, index + 1).await;
         }
         Ok(())
+    }
+
+    /// Drops databases that no scenario from number `next` on needs: many variants of large data would fill a disk.
+    async fn drop_unneeded(&mut self, environment: &Environment<'_>, next: usize) {
+        for arenas in &mut self.arenas {
+            let later = self.plan.scenarios.iter().skip(next).filter(|scenario| data::overlays_of(scenario) == arenas.data.overlays);
+            let needed: BTreeSet<(String, Side)> = later
+                .flat_map(|scenario| {
+                    let names = variants(self.plan, scenario);
+                    [(names.before, Side::Before), (names.after, Side::After)]
+                })
+                .collect();
+            let unneeded = arenas.made.extract_if(.., |(variant, side, _), _| !needed.contains(&(variant.clone(), *side)));
+            for (_, database) in unneeded {
+                // One that stays is dropped at the end of the run.
+                let _ = databases::drop_duels(environment.server, &database.name).await;
+            }
+        }
     }
 
     /// Shared SQL that PostgreSQL rejects is the fault of a file, and makes every scenario invalid; anything else ends the run.
@@ -107,25 +141,21 @@ impl<'a> Duels<'a> {
         }
     }
 
-    async fn scenario(
-        &mut self,
-        environment: &mut Environment<'_>,
-        dataset: &Arc<Dataset>,
-        template: &str,
-        scenario: &Scenario,
-        deadline: Option<Instant>,
-    ) -> anyhow::Result<()> {
+    async fn scenario(&mut self, environment: &mut Environment<'_>, index: usize, scenario: &Scenario) -> anyhow::Result<()> {
         let began = Instant::now();
-        environment.progress.note(&format!("{}: {}", scenario.path(), scenario.title));
+        let overlays = data::overlays_of(scenario);
+        let deadline = self.deadline(index);
+        let place = match self.plan.scenarios.len() {
+            1 => String::new(),
+            many => format!(" ({} of {many})", index + 1),
+        };
+        environment.progress.note(&format!("{}{place}: {}", scenario.path(), scenario.title));
+        let Some(arenas) = self.arenas.iter_mut().find(|arenas| arenas.data.overlays == overlays) else { return Ok(()) };
         let mut duel = ScenarioDuel {
             plan: self.plan,
             environment,
             scenario,
-            dataset,
-            template,
-            made: &mut self.made,
-            isolated: &mut self.isolated,
-            prefix: &self.prefix,
+            arenas,
             run_started: self.started,
             deadline,
             gated: gated_metrics(self.plan),

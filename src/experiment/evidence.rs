@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sqlx::Executor;
+
 use super::explain::{Explained, explain, function_calls};
 use super::side::SideUnderTest;
 use super::{Environment, databases};
@@ -16,7 +18,7 @@ use crate::observe::{StatementObserver, StatementSnapshot};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
-use crate::target::apply_sql_file;
+use crate::target::{Server, ServerKind, apply_sql_file};
 
 /// SQL that turns inlined identity functions into ones that the server counts; beside the suite's folder.
 const COUNTING_SQL: &str = "supabase-counting.sql";
@@ -104,7 +106,7 @@ async fn count_statements(
     session: &mut Session,
     explained: &[Explained],
 ) -> anyhow::Result<BTreeMap<usize, StatementStatistics>> {
-    let Some(mut observer) = StatementObserver::open(environment.server, &route.database).await? else { return Ok(BTreeMap::new()) };
+    let Some(mut observer) = statement_observer(environment.server, &route.database).await? else { return Ok(BTreeMap::new()) };
     let before = observer.snapshot().await?;
     let (first, began) = (SequenceRange::Statistics(index as u32).first(), Instant::now());
     let mut transactions = 0;
@@ -120,6 +122,19 @@ async fn count_statements(
         Some((one.statement, of(&before, id).until(&of(&after, id), transactions)?))
     };
     Ok(explained.iter().filter_map(counted).collect())
+}
+
+/// The server's counters of the statements of `database`, from wherever they can be read: a suite need not bring the extension, as a server
+/// that pgduel runs is given it in the database for administration.
+async fn statement_observer(server: &Server, database: &str) -> anyhow::Result<Option<StatementObserver>> {
+    let mut admin = server.connect_admin().await?;
+    if server.kind() == ServerKind::Embedded {
+        admin.execute("create extension if not exists pg_stat_statements").await?;
+    }
+    if let Some(observer) = StatementObserver::on(admin, database).await? {
+        return Ok(Some(observer));
+    }
+    StatementObserver::on(server.connect(database).await?, database).await
 }
 
 fn check_plan(

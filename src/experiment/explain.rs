@@ -48,7 +48,7 @@ pub async fn explain(
         for statement in &request.statements {
             let connection = session.connection();
             let explained = one(connection, transaction.wrapped, &request.settings, statement, arrival, now).await;
-            found.push(explained.map_err(|error| SessionError::Lost { statement: statement.name.clone(), error })?);
+            found.push(explained.map_err(|error| SessionError::Lost { statement: statement.path.clone(), error })?);
         }
     }
     Ok(found)

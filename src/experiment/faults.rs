@@ -16,10 +16,12 @@ const ACHIEVED_LIMIT: f64 = 0.99;
 const DISK_LIMIT: f64 = 0.01;
 
 /// Why a pair must not be used, decided without a look at its latency; told on the block that is at fault.
-pub fn faults(pair: &Sides<BlockRecord>, writes: bool, resident: bool) -> Sides<Option<Discard>> {
+///
+/// `crowded`: whether a load thread serves several sessions of a closed loop, so that one's answer may wait while it sees to another's.
+pub fn faults(pair: &Sides<BlockRecord>, writes: bool, resident: bool, crowded: bool) -> Sides<Option<Discard>> {
     // One measure for both sides: a slow side must not be allowed more lag than a fast one.
     let median = median_response(&pair.before).min(median_response(&pair.after));
-    let mut faults = pair.map(|block| block.discard.clone().or_else(|| generator_fault(block, median)));
+    let mut faults = pair.map(|block| block.discard.clone().or_else(|| generator_fault(block, median, crowded)));
     if let (Some(before), Some(after)) = (shortfall(&pair.before), shortfall(&pair.after)) {
         // One side alone that does not keep up with the rate is a result.
         faults.before = faults.before.take().or(Some(before));
@@ -54,20 +56,22 @@ fn one_sided_fault(block: &BlockRecord, other: &BlockRecord, resident: bool) -> 
 /// Whether the generator itself held back what was measured: for a block that is looked at alone.
 pub fn bottleneck(block: &BlockRecord) -> Option<Discard> {
     let busy = block.generator.cpu_share > BUSY_LIMIT;
-    generator_fault(block, median_response(block))
+    generator_fault(block, median_response(block), false)
         .or_else(|| shortfall(block))
         .or(busy.then_some(Discard::GeneratorBusy { percent: (block.generator.cpu_share * 100.0) as u32 }))
 }
 
-/// Only an open loop can fall behind: where each transaction waits for the last, the generator's own time is in no interval.
-fn generator_fault(block: &BlockRecord, median_ns: f64) -> Option<Discard> {
-    if !is_open(block) {
+/// Only an open loop can fall behind. Where each transaction waits for the last and has a thread to itself, the generator's own time is in no
+/// interval.
+fn generator_fault(block: &BlockRecord, median_ns: f64, crowded: bool) -> Option<Discard> {
+    let open = is_open(block);
+    if !open && !crowded {
         return None;
     }
     let generator = &block.generator;
     let lag = common_lag(&generator.lag);
     let tenth = if median_ns.is_finite() { (median_ns / 10.0) as u64 } else { 0 };
-    if lag > LAG_LIMIT_NS.max(tenth) {
+    if open && lag > LAG_LIMIT_NS.max(tenth) {
         return Some(Discard::GeneratorLag { lag_ns: lag });
     }
     if generator.cpu_share > BUSY_LIMIT {
@@ -138,7 +142,22 @@ mod tests {
     }
 
     fn found(before: BlockRecord, after: BlockRecord) -> Sides<Option<Discard>> {
-        faults(&Sides { before, after }, false, true)
+        faults(&Sides { before, after }, false, true, false)
+    }
+
+    #[test]
+    fn a_busy_generator_is_held_against_a_closed_loop_only_if_sessions_share_a_thread() {
+        let busy = |side| {
+            let mut block = block(side, 1_000_000, 0, 0);
+            block.kind = BlockKind::FixedWork;
+            block.generator.cpu_share = 0.9;
+            block
+        };
+        let pair = Sides { before: busy(Side::Before), after: busy(Side::After) };
+        let none = faults(&pair, false, true, false);
+        assert_eq!((none.before, none.after), (None, None));
+        let crowded = faults(&pair, false, true, true);
+        assert_eq!(crowded.before, Some(Discard::GeneratorBusy { percent: 90 }));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod block;
 mod capacity;
 mod checks;
+mod data;
 mod databases;
 mod duel;
 mod evidence;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::dataset::{Dataset, Sizing};
+use crate::dataset::Sizing;
 use crate::record::{
     BlockRecord, DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ScenarioRecord, ServerDescription, Sides, Writer,
 };
@@ -34,6 +35,7 @@ use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{HostKind, Server, ServerKind};
 
+pub use data::{Data, has_templates, overlay_sets, plan_dataset};
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
 pub use duel::gated_metrics;
 pub use offer::BlockLength;
@@ -94,47 +96,18 @@ pub struct Environment<'a> {
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    side::reachable(environment.server).await?;
+    side::reachable(environment.server, &plan.scenarios).await?;
     if let Server::External(_) = environment.server {
         let place = environment.server.conn_info(environment.server.admin_database());
         environment.progress.note(&format!("on the server of --database-url or DATABASE_URL ({place}), not one of pgduel's own"));
     }
-    let overlays = overlays(plan);
-    let dataset = plan_dataset(plan, &overlays)?;
-    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(&dataset, &overlays), environment.server).await?;
-    let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
-    environment.record.append(&Line::Header(Box::new(header)))?;
-    let duels = duel::Duels::new(plan, started);
-    duels.run(environment, &dataset, &digest).await
+    let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
+    environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
+    duel::Duels::new(plan, started).run(environment).await
 }
 
-/// The dataset at the plan's size and seed.
-pub fn plan_dataset(plan: &Plan, overlays: &[String]) -> anyhow::Result<Arc<Dataset>> {
-    let sizing = Sizing { overlays: overlays.to_vec(), ..plan.sizing.clone() };
-    Ok(Arc::new(Dataset::plan(plan.suite.model.clone(), sizing, plan.seed)?))
-}
-
-/// Whether the seeded template that a plan needs is there already.
-pub async fn find_template(plan: &Plan, server: &Server, dataset: &Dataset) -> anyhow::Result<bool> {
-    let digest = databases::template_digest(&plan.suite, dataset, &sizing_text(dataset, &overlays(plan)), server).await?;
-    databases::has_template(server, &plan.suite, &digest).await
-}
-
-/// Overlays that any of the plan's scenarios needs.
-pub fn overlays(plan: &Plan) -> Vec<String> {
-    let mut overlays: Vec<String> = plan.scenarios.iter().flat_map(|scenario| scenario.overlays.clone()).collect();
-    overlays.sort();
-    overlays.dedup();
-    overlays
-}
-
-/// What decides the size of the data: the rows, however they were asked for. A suite without vectors is the same with any number of them.
-fn sizing_text(dataset: &Dataset, overlays: &[String]) -> String {
-    let rows: Vec<(&str, u64)> = dataset.tables().into_iter().map(|table| (dataset.table_name(table), dataset.rows(table))).collect();
-    format!("rows {rows:?} overlays {overlays:?}")
-}
-
-async fn header(plan: &Plan, server: &Server, dataset: &Dataset, overlays: &[String], digest: &str) -> anyhow::Result<Header> {
+async fn header(plan: &Plan, server: &Server, data: &Data) -> anyhow::Result<Header> {
+    let dataset = &data.dataset;
     let rows = dataset.tables().into_iter().map(|table| (dataset.table_name(table).to_owned(), dataset.rows(table))).collect();
     Ok(Header {
         schema_version: SCHEMA_VERSION,
@@ -151,11 +124,11 @@ async fn header(plan: &Plan, server: &Server, dataset: &Dataset, overlays: &[Str
         dataset: DatasetDescription {
             scale: plan.sizing.scale,
             vectors: dataset.vector_rows(),
-            overlays: overlays.to_vec(),
+            overlays: data.overlays.clone(),
             now: crate::load::bind::timestamp(dataset.now()),
             tenants: u64::from(dataset.tenants()),
             rows,
-            digest: digest.to_owned(),
+            digest: data.digest.clone(),
         },
     })
 }

@@ -10,12 +10,19 @@ use crate::scenario::{Arrival, Scenario};
 const FEWEST_A_BLOCK: f64 = 40.0;
 /// Factor between capacities beyond which one rate cannot be fair to both sides.
 const WIDEST_CAPACITIES: f64 = 4.0;
-/// Least time that a block of fixed work takes; half of it in quick mode.
+/// Least time that the slower side takes for a block of fixed work; half of it in quick mode.
 const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
+/// Parts of that time which the faster side should take at least, and times of it which the slower one may take at most for that.
+const FASTER_PART: f64 = 0.25;
+const SLOWER_TIMES: f64 = 8.0;
 /// Mean transaction time from which plans are pinned and connections warmed once.
 pub const SLOW: Duration = Duration::from_millis(50);
 /// Samples that a 95th percentile needs in a block: 20 above it.
 const SAMPLES_FOR_P95: f64 = 400.0;
+/// Samples that a median needs in a block.
+const SAMPLES_FOR_P50: f64 = 100.0;
+/// What a block may hold more than it needs on average, so that hardly any falls short by chance.
+const SPARE: f64 = 1.5;
 
 /// Lengths of a timed block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,6 +122,11 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
     }
 }
 
+/// How many threads carry load: half of the cores, so that the server has the others.
+pub fn load_threads() -> usize {
+    (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
+}
+
 fn longest(mode: Mode) -> BlockLength {
     match mode {
         Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
@@ -122,37 +134,51 @@ fn longest(mode: Mode) -> BlockLength {
     }
 }
 
-/// In default mode a block ends sooner where a 95th percentile has enough samples sooner; alternating often beats measuring long.
-/// The rarest transaction of a mix decides what is enough.
+/// In default mode a block ends sooner where a 95th percentile has enough samples sooner, or where none could have enough, and only the
+/// median is judged: alternating often beats measuring long. The rarest transaction of a mix decides what is enough.
 fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode) -> Offer {
     let mut length = longest(mode);
     if mode == Mode::Default {
         let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
         let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
         let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
-        let enough = 1.5 * SAMPLES_FOR_P95 / (process.rate() * share).max(1e-9);
-        length.measure = Duration::from_secs_f64(enough.clamp(1.0, length.measure.as_secs_f64()));
+        let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
+        let most = length.measure.as_secs_f64();
+        let samples = if seconds_for(SAMPLES_FOR_P95) <= most { SAMPLES_FOR_P95 } else { SAMPLES_FOR_P50 };
+        length.measure = Duration::from_secs_f64(seconds_for(samples).clamp(1.0, most));
         length.settle = length.settle.min(length.measure / 2);
     }
     Offer::Timed { process, auto, length }
 }
 
+/// The same number of transactions on both sides, as means over different inputs would compare the inputs too.
 fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
         _ => FIXED_WORK_LEAST,
     };
-    let wanted = |probed: &Probed| {
-        transactions.unwrap_or_else(|| {
-            let single = probed.single.as_secs_f64().max(1e-9);
-            let least = least.as_secs_f64() * f64::from(sessions.max(1)) / single;
-            (libm::ceil(least) as u64).clamp(u64::from(sessions.max(1)), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
-        })
+    let sessions = sessions.max(1);
+    let wanted = || {
+        let least = least.as_secs_f64() * f64::from(sessions);
+        let single = probed.map(|side| side.single.as_secs_f64().max(1e-9));
+        let (slower, faster) = (single.before.max(single.after), single.before.min(single.after));
+        let both = (FASTER_PART * least / faster).min(SLOWER_TIMES * least / slower);
+        let wanted = libm::ceil((least / slower).max(both)) as u64;
+        wanted.clamp(u64::from(sessions), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
     };
-    Offer::FixedWork { sessions: sessions.max(1), iterations: probed.map(wanted), why }
+    let transactions = transactions.unwrap_or_else(wanted);
+    Offer::FixedWork { sessions, iterations: Sides { before: transactions, after: transactions }, why }
 }
 
 impl Offer {
+    /// Whether sessions of a closed loop share a load thread.
+    pub fn is_crowded(&self) -> bool {
+        match self {
+            Offer::Closed { sessions, .. } | Offer::FixedWork { sessions, .. } => *sessions as usize > load_threads(),
+            Offer::Timed { .. } | Offer::OwnRate { .. } => false,
+        }
+    }
+
     /// As the record tells it.
     pub fn record(&self, connections: u32) -> LoadRecord {
         match self {
@@ -177,7 +203,8 @@ fn open(process: Process, connections: u32, auto: bool) -> LoadRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Load, Plans, RttPer};
+    use crate::record::RttPer;
+    use crate::scenario::{Load, Plans};
 
     fn scenario(arrival: Arrival) -> Scenario {
         Scenario {
@@ -213,10 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn capacities_far_apart_get_fixed_work_of_half_a_second_each() {
+    fn capacities_far_apart_get_the_same_fixed_work() {
+        // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster side would be 12.5 s for the slower one, which gets 4 s.
         let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)));
         match offer {
-            Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (50, 5000)),
+            Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (400, 400)),
             other => panic!("{other:?}"),
         }
     }
@@ -231,14 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn fixed_work_takes_half_a_second_where_the_sides_are_alike() {
+        let offer = choose(&scenario(Arrival::Work { sessions: 1, transactions: None }), Mode::Default, probed((0.1, 10.0), (0.05, 20.0)));
+        match offer {
+            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (5, 5)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn a_pinned_rate_stays() {
         let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)));
         assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
     }
 
     #[test]
-    fn a_busy_default_block_is_shorter_but_never_under_a_second() {
-        for (rate, seconds) in [(100.0, 3.0), (300.0, 2.0), (10_000.0, 1.0)] {
+    fn a_default_block_is_as_long_as_what_it_can_judge_needs() {
+        // At 300/s a 95th percentile takes 2 s; at 100/s it would take 6, so only the median is judged.
+        for (rate, seconds) in [(300.0, 2.0), (10_000.0, 1.0), (100.0, 1.5), (20.0, 3.0)] {
             match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
                 other => panic!("{other:?}"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::block::{BlockContext, ClassSums, Measured};
+use super::block::{BlockContext, ClassSums, Measured, usable};
 use super::faults::faults;
 use super::offer::{self, Offer, Probed};
 use super::order::{Slot, default_pairs, quad, quick_pairs};
@@ -53,6 +53,7 @@ impl ScenarioDuel<'_, '_> {
                     context.spec(sides.get(side), work, connections, SequenceRange::Probe(number as u32).first(), 0x1000 + number as u32);
                 let prepared = prepare(spec).await.map_err(anyhow::Error::from)?;
                 let result = prepared.run().await.map_err(anyhow::Error::from)?;
+                usable(&result.end)?;
                 let transactions = result.recording.accounting.ok;
                 let capacity_per_second = transactions as f64 / result.duration.as_secs_f64().max(1e-9);
                 probed.get_mut(side).capacity = Some(capacity_per_second);
@@ -134,7 +135,7 @@ impl ScenarioDuel<'_, '_> {
         };
         one.record.build = build;
         two.record.build = build;
-        let kept = self.judge_faults(&mut one, &mut two, arena.resident);
+        let kept = self.judge_faults(&mut one, &mut two, arena.resident, offer.is_crowded());
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {
@@ -158,10 +159,10 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Marks the blocks of a pair that must not be used; returns whether it may be.
-    fn judge_faults(&self, one: &mut Measured, two: &mut Measured, resident: bool) -> bool {
+    fn judge_faults(&self, one: &mut Measured, two: &mut Measured, resident: bool, crowded: bool) -> bool {
         let (before, after) = if one.record.side == Side::Before { (one, two) } else { (two, one) };
         let pair = Sides { before: before.record.clone(), after: after.record.clone() };
-        let found = faults(&pair, self.scenario.writes(), resident);
+        let found = faults(&pair, self.scenario.writes(), resident, crowded);
         before.record.discard = found.before;
         after.record.discard = found.after;
         let reasons: Vec<&Discard> = [&before.record.discard, &after.record.discard].into_iter().flatten().collect();

@@ -9,7 +9,9 @@ pub fn describe(scenario: &Scenario, side: Side, error: &SessionError) -> String
     let SessionError::Rejected { statement: name, error: rejected } = error else {
         return format!("{}: {error}", side.name());
     };
-    let statement = scenario.transactions.iter().flat_map(|transaction| transaction.statements.get(side)).find(|s| s.name == *name);
+    let (transaction, name) = name.split_once('/').unwrap_or((name, ""));
+    let transaction = scenario.transactions.iter().find(|one| one.name == transaction);
+    let statement = transaction.and_then(|transaction| transaction.statements.get(side).iter().find(|statement| statement.name == name));
     let place = match statement.and_then(|statement| line(scenario, statement, rejected.position)) {
         Some(line) => format!("{}:{line}", scenario.file.display()),
         None => scenario.file.display().to_string(),

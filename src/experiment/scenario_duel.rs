@@ -7,21 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::block::BlockContext;
+use super::block::{BlockContext, Overrun};
 use super::databases::{self, VariantDatabase};
-use super::duel::{Made, until_stopped};
+use super::duel::{Arenas, until_stopped};
 use super::offer::SLOW;
 use super::pairs::Course;
 use super::side::SideUnderTest;
 use super::{Environment, Plan, evidence, variants};
-use crate::check::isolation;
-use crate::dataset::Dataset;
 use crate::load::bind::Mix;
 use crate::load::program::{Program, describe};
 use crate::record::{
-    Histogram, Line, LoadRecord, Mode, ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
+    Histogram, Line, LoadRecord, Mode, RttPer, ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
 };
-use crate::scenario::{Identity, Plans, RttPer, Scenario, Transaction};
+use crate::scenario::{Identity, Plans, Scenario, Transaction};
 use crate::suite::Variant;
 
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
@@ -40,13 +38,7 @@ pub(super) struct ScenarioDuel<'a, 'e> {
     pub(super) plan: &'a Plan,
     pub(super) environment: &'a mut Environment<'e>,
     pub(super) scenario: &'a Scenario,
-    pub(super) dataset: &'a Arc<Dataset>,
-    pub(super) template: &'a str,
-    pub(super) made: &'a mut Made,
-    /// Variants whose isolation has passed in this run.
-    pub(super) isolated: &'a mut isolation::Passed,
-    /// How the names of this run's databases begin.
-    pub(super) prefix: &'a str,
+    pub(super) arenas: &'a mut Arenas,
     pub(super) run_started: Instant,
     pub(super) deadline: Option<Instant>,
     /// Gated metrics of the whole run.
@@ -96,6 +88,10 @@ impl ScenarioDuel<'_, '_> {
         let mut announced = false;
         let stop = match self.measure(&mut announced).await {
             Ok(stop) | Err(Halt::Stop(stop)) => stop,
+            Err(Halt::Failed(error)) if error.is::<Overrun>() && self.out_of_time() => {
+                self.warnings.push(format!("{error:#}: the budget was spent"));
+                StopReason::Budget
+            }
             Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
         };
         if !announced {
@@ -106,7 +102,7 @@ impl ScenarioDuel<'_, '_> {
     }
 
     async fn measure(&mut self, announced: &mut bool) -> Result<StopReason, Halt> {
-        let mix = Arc::new(Mix::new(self.dataset.clone(), self.scenario, self.plan.seed).map_err(anyhow::Error::from)?);
+        let mix = Arc::new(Mix::new(self.arenas.data.dataset.clone(), self.scenario, self.plan.seed).map_err(anyhow::Error::from)?);
         let mut arena = self.arena().await?;
         if self.scenario.writes() {
             self.clone_working(&arena, 0).await?;
@@ -117,7 +113,8 @@ impl ScenarioDuel<'_, '_> {
         if checked.failed || self.plan.mode == Mode::ChecksOnly {
             return Ok(if checked.failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
         }
-        let times = self.time(&mix, arena.first()).await?;
+        let times = until_stopped(&stop, self.time(&mix, arena.first())).await;
+        let times = times.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
         let slow = self.settle(&mut arena, times.direct).await?;
         let context = BlockContext {
             scenario: self.scenario,
@@ -126,6 +123,7 @@ impl ScenarioDuel<'_, '_> {
             seed: self.plan.seed,
             warm_up: if slow { 1 } else { WARM_UP },
             run_started: self.run_started,
+            deadline: self.deadline,
             stop,
         };
         let (offer, probed) = self.probe(&context, arena.first(), times.paced).await?;
@@ -205,18 +203,18 @@ impl ScenarioDuel<'_, '_> {
     async fn build(&mut self, side: Side, build: u32) -> Result<VariantDatabase, Halt> {
         let variant = self.variant(side)?.clone();
         let key = (variant.name.clone(), side, build);
-        if let Some(database) = self.made.get(&key) {
+        if let Some(database) = self.arenas.made.get(&key) {
             return Ok(database.clone());
         }
         let (again, suffix) = if build == 0 { ("", "") } else { (" again", "_2") };
         self.environment.progress.note(&format!("applying {}{again} ({})", variant.name, side.name()));
-        let name = format!("{}_{}_{}{suffix}", self.prefix, databases::sql_name(&variant.name), side.name());
-        let result = databases::make_variant(self.environment.server, self.template, &name, &variant).await;
+        let name = format!("{}_{}_{}{suffix}", self.arenas.prefix, databases::sql_name(&variant.name), side.name());
+        let result = databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant).await;
         let database = result.map_err(|error| match databases::rejection(&error) {
             Some(message) => Halt::Stop(StopReason::Rejected { message }),
             None => Halt::Failed(error),
         })?;
-        self.made.insert(key, database.clone());
+        self.arenas.made.insert(key, database.clone());
         Ok(database)
     }
 
@@ -270,6 +268,10 @@ impl ScenarioDuel<'_, '_> {
         written.map_err(|error| Halt::Failed(anyhow::Error::new(error).context("cannot write the run record")))
     }
 
+    fn out_of_time(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
     /// Whether a signal asked the run to stop.
     pub(super) fn stopped(&self) -> bool {
         self.environment.stop.load(Ordering::Relaxed)
@@ -285,6 +287,7 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> Scen
         claims: scenario.claims.clone(),
         digest: scenario.digest.clone(),
         variants: variants(plan, scenario),
+        overlays: scenario.overlays.clone(),
         transactions: scenario.transactions.iter().map(transaction_record).collect(),
         load,
         // A/A must find nothing, whatever the scenario expects of a duel.
@@ -292,6 +295,7 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> Scen
         expect_why: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(_, why)| why.clone()),
         margins: scenario.margins,
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
+        rtt_per: scenario.load.rtt_per,
         writes: scenario.writes(),
     }
 }

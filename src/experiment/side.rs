@@ -9,7 +9,7 @@ use crate::load::network::RttProxy;
 use crate::load::program::Program;
 use crate::load::session::{SEARCH_PATH, Session, SessionError};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
-use crate::scenario::Plans;
+use crate::scenario::{Plans, Scenario};
 use crate::target::{ConnInfo, Endpoint, Server};
 
 /// A side, ready to be loaded.
@@ -62,11 +62,16 @@ impl SideUnderTest {
     }
 }
 
-/// Whether connections that carry load get through, before minutes are spent on data: they have neither TLS nor a password file yet.
-pub async fn reachable(server: &Server) -> anyhow::Result<()> {
+/// Connections beside those that carry load: an observer, what checks hold open, and what a person has open to look on.
+const OTHER_CONNECTIONS: u32 = 5;
+
+/// Whether connections that carry load get through, and as many of them as the scenarios want, before minutes are spent on data: they have
+/// neither TLS nor a password file yet.
+pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Result<()> {
     let target = connect_target(&server.conn_info(server.admin_database()));
     Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
     let mut admin = server.connect_admin().await?;
+    let allowed: i32 = sqlx::query_scalar("select current_setting('max_connections')::int").fetch_one(&mut admin).await?;
     let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut admin).await?;
     let _ = sqlx::Connection::close(admin).await;
     anyhow::ensure!(
@@ -74,6 +79,14 @@ pub async fn reachable(server: &Server) -> anyhow::Result<()> {
         "{} is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters",
         target.user
     );
+    for scenario in scenarios {
+        let wanted = scenario.load.sessions() + OTHER_CONNECTIONS;
+        anyhow::ensure!(
+            i64::from(wanted) <= i64::from(allowed),
+            "{} needs {wanted} connections ({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections)",
+            scenario.path()
+        );
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured};
 use super::checks::time_single;
+use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::duel::until_stopped;
 use super::faults::bottleneck;
@@ -16,14 +17,14 @@ use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
 use super::scenario_duel::{WARM_UP, class_record, identity_name};
 use super::side::SideUnderTest;
-use super::{Environment, Plan, header, overlays, plan_dataset, rejection, side, sizing_text};
+use super::{Environment, Plan, header, rejection, side};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::{Program, describe};
 use crate::load::schedule::Process;
 use crate::load::session::SessionError;
-use crate::record::{End, Line, ScenarioEnd, ScenarioRecord, Side, Sides, StopReason, TransactionRecord, VariantRecord};
-use crate::scenario::{Arrival, Plans, RttPer, Scenario};
+use crate::record::{End, Line, RttPer, ScenarioEnd, ScenarioRecord, Side, Sides, StopReason, TransactionRecord, VariantRecord};
+use crate::scenario::{Arrival, Plans, Scenario};
 use crate::suite::Variant;
 
 /// What to load.
@@ -42,21 +43,21 @@ pub struct Single {
 /// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
 pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    side::reachable(environment.server).await?;
     let plan = &single.plan;
-    let overlays = overlays(plan);
-    let dataset = plan_dataset(plan, &overlays)?;
-    let digest = databases::template_digest(&plan.suite, &dataset, &sizing_text(&dataset, &overlays), environment.server).await?;
-    let header = header(plan, environment.server, &dataset, &overlays, &digest).await?;
-    environment.record.append(&Line::Header(Box::new(header)))?;
+    side::reachable(environment.server, &plan.scenarios).await?;
+    let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
+    environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
     if let Some(scenario) = plan.scenarios.first() {
         let mut warnings = Vec::new();
         let name = database_name(single);
-        let stop = match seed_and_load(single, environment, &dataset, &digest, scenario, &name, started, &mut warnings).await {
+        let stop = match seed_and_load(single, environment, &data, scenario, &name, started, &mut warnings).await {
             Ok(stop) => stop,
             Err(error) => stop_of(single, scenario, &error),
         };
-        databases::drop_duels(environment.server, &name).await?;
+        if let Err(error) = databases::drop_duels(environment.server, &name).await {
+            // What was measured is worth more.
+            environment.progress.note(&format!("databases of this run may be left behind: {error:#}"));
+        }
         let elapsed_ns = started.elapsed().as_nanos() as u64;
         environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
     }
@@ -74,8 +75,7 @@ fn database_name(single: &Single) -> String {
 async fn seed_and_load(
     single: &Single,
     environment: &mut Environment<'_>,
-    dataset: &Arc<Dataset>,
-    digest: &str,
+    data: &Data,
     scenario: &Scenario,
     name: &str,
     started: Instant,
@@ -83,11 +83,11 @@ async fn seed_and_load(
 ) -> anyhow::Result<StopReason> {
     databases::drop_stale_duels(environment.server).await?;
     let stop = environment.stop.clone();
-    let seeding = databases::template(environment.server, &single.plan.suite, dataset, digest, environment.progress);
+    let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
     environment.progress.note(&format!("applying {}", single.variant.name));
     let made = databases::make_variant(environment.server, &template?, name, &single.variant).await?;
-    load(single, environment, dataset, scenario, &made, started, warnings).await
+    load(single, environment, &data.dataset, scenario, &made, started, warnings).await
 }
 
 fn stop_of(single: &Single, scenario: &Scenario, error: &anyhow::Error) -> StopReason {
@@ -128,7 +128,8 @@ async fn load(
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
     let mut route = route(single, environment, scenario, made)?;
     let mut session = route.session(dataset.now()).await?;
-    let alone = time_single(&mix, &mut session, SequenceRange::Probe(0x100)).await;
+    let timing = until_stopped(&environment.stop, time_single(&mix, &mut session, SequenceRange::Probe(0x100)));
+    let Some(alone) = timing.await else { return Ok(StopReason::Interrupted) };
     drop(session);
     databases::warm(environment.server, &made.name).await?;
     let slow = alone > SLOW;
@@ -143,6 +144,7 @@ async fn load(
         seed: single.plan.seed,
         warm_up: if slow { 1 } else { WARM_UP },
         run_started: started,
+        deadline: None,
         stop: environment.stop.clone(),
     };
     let seconds = (single.length.settle + single.length.measure).as_secs_f64();
@@ -198,12 +200,14 @@ fn scenario_record(single: &Single, scenario: &Scenario, offer: &Offer) -> Scena
         claims: scenario.claims.clone(),
         digest: scenario.digest.clone(),
         variants: Sides { before: variant.clone(), after: variant },
+        overlays: scenario.overlays.clone(),
         transactions: scenario.transactions.iter().map(transaction).collect(),
         load: offer.record(scenario.load.connections),
         expect: None,
         expect_why: None,
         margins: scenario.margins,
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
+        rtt_per: scenario.load.rtt_per,
         writes: scenario.writes(),
     }
 }

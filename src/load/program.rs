@@ -47,6 +47,8 @@ pub struct StatementProgram {
     pub index: usize,
     /// Its name.
     pub name: String,
+    /// `transaction/statement`: names are unique within a transaction only.
+    pub path: String,
     /// Name of the prepared statement on the server.
     pub prepared: String,
     /// Text with `$n`.
@@ -74,8 +76,8 @@ impl Program {
     /// Compiles `side` of a scenario.
     pub fn new(scenario: &Scenario, side: Side) -> Program {
         let pause = match scenario.load.rtt_per {
-            crate::scenario::RttPer::Request => scenario.load.rtt.as_nanos() as u64,
-            crate::scenario::RttPer::RoundTrip => 0,
+            crate::record::RttPer::Request => scenario.load.rtt.as_nanos() as u64,
+            crate::record::RttPer::RoundTrip => 0,
         };
         let transactions = scenario
             .transactions
@@ -148,6 +150,7 @@ impl StatementProgram {
         StatementProgram {
             index,
             name: statement.name.clone(),
+            path: format!("{}/{}", transaction.name, statement.name),
             prepared: format!("t{number}s{index}"),
             sql: sql.clone(),
             sources,

@@ -44,7 +44,7 @@ pub enum SessionError {
     /// The server rejected a statement; the session can go on.
     #[error("{statement}: {error}")]
     Rejected {
-        /// The statement's name.
+        /// `transaction/statement`.
         statement: String,
         /// What the server said.
         error: Box<DbError>,
@@ -158,7 +158,7 @@ impl Session {
         let mut statements = Vec::new();
         for statement in &request.statements {
             let prepared = self.connection.prepare(&statement.prepared, &statement.sql).await;
-            statements.push(prepared.map_err(|error| failed(&statement.name, error))?);
+            statements.push(prepared.map_err(|error| failed(&statement.path, error))?);
         }
         Ok(PreparedRequest { preamble, statements })
     }
@@ -286,7 +286,7 @@ impl Session {
                 }
                 None => Rows::Discard,
             };
-            let done = self.connection.execute(prepared, &self.params, sink).await.map_err(|error| failed(&statement.name, error))?;
+            let done = self.connection.execute(prepared, &self.params, sink).await.map_err(|error| failed(&statement.path, error))?;
             // Outside a transaction the commit is part of the statement.
             let end = if wrapped { done.last_row } else { done.done };
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;
@@ -328,7 +328,7 @@ impl Session {
                     (None, _) => self.params.bind(&Value::Null, *wanted),
                 },
             };
-            bound.map_err(|error| failed(&statement.name, error.into()))?;
+            bound.map_err(|error| failed(&statement.path, error.into()))?;
         }
         Ok(())
     }

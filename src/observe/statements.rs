@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::record::StatementStatistics;
-use crate::target::{Server, ServerKind, quote_ident};
 
 /// Counters by query identifier, summed over the roles that ran it.
 pub type StatementSnapshot = BTreeMap<i64, StatementStatistics>;
@@ -21,30 +20,20 @@ pub struct StatementObserver {
 }
 
 impl StatementObserver {
-    /// Counters are the whole server's, and can be read in any database that has the extension: `database` itself or the one for
-    /// administration. A server that pgduel runs is given it there; a suite need not bring it. `None` if neither has it, or the server has
-    /// not loaded its library.
-    pub async fn open(server: &Server, database: &str) -> anyhow::Result<Option<StatementObserver>> {
-        for place in [server.admin_database(), database] {
-            let mut connection = server.connect(place).await?;
-            if server.kind() == ServerKind::Embedded && place == server.admin_database() {
-                connection.execute("create extension if not exists pg_stat_statements").await?;
-            }
-            let schema: Option<String> = sqlx::query_scalar(
-                "select nspname::text
-                   from pg_extension join pg_namespace on pg_namespace.oid = extnamespace
-                  where extname = 'pg_stat_statements'
-                    and current_setting('shared_preload_libraries') like '%pg_stat_statements%'",
-            )
-            .fetch_optional(&mut connection)
-            .await
-            .context("cannot ask for pg_stat_statements")?;
-            if let Some(schema) = schema {
-                return Ok(Some(StatementObserver { connection, schema: quote_ident(&schema), database: database.to_owned() }));
-            }
-            let _ = connection.close().await;
-        }
-        Ok(None)
+    /// Reads `database`'s counters on a connection to any database that has the extension: they are the whole server's. `None` if this one
+    /// does not have it, or the server has not loaded its library.
+    pub async fn on(mut connection: PgConnection, database: &str) -> anyhow::Result<Option<StatementObserver>> {
+        let schema: Option<String> = sqlx::query_scalar(
+            "select quote_ident(nspname)
+               from pg_extension join pg_namespace on pg_namespace.oid = extnamespace
+              where extname = 'pg_stat_statements'
+                and current_setting('shared_preload_libraries') like '%pg_stat_statements%'",
+        )
+        .fetch_optional(&mut connection)
+        .await
+        .context("cannot ask for pg_stat_statements")?;
+        let database = database.to_owned();
+        Ok(schema.map(|schema| StatementObserver { connection, schema, database }))
     }
 
     /// The counters of all statements of the database.

@@ -69,7 +69,7 @@ pub struct BlockRecord {
     pub transactions: BTreeMap<String, TransactionTimes>,
     /// Service time by `transaction/statement`; one sample an execution, or a transaction where a statement is repeated (its sum).
     pub statements: BTreeMap<String, Histogram>,
-    /// Failed transactions by SQLSTATE (or `acquire-timeout`, `connection`), with the time they took.
+    /// Failed transactions by SQLSTATE (or `connection`), with the time they took.
     pub errors: BTreeMap<String, Histogram>,
     /// What the generator says of itself.
     pub generator: GeneratorReport,
@@ -77,6 +77,21 @@ pub struct BlockRecord {
     pub server: ServerDelta,
     /// Why the pair of this block must not be used, decided without looking at its latency.
     pub discard: Option<Discard>,
+}
+
+/// Share of the measured stretch that the server may take after it to finish what was offered, before the rate was more than it can do.
+const MOST_DRAIN: f64 = 0.10;
+
+impl BlockRecord {
+    /// Whether the server fell behind the rate: it needed long after the stretch to finish. That the last transaction takes its usual time
+    /// is no queue, and where each transaction waits for the last, no rate can be too high.
+    pub fn is_overloaded(&self) -> bool {
+        let usual = |times: &TransactionTimes| times.service.quantile(0.99).unwrap_or(0.0);
+        let usual = self.transactions.values().map(usual).fold(0.0, f64::max);
+        let drain = self.drain_ns as f64;
+        let open = matches!(self.kind, BlockKind::Timed | BlockKind::OwnRate);
+        open && drain > self.duration_ns as f64 * MOST_DRAIN && drain > usual
+    }
 }
 
 /// Where every scheduled transaction ended up: `scheduled = ok + error + dropped + in_flight`.

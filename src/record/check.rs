@@ -88,7 +88,8 @@ pub struct EvidenceRecord {
     pub rows: u64,
     /// Shared buffers hit and read by the execution.
     pub buffers: u64,
-    /// Calls of functions (among them the counting twin of `auth.uid()`) over one execution, by name.
+    /// Calls of functions (among them the counting twin of `auth.uid()`) over one run of the whole transaction, by name; told on its first
+    /// statement.
     pub function_calls: BTreeMap<String, u64>,
     /// What the server itself counted of the statement over a stretch of load of its own; `None` where it has no `pg_stat_statements`.
     #[serde(default)]

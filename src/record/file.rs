@@ -14,13 +14,17 @@ const LONGEST_LINE: usize = 64 << 20;
 pub struct Writer {
     file: File,
     path: PathBuf,
+    /// Bytes of whole lines.
+    length: u64,
+    /// Why nothing more is written.
+    failed: Option<std::io::ErrorKind>,
 }
 
 impl Writer {
     /// Creates `path`, which must not exist yet: a record is never overwritten.
     pub fn create(path: &Path) -> std::io::Result<Writer> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        Ok(Writer { file, path: path.to_owned() })
+        Ok(Writer { file, path: path.to_owned(), length: 0, failed: None })
     }
 
     /// Where the record is.
@@ -28,12 +32,24 @@ impl Writer {
         &self.path
     }
 
-    /// Appends one line and flushes it to disk.
+    /// Appends one line and flushes it to disk. A line that does not get there whole is taken back, and none is written after it: what is
+    /// there stays readable.
     pub fn append(&mut self, line: &Line) -> std::io::Result<()> {
+        if let Some(kind) = self.failed {
+            return Err(std::io::Error::new(kind, "an earlier line of the record could not be written"));
+        }
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        self.file.write_all(&text)?;
-        self.file.sync_data()
+        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        match &written {
+            Ok(()) => self.length += text.len() as u64,
+            Err(error) => {
+                self.failed = Some(error.kind());
+                // Reading forgives a torn last line anyway.
+                let _ = self.file.set_len(self.length);
+            }
+        }
+        written
     }
 }
 
@@ -46,13 +62,6 @@ pub struct Record {
     pub lines: Vec<Line>,
     /// Whether the last line was torn and left out.
     pub torn: bool,
-}
-
-impl Record {
-    /// Whether the run came to its end without a signal.
-    pub fn is_complete(&self) -> bool {
-        matches!(self.lines.last(), Some(Line::End(end)) if !end.interrupted)
-    }
 }
 
 /// Why a record cannot be read.

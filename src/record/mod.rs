@@ -23,7 +23,9 @@ pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementS
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
-pub use scenario::{AppliedFile, Expectation, LoadRecord, Margins, ScenarioRecord, StatementRecord, TransactionRecord, VariantRecord};
+pub use scenario::{
+    AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, StatementRecord, TransactionRecord, VariantRecord,
+};
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
 pub const SCHEMA_VERSION: u32 = 1;

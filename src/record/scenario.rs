@@ -20,6 +20,9 @@ pub struct ScenarioRecord {
     pub digest: String,
     /// Names of the two variants.
     pub variants: Sides<String>,
+    /// Overlays of the dataset that it was run on.
+    #[serde(default)]
+    pub overlays: Vec<String>,
     /// Its transactions.
     pub transactions: Vec<TransactionRecord>,
     /// How load was offered.
@@ -30,9 +33,11 @@ pub struct ScenarioRecord {
     pub expect_why: Option<String>,
     /// Margins that decide what matters.
     pub margins: Margins,
-    /// Injected round-trip time of each side, ns: 0 when none was injected. One hop is charged a statement, or a request where the
-    /// scenario charges requests.
+    /// Injected round-trip time of each side, ns: 0 when none was injected.
     pub rtt_ns: u64,
+    /// What one such time was charged for.
+    #[serde(default)]
+    pub rtt_per: RttPer,
     /// Whether the scenario changes data.
     pub writes: bool,
 }
@@ -47,6 +52,17 @@ pub enum Expectation {
     Regressed,
     /// No difference that matters.
     Unchanged,
+}
+
+/// What one injected round-trip time is charged for.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RttPer {
+    /// Every round trip between harness and database, on the wire.
+    #[default]
+    RoundTrip,
+    /// Every request of the application, which may hold several round trips: a pause before each request.
+    Request,
 }
 
 /// Relative margins and the absolute floor below which a difference does not matter.

@@ -96,7 +96,7 @@ impl Page {
         let variant = &scenario.variants.before;
         self.line(&format!("{} on {variant}", scenario.scenario));
         let server = header.server.version.split(" on ").next().unwrap_or_default();
-        let rtt = words::rtt(scenario.rtt_ns, header.server.local);
+        let rtt = words::rtt(scenario.rtt_ns, scenario.rtt_per, header.server.local);
         let parts = [words::load(&scenario.load), rtt, server.to_owned(), header.machine.cpu.clone(), format!("seed {}", header.seed)];
         for line in wrap(&parts.join(" · "), self.width) {
             self.line(&line);

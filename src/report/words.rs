@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
-use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, StopReason};
+use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, RttPer, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, factor, percent, significant};
@@ -144,12 +144,19 @@ pub fn unexpected(metric: &Metric, scenario: &ScenarioComparison) -> bool {
 }
 
 /// The round-trip time that numbers were measured at. `local` tells whether the server is reached without a network.
-pub fn rtt(rtt_ns: u64, local: bool) -> String {
+pub fn rtt(rtt_ns: u64, per: RttPer, local: bool) -> String {
+    let injected = || {
+        let per = match per {
+            RttPer::RoundTrip => "",
+            RttPer::Request => " a request",
+        };
+        format!("{} ms RTT{per}", trimmed(rtt_ns as f64 / 1e6))
+    };
     match (rtt_ns, local) {
         (0, true) => "0 ms RTT".to_owned(),
         (0, false) => "the network's own RTT".to_owned(),
-        (rtt, true) => format!("{} ms RTT", trimmed(rtt as f64 / 1e6)),
-        (rtt, false) => format!("{} ms RTT on top of the network's", trimmed(rtt as f64 / 1e6)),
+        (_, true) => injected(),
+        (_, false) => format!("{} on top of the network's", injected()),
     }
 }
 
@@ -304,7 +311,7 @@ pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_pair
     let margin = margin.trim_start_matches('±');
     let pairs = plural(u64::from(metric.pairs), "pair");
     let seen = match metric.detectable {
-        Some(effect) if effect.is_finite() => format!("{pairs} could have shown a change of {}× or more", factor(effect, 2)),
+        Some(effect) if effect.is_finite() => format!("{pairs} show a change of {}× or more nine times in ten", factor(effect, 2)),
         _ if metric.pairs < minimum_pairs => format!("{pairs} cannot decide anything, which takes {minimum_pairs} at least"),
         _ if metric.pairs == 1 => format!("{pairs} is too little to say what it could have shown"),
         _ => format!("{pairs} are too few to say what they could have shown"),
@@ -328,7 +335,7 @@ pub fn legend(comparison: &Comparison) -> Vec<String> {
     }
     let mut told = vec![
         "p50, p95 and mean are service times, from sending to the last row.".to_owned(),
-        "[a, b] is a confidence interval, counted like the words before it: below 1 is the other direction.".to_owned(),
+        "[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned(),
     ];
     if let Some(example) = metrics.iter().find_map(|metric| crossing(metric.ratio.as_ref(), metric.verdict)) {
         told.push(format!("{example}."));

@@ -17,7 +17,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::record::{Expectation, Margins, Side, Sides};
+use crate::record::{Expectation, Margins, RttPer, Side, Sides};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -85,6 +85,16 @@ pub struct Load {
     pub plans: Plans,
 }
 
+impl Load {
+    /// Connections that carry load at once, at most.
+    pub fn sessions(&self) -> u32 {
+        match self.arrival {
+            Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(self.connections),
+            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) => self.connections,
+        }
+    }
+}
+
 /// When transactions start.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrival {
@@ -103,15 +113,6 @@ pub enum Arrival {
         /// Transactions a block.
         transactions: Option<u64>,
     },
-}
-
-/// What one round-trip time is charged for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum RttPer {
-    /// Every round trip between harness and database (injected on the wire).
-    RoundTrip,
-    /// Every request of the application, which may hold several database round trips (a pause before each request).
-    Request,
 }
 
 /// How PostgreSQL plans prepared statements.

@@ -1,10 +1,11 @@
 //! `:name` parameters in SQL text.
 //!
-//! The scanner follows PostgreSQL's lexical rules just far enough to know what is *not* a parameter: comments (nested too), strings of
-//! every kind, dollar quotes, quoted identifiers, `::` casts, `:=`, and the colon of an array slice. It never fails: what is not closed
-//! is reported in [`Scan::unclosed`] and PostgreSQL would refuse it.
+//! What is *not* a parameter: anything in comments, strings of every kind, dollar quotes and quoted identifiers; `::` casts, `:=`, and the
+//! colon of an array slice. Scanning never fails: what is not closed is reported in [`Scan::unclosed`] and PostgreSQL would refuse it.
 
 use std::ops::Range;
+
+use crate::sql::{Kind, continues_word, lexeme, starts_word};
 
 /// What was found in an SQL text.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -63,21 +64,26 @@ struct Scanner<'s> {
 
 impl Scanner<'_> {
     fn run(mut self) -> Scan {
-        while let Some(c) = self.peek(0) {
+        while let Some(lexeme) = lexeme(self.rest()) {
             let start = self.at;
-            match c {
-                c if c.is_ascii_whitespace() => self.at += 1,
-                '-' if self.rest().starts_with("--") => self.line_comment(),
-                '/' if self.rest().starts_with("/*") => self.comment(),
-                '\'' => self.string(false),
-                '"' => self.quoted_identifier(),
-                '$' => self.dollar(),
-                ':' => self.colon(),
-                '0'..='9' => self.number(),
-                c if starts_word(c) => self.word(),
-                c => {
-                    self.bracket(c);
-                    self.at += c.len_utf8();
+            let first = self.rest().chars().next().unwrap_or(' ');
+            if lexeme.unclosed {
+                self.scan.unclosed.get_or_insert((unclosed(lexeme.kind, first), start));
+            }
+            if first == ':' {
+                self.colon();
+                continue;
+            }
+            self.at += lexeme.length;
+            match lexeme.kind {
+                Kind::Space | Kind::Comment => {}
+                Kind::Text => self.push(Token::Text, start),
+                Kind::Quoted => self.push(Token::Quoted, start),
+                Kind::Word => self.push(Token::Word, start),
+                Kind::Number => self.push(Token::Number, start),
+                Kind::Positional => self.push(Token::Positional, start),
+                Kind::Symbol => {
+                    self.bracket(first);
                     self.push(Token::Symbol, start);
                 }
             }
@@ -90,124 +96,8 @@ impl Scanner<'_> {
         &self.sql[self.at..]
     }
 
-    fn peek(&self, characters: usize) -> Option<char> {
-        self.rest().chars().nth(characters)
-    }
-
     fn push(&mut self, token: Token, start: usize) {
         self.scan.tokens.push((token, start..self.at));
-    }
-
-    fn line_comment(&mut self) {
-        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
-    }
-
-    /// Goes past the end of something that closes with `end`, or to the end of the text.
-    fn past(&mut self, end: &str, what: &'static str, opened: usize) {
-        match self.rest().find(end) {
-            Some(found) => self.at += found + end.len(),
-            None => self.unclosed(what, opened),
-        }
-    }
-
-    fn unclosed(&mut self, what: &'static str, opened: usize) {
-        self.scan.unclosed.get_or_insert((what, opened));
-        self.at = self.sql.len();
-    }
-
-    fn comment(&mut self) {
-        let opened = self.at;
-        let mut depth = 0usize;
-        loop {
-            if self.rest().starts_with("/*") {
-                depth += 1;
-                self.at += 2;
-            } else if self.rest().starts_with("*/") {
-                depth -= 1;
-                self.at += 2;
-                if depth == 0 {
-                    return;
-                }
-            } else if let Some(c) = self.peek(0) {
-                self.at += c.len_utf8();
-            } else {
-                return self.unclosed("comment", opened);
-            }
-        }
-    }
-
-    /// A string from its opening quote on. With `backslashes`, a backslash hides the character after it.
-    fn string(&mut self, backslashes: bool) {
-        let opened = self.at;
-        self.at += 1;
-        loop {
-            match self.peek(0) {
-                None => {
-                    self.unclosed("string", opened);
-                    break;
-                }
-                Some('\\') if backslashes => self.at += 1 + self.peek(1).map_or(0, char::len_utf8),
-                Some('\'') if self.peek(1) == Some('\'') => self.at += 2,
-                Some('\'') => {
-                    self.at += 1;
-                    // A string goes on after a line end (and keeps its kind); without one, a quote would be an error.
-                    let blank = self.rest().len() - self.rest().trim_ascii_start().len();
-                    let gap = &self.rest()[..blank];
-                    let goes_on = gap.contains('\n') && self.rest()[blank..].starts_with('\'');
-                    if !goes_on {
-                        break;
-                    }
-                    self.at += blank + 1;
-                }
-                Some(c) => self.at += c.len_utf8(),
-            }
-        }
-        self.push(Token::Text, opened);
-    }
-
-    fn quoted_identifier(&mut self) {
-        let opened = self.at;
-        self.at += 1;
-        self.past("\"", "quoted identifier", opened);
-        self.push(Token::Quoted, opened);
-    }
-
-    fn dollar(&mut self) {
-        let opened = self.at;
-        if self.peek(1).is_some_and(|c| c.is_ascii_digit()) {
-            self.at += 1;
-            self.at += self.rest().chars().take_while(char::is_ascii_digit).count();
-            return self.push(Token::Positional, opened);
-        }
-        let tag = self.rest()[1..].split('$').next().unwrap_or_default();
-        let is_tag = tag.chars().next().is_none_or(starts_word) && tag.chars().all(|c| continues_word(c) && c != '$');
-        let closes = self.rest()[1 + tag.len()..].starts_with('$');
-        if !(is_tag && closes) {
-            self.at += 1;
-            return self.push(Token::Symbol, opened);
-        }
-        let quote = self.rest()[..tag.len() + 2].to_owned();
-        self.at += quote.len();
-        self.past(&quote, "dollar-quoted string", opened);
-        self.push(Token::Text, opened);
-    }
-
-    fn number(&mut self) {
-        let start = self.at;
-        // `1.5`, but not the second colon of `1:2`, nor the exponent's sign: it does not matter here where a number ends.
-        self.at += self.rest().chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_')).count();
-        self.push(Token::Number, start);
-    }
-
-    fn word(&mut self) {
-        let start = self.at;
-        self.at += self.rest().chars().take_while(|c| continues_word(*c)).map(char::len_utf8).sum::<usize>();
-        let word = &self.sql[start..self.at];
-        // E'...' has backslashes; B'', X'', N'' and U&'' have not, and read well as a word and a string.
-        if word.eq_ignore_ascii_case("e") && self.peek(0) == Some('\'') {
-            return self.string(true);
-        }
-        self.push(Token::Word, start);
     }
 
     fn bracket(&mut self, c: char) {
@@ -226,7 +116,7 @@ impl Scanner<'_> {
             self.at += 2;
             return self.push(Token::Symbol, start);
         }
-        let name: String = match self.peek(1) {
+        let name: String = match self.rest().chars().nth(1) {
             Some(c) if starts_word(c) => self.rest()[1..].chars().take_while(|c| continues_word(*c) && *c != '$').collect(),
             _ => String::new(),
         };
@@ -273,12 +163,13 @@ impl Scanner<'_> {
     }
 }
 
-fn starts_word(c: char) -> bool {
-    c.is_ascii_alphabetic() || c == '_' || !c.is_ascii()
-}
-
-fn continues_word(c: char) -> bool {
-    starts_word(c) || c.is_ascii_digit() || c == '$'
+fn unclosed(kind: Kind, first: char) -> &'static str {
+    match kind {
+        Kind::Comment => "comment",
+        Kind::Quoted => "quoted identifier",
+        _ if first == '$' => "dollar-quoted string",
+        _ => "string",
+    }
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub use interval::{Estimate, confidence_interval, hodges_lehmann, lower_bound, u
 pub use power::{DEFAULT_POWER, minimum_detectable_effect, minimum_pairs, required_pairs, robust_sd};
 pub use proportion::{clopper_pearson_upper, quantile_sorted};
 pub use signed_rank::{EXACT_LIMIT, NullDistribution, SignedRank, signed_rank};
-pub use verdict::{FAMILY_ALPHA, Judgement, Margin, Metric, Significance, Verdict, effective_margin, judge, judge_family};
+pub use verdict::{FAMILY_ALPHA, Judgement, Metric, Significance, Verdict, effective_margin, judge, judge_family};
 
 /// True if there is something to compute on: at least one value, all of them finite.
 fn usable(differences: &[f64]) -> bool {

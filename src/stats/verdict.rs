@@ -6,42 +6,21 @@ use super::{Estimate, HolmStep, holm, signed_rank};
 /// Family-wise chance of a false alarm, one-sided, each way.
 pub const FAMILY_ALPHA: f64 = 0.01;
 
-/// How much slower a metric must get before anyone should care: the larger of a share of the
-/// value before and an absolute time.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Margin {
-    /// Share of the value before: 0.05 is 5%.
-    pub relative: f64,
-    /// Absolute time in nanoseconds; at small scale 5% can be 5 µs, which is nothing.
-    pub floor_ns: f64,
-}
-
-impl Margin {
-    /// 5%, and at least 20 µs: service p50 and the mean of fixed work.
-    pub const P50: Self = Self { relative: 0.05, floor_ns: 20_000.0 };
-    /// 10%, and at least 20 µs: service p95.
-    pub const P95: Self = Self { relative: 0.10, floor_ns: 20_000.0 };
-
-    /// This margin as a log ratio, for a metric that was `before_ns` before.
-    pub fn ln(self, before_ns: f64) -> f64 {
-        effective_margin(self.relative, self.floor_ns, before_ns)
-    }
-}
-
-/// Margin as a log ratio: ln(1 + max(`relative`, `floor_ns` / `before_ns`)).
+/// How much slower a metric must get before anyone should care, as a log ratio: ln(1 + max(`relative`, `floor_ns` / `value_ns`)). At small
+/// scale a share alone says little: 5% can be 5 µs, which is nothing.
 ///
 /// It bounds both directions, +margin and -margin: an improvement that matters is one whose
 /// reversal would be a regression that matters (5% slower and 1/1.05 faster), so that exchanging
 /// before and after exchanges the verdicts and nothing else.
 ///
-/// `before_ns` is the metric on the *before* variant, say its median over the blocks. NaN, hence
-/// never "unchanged", unless `before_ns` is positive and the others are not negative, all finite.
-pub fn effective_margin(relative: f64, floor_ns: f64, before_ns: f64) -> f64 {
+/// `value_ns` is the metric on the faster side, say its median over the blocks. NaN, hence
+/// never "unchanged", unless `value_ns` is positive and the others are not negative, all finite.
+pub fn effective_margin(relative: f64, floor_ns: f64, value_ns: f64) -> f64 {
     let allowed = |v: f64| v >= 0.0 && v.is_finite();
-    if !allowed(relative) || !allowed(floor_ns) || !allowed(before_ns) || before_ns == 0.0 {
+    if !allowed(relative) || !allowed(floor_ns) || !allowed(value_ns) || value_ns == 0.0 {
         return f64::NAN;
     }
-    relative.max(floor_ns / before_ns).ln_1p()
+    relative.max(floor_ns / value_ns).ln_1p()
 }
 
 /// What a metric did from before to after. For a cost, up is worse.
@@ -106,7 +85,7 @@ pub fn judge(interval: &Estimate, margin_ln: f64, significance: Significance) ->
 pub struct Metric<'a> {
     /// ln(after) - ln(before) of a cost, one a pair.
     pub differences: &'a [f64],
-    /// What matters, as a log ratio: [`Margin::ln`].
+    /// What matters, as a log ratio: [`effective_margin`].
     pub margin_ln: f64,
 }
 
@@ -182,12 +161,17 @@ mod tests {
         assert_eq!(judge(&certain, f64::NAN, Significance::Higher), Verdict::Inconclusive);
     }
 
+    /// 5%, and at least 20 µs.
+    fn p50_margin(value_ns: f64) -> f64 {
+        effective_margin(0.05, 20_000.0, value_ns)
+    }
+
     #[test]
     fn the_floor_takes_over_for_short_times() {
-        assert!((Margin::P50.ln(1e6) - 1.05f64.ln()).abs() < 1e-15);
-        assert!((Margin::P50.ln(100_000.0) - 1.2f64.ln()).abs() < 1e-15);
-        for before in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(Margin::P50.ln(before).is_nan());
+        assert!((p50_margin(1e6) - 1.05f64.ln()).abs() < 1e-15);
+        assert!((p50_margin(100_000.0) - 1.2f64.ln()).abs() < 1e-15);
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(p50_margin(value).is_nan());
         }
     }
 
@@ -196,7 +180,7 @@ mod tests {
         let slower: Vec<f64> = (0..14).map(|i| 0.10 + f64::from(i) * 0.003).collect();
         let faster: Vec<f64> = slower.iter().map(|d| -d).collect();
         let same: Vec<f64> = (0..14).map(|i| f64::from(i - 7) * 0.001).collect();
-        let metrics = [&slower, &faster, &same].map(|differences| Metric { differences, margin_ln: Margin::P50.ln(1e6) });
+        let metrics = [&slower, &faster, &same].map(|differences| Metric { differences, margin_ln: p50_margin(1e6) });
         let verdicts: Vec<Verdict> = judge_family(&metrics, FAMILY_ALPHA).iter().map(|j| j.verdict).collect();
         assert_eq!(verdicts, [Verdict::Regressed, Verdict::Improved, Verdict::Unchanged]);
     }

@@ -139,12 +139,6 @@ pub async fn database_mark(connection: &mut PgConnection, name: &str) -> Result<
     Ok(comment.flatten().and_then(|comment| DatabaseMark::from_comment(&comment)))
 }
 
-/// Writes everything dirty to disk now, so that it does not happen during a block. Needs a superuser or
-/// `pg_checkpoint`.
-pub async fn checkpoint(connection: &mut PgConnection) -> Result<(), TargetError> {
-    execute(connection, "checkpoint".to_owned(), "checkpoint").await
-}
-
 /// Reads every table, index and TOAST table of the connection's database into the buffer pool; returns the number of
 /// blocks read. Creates the extension pg_prewarm if it is not there.
 pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> {
@@ -164,14 +158,6 @@ pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> 
     .fetch_one(connection)
     .await
     .map_err(TargetError::sql(doing))
-}
-
-/// The size of the connection's database on disk, in bytes.
-pub async fn database_size_bytes(connection: &mut PgConnection) -> Result<i64, TargetError> {
-    sqlx::query_scalar("select pg_database_size(current_database())")
-        .fetch_one(connection)
-        .await
-        .map_err(TargetError::sql("read the database's size"))
 }
 
 /// An identifier as SQL: always quoted, so that no name is a keyword or a piece of SQL.

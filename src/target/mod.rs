@@ -25,8 +25,8 @@ mod sql_split;
 pub use catalog::{APPLICATION_SCHEMAS, Catalog, catalog, diff};
 pub use connection::{APPLICATION_NAME, ConnInfo, Endpoint, HostKind};
 pub use database::{
-    DatabaseMark, PgduelDatabase, Purpose, checkpoint, create_database, database_mark, database_size_bytes, drop_database,
-    list_pgduel_databases, prewarm, quote_ident, quote_literal, remark_database,
+    DatabaseMark, PgduelDatabase, Purpose, create_database, database_mark, drop_database, list_pgduel_databases, prewarm, quote_ident,
+    quote_literal, remark_database,
 };
 pub use embedded::{
     EmbeddedOptions, EmbeddedServer, Lifetime, SlotStatus, SlotUse, Stopped, status as embedded_status, stop as stop_embedded,

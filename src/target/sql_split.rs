@@ -1,10 +1,11 @@
 //! Splits an SQL file into its statements, by PostgreSQL's lexical rules. Pure.
 //!
 //! A semicolon ends a statement unless it is in a string, a dollar-quoted body, a quoted identifier, a comment,
-//! parentheses (`CREATE RULE ... DO (a; b)`) or the `BEGIN ATOMIC ... END` body of an SQL-standard function. The rules
-//! are those of psql's scanner (`src/fe_utils/psqlscan.l`), with `standard_conforming_strings` on.
+//! parentheses (`CREATE RULE ... DO (a; b)`) or the `BEGIN ATOMIC ... END` body of an SQL-standard function.
 
 use std::ops::Range;
+
+use crate::sql::{Kind, lexeme};
 
 /// One statement of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,70 +78,53 @@ impl<'a> Scanner<'a> {
         self.sql.get(self.at..).unwrap_or_default()
     }
 
-    /// Consumes one token.
+    /// Consumes one lexeme.
     fn step(&mut self) -> Result<(), SplitError> {
         let rest = self.rest();
-        let Some(first) = rest.chars().next() else {
-            return Ok(());
-        };
         // A byte order mark counts as space at the start of a file only, which is where it is.
-        if first.is_whitespace() || first == '\u{feff}' {
-            self.at += first.len_utf8();
-        } else if rest.starts_with("--") {
-            self.at += rest.find('\n').unwrap_or(rest.len());
-        } else if rest.starts_with("/*") {
-            self.at += comment_length(rest).ok_or_else(|| self.error(2, "this comment does not end (missing */)"))?;
-        } else if first == ';' && self.parentheses == 0 && self.atomic == 0 {
-            self.finish_statement(self.at);
-            self.at += 1;
-        } else if first == '\\' {
-            return Err(self.error(
-                rest.find('\n').unwrap_or(rest.len()),
-                "psql's backslash commands are not SQL; pgduel sends files to the server itself",
-            ));
-        } else {
-            self.token(first)?;
+        if rest.starts_with('\u{feff}') {
+            self.at += '\u{feff}'.len_utf8();
+            return Ok(());
         }
+        let Some(lexeme) = lexeme(rest) else { return Ok(()) };
+        if lexeme.unclosed {
+            return Err(self.unclosed(lexeme.kind));
+        }
+        let text = &rest[..lexeme.length];
+        match lexeme.kind {
+            Kind::Space | Kind::Comment => {}
+            Kind::Symbol if text == ";" && self.parentheses == 0 && self.atomic == 0 => self.finish_statement(self.at),
+            Kind::Symbol if text == "\\" => {
+                let line = rest.find('\n').unwrap_or(rest.len());
+                return Err(self.error(line, "psql's backslash commands are not SQL; pgduel sends files to the server itself"));
+            }
+            kind => {
+                self.start.get_or_insert(self.at);
+                self.end = self.at + lexeme.length;
+                match (kind, text) {
+                    (Kind::Word, word) => self.word(word),
+                    (Kind::Symbol, "(") => self.parentheses += 1,
+                    (Kind::Symbol, ")") => self.parentheses = self.parentheses.saturating_sub(1),
+                    _ => {}
+                }
+            }
+        }
+        self.at += lexeme.length;
         Ok(())
     }
 
-    /// A token that belongs to the statement.
-    fn token(&mut self, first: char) -> Result<(), SplitError> {
-        self.start.get_or_insert(self.at);
-        let rest = self.rest();
-        let length = match first {
-            '\'' => quoted_length(rest, '\'', Escapes::None).ok_or_else(|| self.error(1, "this string does not end (missing ')"))?,
-            '"' => quoted_length(rest, '"', Escapes::None).ok_or_else(|| self.error(1, "this quoted name does not end (missing \")"))?,
-            '$' => match dollar_tag(rest) {
-                Some(tag) => dollar_length(rest, tag).ok_or_else(|| self.error(tag.len(), "this dollar-quoted text does not end"))?,
-                None => 1,
-            },
-            '(' => {
-                self.parentheses += 1;
-                1
-            }
-            ')' => {
-                self.parentheses = self.parentheses.saturating_sub(1);
-                1
-            }
-            'e' | 'E' if rest[1..].starts_with('\'') => {
-                1 + quoted_length(&rest[1..], '\'', Escapes::Backslash)
-                    .ok_or_else(|| self.error(2, "this string does not end (missing ')"))?
-            }
-            _ if first.is_alphabetic() || first == '_' => self.word(),
-            // A number swallows what follows it, so that 1$a$ is not the start of a dollar quote.
-            _ if first.is_ascii_digit() => word_length(rest),
-            _ => first.len_utf8(),
-        };
-        self.at += length;
-        self.end = self.at;
-        Ok(())
+    fn unclosed(&self, kind: Kind) -> SplitError {
+        match kind {
+            Kind::Comment => self.error(2, "this comment does not end (missing */)"),
+            Kind::Quoted => self.error(1, "this quoted name does not end (missing \")"),
+            _ if self.rest().starts_with('$') => self.error(1, "this dollar-quoted text does not end"),
+            _ => self.error(1, "this string does not end (missing ')"),
+        }
     }
 
-    /// A keyword or name; tracks `BEGIN ATOMIC` in functions. Returns its length.
-    fn word(&mut self) -> usize {
-        let length = word_length(self.rest());
-        let word = self.rest()[..length].to_lowercase();
+    /// A keyword or name; tracks `BEGIN ATOMIC` in functions.
+    fn word(&mut self, word: &str) {
+        let word = word.to_lowercase();
         if self.atomic > 0 {
             match word.as_str() {
                 "case" => self.atomic += 1,
@@ -154,7 +138,6 @@ impl<'a> Scanner<'a> {
             self.words.push(word.clone());
         }
         self.previous_word = word;
-        length
     }
 
     fn creates_routine(&self) -> bool {
@@ -180,78 +163,6 @@ impl<'a> Scanner<'a> {
     fn error(&self, length: usize, reason: &'static str) -> SplitError {
         SplitError { range: self.at..self.at + length, line: line_of(self.sql, self.at), reason }
     }
-}
-
-/// What a backslash in a string means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escapes {
-    /// Itself.
-    None,
-    /// It escapes the next character.
-    Backslash,
-}
-
-/// Length of a quoted token with both quotes; a doubled quote is part of it.
-fn quoted_length(text: &str, quote: char, escapes: Escapes) -> Option<usize> {
-    let mut characters = text.char_indices().skip(1).peekable();
-    while let Some((at, character)) = characters.next() {
-        if character == '\\' && escapes == Escapes::Backslash {
-            characters.next();
-        } else if character == quote {
-            match characters.peek() {
-                Some((_, next)) if *next == quote => {
-                    characters.next();
-                }
-                _ => return Some(at + 1),
-            }
-        }
-    }
-    None
-}
-
-/// Length of a comment; they nest.
-fn comment_length(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut depth = 0_usize;
-    let mut at = 0;
-    loop {
-        match bytes.get(at..at + 2)? {
-            b"/*" => {
-                depth += 1;
-                at += 2;
-            }
-            b"*/" => {
-                depth -= 1;
-                at += 2;
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => at += 1,
-        }
-    }
-}
-
-/// `$$` or `$tag$` at the start of `text`; `$1` is a parameter.
-fn dollar_tag(text: &str) -> Option<&str> {
-    let name = text.strip_prefix('$')?;
-    let end = name.find('$')?;
-    let name = &name[..end];
-    let valid = name
-        .chars()
-        .enumerate()
-        .all(|(index, character)| character.is_alphabetic() || character == '_' || index > 0 && character.is_ascii_digit());
-    valid.then(|| &text[..end + 2])
-}
-
-fn dollar_length(text: &str, tag: &str) -> Option<usize> {
-    let end = text[tag.len()..].find(tag)?;
-    Some(end + 2 * tag.len())
-}
-
-/// Letters, digits, underscores and dollars: `a$b$` is one name.
-fn word_length(text: &str) -> usize {
-    text.find(|character: char| !(character.is_alphanumeric() || character == '_' || character == '$')).unwrap_or(text.len())
 }
 
 #[cfg(test)]

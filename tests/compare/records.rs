@@ -222,6 +222,8 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
         expect_why: made.expect.map(|_| "made up".into()),
         margins: Margins::default(),
         rtt_ns: 0,
+        rtt_per: Default::default(),
+        overlays: vec![],
         writes: false,
     }
 }

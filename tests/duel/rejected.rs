@@ -57,8 +57,40 @@ async fn a_statement_that_postgresql_rejects() {
     let server = TestServer::shared().await;
     let project = Project::with_scenario(["before", "after"], "", &COUNT.replace("where workspace_id", "where workspaec"));
     let text = project.read("scenarios/notes/planted.toml");
-    let place = format!("scenarios/notes/planted.toml:{}: before, notes: ", line_of(&text, "where workspaec"));
+    let place = format!("scenarios/notes/planted.toml:{}: before, count/notes: ", line_of(&text, "where workspaec"));
     let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
     run.expect_code(4).expect_said(&place).expect_said("42703");
     assert!(project.lines("block").is_empty());
+}
+
+/// Names of statements are unique within a transaction only.
+#[tokio::test]
+async fn a_rejected_statement_is_placed_in_its_own_transaction() {
+    let server = TestServer::shared().await;
+    let second = COUNT.replace("\"count\"", "\"other\"").replace("where workspace_id", "where workspaec");
+    let project = Project::with_scenario(["before", "after"], "", &format!("{COUNT}{second}"));
+    let text = project.read("scenarios/notes/planted.toml");
+    let place = format!("scenarios/notes/planted.toml:{}: before, other/notes: ", line_of(&text, "where workspaec"));
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said(&place);
+}
+
+/// What both sides refuse whoever asks is a scenario that cannot run, and no wrong answer.
+#[tokio::test]
+async fn a_statement_that_always_fails_on_both_sides() {
+    let server = TestServer::shared().await;
+    let project = Project::with_scenario(["before", "after"], "", &COUNT.replace("count(*)", "count(*) / (count(*) - count(*))"));
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said("22012").expect_said("planted.toml");
+    assert!(project.lines("block").is_empty());
+}
+
+/// A connection that is lost in the checks has given no wrong answer.
+#[tokio::test]
+async fn a_connection_that_is_lost_in_the_checks() {
+    let server = TestServer::shared().await;
+    let lost = COUNT.replace("count(*)", "pg_terminate_backend(pg_backend_pid())").replace("identity = \"member\"", "identity = \"none\"");
+    let project = Project::with_scenario(["before", "after"], "", &lost);
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(5).expect_said("was lost in the checks");
 }

@@ -153,6 +153,8 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
         expect_why: None,
         margins: Margins::default(),
         rtt_ns: 0,
+        rtt_per: Default::default(),
+        overlays: vec![],
         writes: false,
     }
 }

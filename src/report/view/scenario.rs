@@ -40,7 +40,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
         load: words::load(&record.load),
         load_why,
-        rtt: words::rtt(record.rtt_ns, header.server.local),
+        rtt: words::rtt(record.rtt_ns, record.rtt_per, header.server.local),
         pairs: words::pairs(one),
         discarded: discarded(one),
         stop: stop(one),
@@ -308,7 +308,7 @@ fn evidence_counters(sides: Sides<Option<&EvidenceRecord>>) -> Vec<(String, Side
     for name in names(&|record| record.function_calls.keys().cloned().collect()) {
         // A function that only one side calls was called 0 times on the other.
         let calls = shown(&|record| Some(format::count(record.function_calls.get(&name).copied().unwrap_or(0))));
-        rows.push((format!("Calls of {name}"), calls));
+        rows.push((format!("Calls of {name} in the transaction"), calls));
     }
     for class in names(&|record| record.recall.keys().cloned().collect()) {
         rows.push((format!("Recall, {class}"), shown(&|record| record.recall.get(&class).map(|recall| format!("{recall:.3}")))));

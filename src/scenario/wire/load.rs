@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::super::{Arrival, Load, Plans, RttPer};
+use super::super::{Arrival, Load, Plans};
 use super::units;
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
 use crate::diagnostic::{closest, list};
+use crate::record::RttPer;
 
 const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, { work = 1 } or \
                      { work = 1, transactions = 200 }";
