@@ -1,4 +1,4 @@
-//! The Omniops suite on a real PostgreSQL: its variants can be made, and its migrations can be undone.
+//! The Omniops suite on a real PostgreSQL: its variants can be made, its migrations can be undone, its scenarios pass their checks.
 
 mod support;
 
@@ -141,4 +141,34 @@ async fn no_variant_has_a_view_that_goes_around_row_level_security_and_one_would
         }
         server.drop_database(&database).await;
     }
+}
+
+/// Every scenario as a user runs it, on little data: its SQL can be prepared, its sides answer alike, nothing leaks, searches find what they must;
+/// and overlays are there for those alone that ask for them.
+#[tokio::test]
+async fn every_scenario_answers_alike_and_leaks_nothing() {
+    let server = TestServer::shared().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_pgduel"))
+        .args(["duel", "omniops", "--checks-only", "--scale", "0.05", "--vectors", "200", "--out"])
+        .arg(&out)
+        .env("DATABASE_URL", server.url("postgres"))
+        .output()
+        .expect("pgduel runs");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert_eq!(run.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
+    let record = pgduel::record::read(&out.join("run.jsonl")).expect("the record");
+    assert_eq!(record.header.dataset.overlays, Vec::<String>::new());
+    let mut with_overlays = Vec::new();
+    let mut ended = 0;
+    for line in &record.lines {
+        match line {
+            pgduel::record::Line::Scenario(scenario) if !scenario.overlays.is_empty() => with_overlays.push(scenario.scenario.as_str()),
+            pgduel::record::Line::ScenarioEnd(_) => ended += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(with_overlays, ["omniops/history-length", "omniops/history-length-repaired"]);
+    assert_eq!(ended, std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/omniops")).expect("scenarios").count());
 }

@@ -276,7 +276,7 @@ Examples:
   pgduel report results/2026-01-15-omniops.1 --format md        print Markdown, for a pull request
   pgduel report run.jsonl --format json | jq .comparison.outcome
 
-The exit code is that of the run. A run of one variant (pgduel run) has the formats terminal and json.")]
+The exit code is that of the run, but never 3. A run of one variant (pgduel run) has the formats terminal and json.")]
 pub struct ReportArgs {
     /// A run's folder, or its run.jsonl
     pub run: PathBuf,

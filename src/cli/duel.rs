@@ -47,8 +47,11 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     }
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
     let gated = experiment::gated_metrics(plan);
-    let enough = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| compare::precision(blocks, scenario, gated).enough;
-    let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, enough: &enough };
+    let precision = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| {
+        let found = compare::precision(blocks, scenario, gated);
+        experiment::Precision { enough: found.enough, widest: found.widest_half_width_over_margin }
+    };
+    let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, precision: &precision };
     let result = experiment::run(plan, &mut environment).await.map_err(Failure::Infrastructure);
     let stopped = server.finish().await.map_err(anyhow::Error::from);
     // Why the run failed says more than that its server does not stop either.
@@ -63,10 +66,11 @@ fn copies(plan: &Plan) -> u64 {
         [(&one.overlays, &one.duel.before, false), (&one.overlays, after, true)]
             .map(|(overlays, name, after)| (overlays.clone(), name.clone(), after))
     };
-    // A variant is there from the first scenario that needs it to the last.
+    // A variant is there from the first scenario that needs it to the last; scenarios that share a budget are come back to.
+    let shared = plan.budget.is_some() && plan.mode == Mode::Default;
     let held = |index: usize| {
         let so_far: BTreeSet<_> = plan.scenarios.iter().take(index + 1).flat_map(of).collect();
-        let still: BTreeSet<_> = plan.scenarios.iter().skip(index).flat_map(of).collect();
+        let still: BTreeSet<_> = plan.scenarios.iter().skip(if shared { 0 } else { index }).flat_map(of).collect();
         so_far.intersection(&still).count() as u64
     };
     let most = (0..plan.scenarios.len()).map(held).max().unwrap_or(0);

@@ -65,7 +65,13 @@ async fn record(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
-    let mut environment = Environment { server, record: &mut record, stop, progress: console, enough: &|_, _| true };
+    let mut environment = Environment {
+        server,
+        record: &mut record,
+        stop,
+        progress: console,
+        precision: &|_, _| experiment::Precision { enough: true, widest: 0.0 },
+    };
     experiment::run_single(single, &mut environment).await.map_err(Failure::Infrastructure)
 }
 

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
-use super::scenario_duel::{self, ScenarioDuel};
+use super::describe;
+use super::order;
+use super::pairs::Aim;
+use super::scenario_duel::{Left, Measuring, ScenarioDuel};
 use super::{DEFAULT_BUDGET, Environment, Plan, variants};
 use crate::check::isolation;
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
@@ -36,12 +39,22 @@ pub struct Duels<'a> {
     started: Instant,
     prefix: String,
     arenas: Vec<Arenas>,
+    /// Scenarios that are come back to.
+    open: Vec<Open>,
+}
+
+/// A scenario that was left open, by its number in the plan.
+struct Open {
+    index: usize,
+    measuring: Box<Measuring>,
+    warnings: Vec<String>,
+    elapsed: Duration,
 }
 
 impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant) -> Duels<'a> {
-        Duels { plan, started, prefix: databases::run_prefix('d'), arenas: Vec::new() }
+        Duels { plan, started, prefix: databases::run_prefix('d'), arenas: Vec::new(), open: Vec::new() }
     }
 
     /// Runs every scenario and leaves no database of the run behind, however it ends.
@@ -85,9 +98,61 @@ impl<'a> Duels<'a> {
                 continue;
             }
             self.scenario(environment, index, scenario).await?;
-            self.drop_unneeded(environment, index + 1).await;
+            if self.open.is_empty() {
+                self.drop_unneeded(environment, index + 1).await;
+            }
+        }
+        self.spend_the_rest(environment).await
+    }
+
+    /// What is left of the budget goes to the scenarios that came to no end: first to those that still can get as many pairs as it takes to
+    /// decide anything, those that need least first; then to where intervals are widest.
+    async fn spend_the_rest(&mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
+        let end = self.plan.budget.map(|budget| self.started + budget);
+        if !self.open.is_empty() {
+            let unsure = self.open.iter().filter(|open| open.measuring.enough().is_none()).count();
+            environment.progress.note(&format!("the rest of the budget goes to {unsure} scenarios that could be surer"));
+        }
+        while !self.open.is_empty() {
+            let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
+            let stopped = environment.stop.load(Ordering::Relaxed);
+            let next = (!left.is_zero() && !stopped).then(|| self.neediest(environment, left)).flatten();
+            let (number, last) = next.map_or((0, true), |number| (number, false));
+            let Open { index, measuring, mut warnings, mut elapsed } = self.open.swap_remove(number);
+            let Some(scenario) = self.plan.scenarios.get(index) else { continue };
+            let began = Instant::now();
+            let Some(mut duel) = self.duel(environment, scenario, end) else { continue };
+            let progressed = match (last, stopped) {
+                (false, _) => duel.go_on(measuring).await?,
+                (true, false) => {
+                    let stop = measuring.enough().cloned().unwrap_or(StopReason::Budget);
+                    duel.finish(measuring, stop).await?
+                }
+                (true, true) => duel.finish(measuring, StopReason::Interrupted).await?,
+            };
+            warnings.append(&mut duel.warnings);
+            elapsed += began.elapsed();
+            match progressed {
+                Left::Open(measuring) => self.open.push(Open { index, measuring, warnings, elapsed }),
+                Left::Nothing(stop) => end_scenario(environment, scenario, stop, warnings, elapsed)?,
+            }
         }
         Ok(())
+    }
+
+    /// The open scenario that the next pairs should go to; `None` if there is none for which `left` would be enough.
+    fn neediest(&self, environment: &Environment<'_>, left: Duration) -> Option<usize> {
+        let wanted = order::default_pairs(gated_metrics(self.plan));
+        let missing = |open: &Open| {
+            let course = &open.measuring.course;
+            course.pair_time() * wanted.saturating_sub(course.pairs())
+        };
+        let unsure = || self.open.iter().enumerate().filter(|(_, open)| open.measuring.enough().is_none());
+        let too_few = unsure().filter(|(_, open)| !missing(open).is_zero() && missing(open) <= left);
+        let cheapest = too_few.min_by_key(|(_, open)| missing(open)).map(|(number, _)| number);
+        let width = |open: &Open| (environment.precision)(open.measuring.record(), open.measuring.course.kept()).widest;
+        let decidable = unsure().filter(|(_, open)| missing(open).is_zero());
+        cheapest.or_else(|| decidable.max_by(|(_, one), (_, other)| width(one).total_cmp(&width(other))).map(|(number, _)| number))
     }
 
     /// Drops databases that no scenario from number `next` on needs: many variants of large data would fill a disk.
@@ -123,7 +188,7 @@ impl<'a> Duels<'a> {
     /// A scenario for which the budget has no time left.
     fn skip(&self, environment: &mut Environment<'_>, scenario: &Scenario) -> anyhow::Result<()> {
         environment.progress.note(&format!("{}: skipped, the budget is spent", scenario.path()));
-        let record = scenario_duel::record(self.plan, scenario, LoadRecord::NotOffered);
+        let record = describe::record(self.plan, scenario, LoadRecord::NotOffered);
         environment.record.append(&Line::Scenario(Box::new(record)))?;
         let end = ScenarioEnd { scenario: scenario.path(), stop: StopReason::Budget, warnings: Vec::new(), elapsed_ns: 0 };
         environment.record.append(&Line::ScenarioEnd(end))?;
@@ -143,30 +208,50 @@ impl<'a> Duels<'a> {
 
     async fn scenario(&mut self, environment: &mut Environment<'_>, index: usize, scenario: &Scenario) -> anyhow::Result<()> {
         let began = Instant::now();
-        let overlays = data::overlays_of(scenario);
         let deadline = self.deadline(index);
         let place = match self.plan.scenarios.len() {
             1 => String::new(),
             many => format!(" ({} of {many})", index + 1),
         };
         environment.progress.note(&format!("{}{place}: {}", scenario.path(), scenario.title));
-        let Some(arenas) = self.arenas.iter_mut().find(|arenas| arenas.data.overlays == overlays) else { return Ok(()) };
-        let mut duel = ScenarioDuel {
-            plan: self.plan,
-            environment,
-            scenario,
-            arenas,
-            run_started: self.started,
-            deadline,
-            gated: gated_metrics(self.plan),
-            warnings: Vec::new(),
-        };
-        let stop = duel.run().await?;
+        // Where several share a budget, none takes more than it needs before all have had their turn.
+        let shared = self.plan.budget.is_some() && self.plan.mode == Mode::Default && self.plan.scenarios.len() > 1;
+        let aim = if shared { Aim::Least } else { Aim::All };
+        let Some(mut duel) = self.duel(environment, scenario, deadline) else { return Ok(()) };
+        let left = duel.begin(aim).await?;
         let warnings = duel.warnings;
-        let elapsed_ns = began.elapsed().as_nanos() as u64;
-        environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
+        let elapsed = began.elapsed();
+        match left {
+            Left::Open(measuring) => self.open.push(Open { index, measuring, warnings, elapsed }),
+            Left::Nothing(stop) => end_scenario(environment, scenario, stop, warnings, elapsed)?,
+        }
         Ok(())
     }
+
+    fn duel<'b, 'e>(
+        &'b mut self,
+        environment: &'b mut Environment<'e>,
+        scenario: &'b Scenario,
+        deadline: Option<Instant>,
+    ) -> Option<ScenarioDuel<'b, 'e>> {
+        let overlays = data::overlays_of(scenario);
+        let arenas = self.arenas.iter_mut().find(|arenas| arenas.data.overlays == overlays)?;
+        let gated = gated_metrics(self.plan);
+        let warnings = Vec::new();
+        Some(ScenarioDuel { plan: self.plan, environment, scenario, arenas, run_started: self.started, deadline, gated, warnings })
+    }
+}
+
+fn end_scenario(
+    environment: &mut Environment<'_>,
+    scenario: &Scenario,
+    stop: StopReason,
+    warnings: Vec<String>,
+    elapsed: Duration,
+) -> anyhow::Result<()> {
+    let elapsed_ns = elapsed.as_nanos() as u64;
+    environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
+    Ok(())
 }
 
 /// Drives `work` to its end, or drops it at a signal: `None`. Only for what may be left half-done.

@@ -1,13 +1,14 @@
 //! The experiment: from scenarios and a server to a record.
 //!
 //! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, blocks in quads, evidence. Everything it
-//! learns goes to the record at once; nothing is judged here. The one thing it must know of judging, when intervals are narrow enough to
-//! stop, is handed in as a [`StopRule`].
+//! learns goes to the record at once; nothing is judged here. The one thing it must know of judging, how wide intervals are and when they are
+//! narrow enough to stop, is handed in as a [`StopRule`].
 
 mod block;
 mod capacity;
 mod checks;
 mod data;
+mod describe;
 mod databases;
 mod duel;
 mod evidence;
@@ -76,8 +77,17 @@ pub trait Progress: Sync {
     fn bars(&self) -> &dyn crate::seed::Progress;
 }
 
-/// Whether a scenario has been measured precisely enough, from its blocks so far.
-pub type StopRule<'a> = &'a (dyn Fn(&ScenarioRecord, &[BlockRecord]) -> bool + Sync);
+/// How precisely a scenario has been measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Precision {
+    /// Whether more pairs would make no verdict surer.
+    pub enough: bool,
+    /// Width of the widest interval, in any unit that is the same for all scenarios; infinite while there is none.
+    pub widest: f64,
+}
+
+/// How precisely a scenario has been measured, from its blocks so far.
+pub type StopRule<'a> = &'a (dyn Fn(&ScenarioRecord, &[BlockRecord]) -> Precision + Sync);
 
 /// What a run needs beside its plan.
 pub struct Environment<'a> {
@@ -89,8 +99,8 @@ pub struct Environment<'a> {
     pub stop: Arc<AtomicBool>,
     /// For people.
     pub progress: &'a dyn Progress,
-    /// When to stop measuring.
-    pub enough: StopRule<'a>,
+    /// When to stop measuring, and where more of it is needed most.
+    pub precision: StopRule<'a>,
 }
 
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.

@@ -24,6 +24,24 @@ const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;
 
+/// What opening connections, warming them and looking at counters add to a block.
+const AROUND_A_BLOCK: Duration = Duration::from_millis(400);
+
+/// Time for a scenario's pairs, and how many it needs at least.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Room {
+    /// Time.
+    pub time: Duration,
+    /// Pairs.
+    pub pairs: u32,
+}
+
+impl Room {
+    fn holds(self, length: BlockLength) -> bool {
+        (length.settle + length.measure + AROUND_A_BLOCK) * 2 * self.pairs <= self.time
+    }
+}
+
 /// Lengths of a timed block.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BlockLength {
@@ -94,14 +112,14 @@ pub fn worth_probing_capacity(single: Sides<Duration>, connections: u32, mode: M
     0.5 * f64::from(connections) / slower.max(1e-9) * block >= FEWEST_A_BLOCK && slower / faster.max(1e-9) <= WIDEST_CAPACITIES * 2.0
 }
 
-/// The offer that suits a scenario.
-pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
+/// The offer that suits a scenario, and the room for it.
+pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Option<Room>) -> Offer {
     let capacity = probed.map(Probed::capacity_or_single);
     let slower = capacity.before.min(capacity.after);
     let faster = capacity.before.max(capacity.after);
     match &scenario.load.arrival {
-        Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode),
-        Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode),
+        Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
+        Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
             fixed_work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
@@ -116,7 +134,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>) -> Offer {
                 let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));
                 fixed_work(1, None, mode, &probed, why)
             } else {
-                timed(scenario, Process::Poisson(rate), true, mode)
+                timed(scenario, Process::Poisson(rate), true, mode, room)
             }
         }
     }
@@ -134,19 +152,24 @@ fn longest(mode: Mode) -> BlockLength {
     }
 }
 
-/// In default mode a block ends sooner where a 95th percentile has enough samples sooner, or where none could have enough, and only the
-/// median is judged: alternating often beats measuring long. The rarest transaction of a mix decides what is enough.
-fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode) -> Offer {
+/// In default mode a block ends sooner where a 95th percentile has enough samples sooner: alternating often beats measuring long. Where none
+/// could have enough, or there is no room for so long blocks, it ends when the median has, and only that is judged. The rarest transaction of a mix
+/// decides what is enough.
+fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Option<Room>) -> Offer {
     let mut length = longest(mode);
     if mode == Mode::Default {
         let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
         let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
         let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
-        let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
         let most = length.measure.as_secs_f64();
-        let samples = if seconds_for(SAMPLES_FOR_P95) <= most { SAMPLES_FOR_P95 } else { SAMPLES_FOR_P50 };
-        length.measure = Duration::from_secs_f64(seconds_for(samples).clamp(1.0, most));
-        length.settle = length.settle.min(length.measure / 2);
+        let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
+        let long = |seconds: f64| {
+            let measure = Duration::from_secs_f64(seconds.clamp(1.0, most));
+            BlockLength { settle: length.settle.min(measure / 2), measure }
+        };
+        let for_p95 = (seconds_for(SAMPLES_FOR_P95) <= most).then(|| long(seconds_for(SAMPLES_FOR_P95)));
+        let for_p95 = for_p95.filter(|length| room.is_none_or(|room| room.holds(*length)));
+        length = for_p95.unwrap_or_else(|| long(seconds_for(SAMPLES_FOR_P50)));
     }
     Offer::Timed { process, auto, length }
 }
@@ -232,7 +255,7 @@ mod tests {
 
     #[test]
     fn like_capacities_get_half_of_the_slower_ones_rate() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)));
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None);
         match offer {
             Offer::Timed { process, auto: true, .. } => assert_eq!(process.rate(), 1000.0),
             other => panic!("{other:?}"),
@@ -242,7 +265,7 @@ mod tests {
     #[test]
     fn capacities_far_apart_get_the_same_fixed_work() {
         // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster side would be 12.5 s for the slower one, which gets 4 s.
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)));
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)), None);
         match offer {
             Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (400, 400)),
             other => panic!("{other:?}"),
@@ -251,7 +274,7 @@ mod tests {
 
     #[test]
     fn slow_statements_get_fixed_work_of_at_least_one() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)));
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)), None);
         match offer {
             Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (1, 1)),
             other => panic!("{other:?}"),
@@ -260,7 +283,8 @@ mod tests {
 
     #[test]
     fn fixed_work_takes_half_a_second_where_the_sides_are_alike() {
-        let offer = choose(&scenario(Arrival::Work { sessions: 1, transactions: None }), Mode::Default, probed((0.1, 10.0), (0.05, 20.0)));
+        let offer =
+            choose(&scenario(Arrival::Work { sessions: 1, transactions: None }), Mode::Default, probed((0.1, 10.0), (0.05, 20.0)), None);
         match offer {
             Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (5, 5)),
             other => panic!("{other:?}"),
@@ -269,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_pinned_rate_stays() {
-        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)));
+        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)), None);
         assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
     }
 
@@ -277,8 +301,20 @@ mod tests {
     fn a_default_block_is_as_long_as_what_it_can_judge_needs() {
         // At 300/s a 95th percentile takes 2 s; at 100/s it would take 6, so only the median is judged.
         for (rate, seconds) in [(300.0, 2.0), (10_000.0, 1.0), (100.0, 1.5), (20.0, 3.0)] {
-            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default) {
+            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default, None) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_is_no_longer_than_there_is_room_for() {
+        // At 300/s a 95th percentile takes 2 s, and 16 pairs of such blocks 109 s.
+        for (seconds, measure) in [(120, 2.0), (60, 1.0)] {
+            let room = Room { time: Duration::from_secs(seconds), pairs: 16 };
+            match timed(&scenario(Arrival::Auto), Process::Poisson(300.0), true, Mode::Default, Some(room)) {
+                Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), measure),
                 other => panic!("{other:?}"),
             }
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, usable};
 use super::faults::faults;
-use super::offer::{self, Offer, Probed};
+use super::offer::{self, Offer, Probed, Room};
 use super::order::{Slot, default_pairs, quad, quick_pairs};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
 use super::side::SideUnderTest;
@@ -17,6 +17,17 @@ const DISCARDED_TO_KEPT: f64 = 0.25;
 /// Quads on one clone of a writing scenario in quick mode.
 const QUICK_QUADS_A_CLONE: u32 = 3;
 
+/// What pairs are run for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Aim {
+    /// As many as can decide anything; the scenario is come back to.
+    Least,
+    /// Two quads more, one on each build; the scenario is come back to.
+    More,
+    /// All that it gets.
+    All,
+}
+
 /// What a scenario's blocks have given so far.
 #[derive(Default)]
 pub(super) struct Course {
@@ -27,11 +38,28 @@ pub(super) struct Course {
     quad: u32,
     /// Quads run when the working copies were last cloned.
     cloned_at: Option<u32>,
+    /// Time that the pairs have taken.
+    spent: Duration,
 }
 
 impl Course {
-    fn pairs(&self) -> u32 {
+    pub(super) fn pairs(&self) -> u32 {
         self.kept.len() as u32 / 2
+    }
+
+    /// Blocks of the pairs that count.
+    pub(super) fn kept(&self) -> &[BlockRecord] {
+        &self.kept
+    }
+
+    /// What a pair takes, discarded ones and clones included.
+    pub(super) fn pair_time(&self) -> Duration {
+        self.spent / self.pairs().max(1)
+    }
+
+    /// The working copies have been used by another scenario since.
+    pub(super) fn forget_clones(&mut self) {
+        self.cloned_at = None;
     }
 }
 
@@ -61,10 +89,12 @@ impl ScenarioDuel<'_, '_> {
                 self.append(Line::Probe(ProbeRecord { scenario, side, connections, capacity_per_second, transactions }))?;
             }
         }
-        Ok((offer::choose(self.scenario, self.plan.mode, probed), probed))
+        let time = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let room = time.map(|time| Room { time, pairs: self.wanted() });
+        Ok((offer::choose(self.scenario, self.plan.mode, probed, room), probed))
     }
 
-    /// Runs quads until there are pairs enough, and says why it stopped.
+    /// Runs quads until there are pairs enough for the aim. Says why no more are needed; `None` if more could be.
     pub(super) async fn pairs(
         &mut self,
         context: &BlockContext<'_>,
@@ -72,8 +102,11 @@ impl ScenarioDuel<'_, '_> {
         offer: &Offer,
         record: &ScenarioRecord,
         course: &mut Course,
-    ) -> Result<StopReason, Halt> {
+        aim: Aim,
+    ) -> Result<Option<StopReason>, Halt> {
+        let first_quad = course.quad;
         loop {
+            let began = Instant::now();
             if record.writes && self.needs_clone(course) {
                 self.clone_working(arena, arena.of_quad(course.quad).0).await?;
                 course.cloned_at = Some(course.quad);
@@ -83,12 +116,26 @@ impl ScenarioDuel<'_, '_> {
             for pair in slots.chunks_exact(2) {
                 self.pair(context, arena, offer, [pair[0], pair[1]], course).await?;
                 if let Some(stop) = self.enough(record, course) {
-                    return Ok(stop);
+                    return Ok(Some(stop));
                 }
+                if self.out_of_time() {
+                    course.spent += began.elapsed();
+                    return Ok((aim == Aim::All).then_some(StopReason::Budget));
+                }
+            }
+            course.spent += began.elapsed();
+            let done = match aim {
+                Aim::Least => course.pairs() >= self.wanted(),
+                Aim::More => course.quad >= first_quad + 2,
+                Aim::All => false,
+            };
+            if done {
+                return Ok(None);
             }
         }
     }
 
+    /// Why no more pairs are needed, whatever time is left.
     fn enough(&self, record: &ScenarioRecord, course: &Course) -> Option<StopReason> {
         let (pairs, wanted) = (course.pairs(), self.wanted());
         let long = self.plan.mode == Mode::Default;
@@ -102,10 +149,7 @@ impl ScenarioDuel<'_, '_> {
         if pairs >= wanted && !long {
             return Some(StopReason::Pairs);
         }
-        if pairs >= wanted && (self.environment.enough)(record, &course.kept) {
-            return Some(StopReason::Precise);
-        }
-        self.deadline.filter(|deadline| Instant::now() >= *deadline).map(|_| StopReason::Budget)
+        (pairs >= wanted && (self.environment.precision)(record, &course.kept).enough).then_some(StopReason::Precise)
     }
 
     fn needs_clone(&self, course: &Course) -> bool {
@@ -151,7 +195,7 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Kept pairs that there must be, whatever else is to be waited for.
-    fn wanted(&self) -> u32 {
+    pub(super) fn wanted(&self) -> u32 {
         match self.plan.mode {
             Mode::Default => default_pairs(self.gated),
             _ => quick_pairs(self.gated),

@@ -9,17 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, Overrun};
 use super::databases::{self, VariantDatabase};
+use super::describe::{class_record, record};
 use super::duel::{Arenas, until_stopped};
-use super::offer::SLOW;
-use super::pairs::Course;
+use super::offer::{Offer, Probed, SLOW};
+use super::pairs::{Aim, Course};
 use super::side::SideUnderTest;
 use super::{Environment, Plan, evidence, variants};
 use crate::load::bind::Mix;
-use crate::load::program::{Program, describe};
-use crate::record::{
-    Histogram, Line, LoadRecord, Mode, RttPer, ScenarioRecord, Side, Sides, StopReason, TenantClassRecord, TransactionRecord, VariantRecord,
-};
-use crate::scenario::{Identity, Plans, Scenario, Transaction};
+use crate::load::program::Program;
+use crate::record::{Line, LoadRecord, Mode, RttPer, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
@@ -82,26 +81,124 @@ impl Arena {
     }
 }
 
+/// A scenario whose pairs have begun.
+pub(super) struct Measuring {
+    mix: Arc<Mix>,
+    arena: Arena,
+    offer: Offer,
+    probed: Sides<Probed>,
+    record: ScenarioRecord,
+    pub(super) course: Course,
+    /// Executions before measuring, on each new connection.
+    warm_up: u32,
+    /// Why no more pairs are needed, once they are not.
+    enough: Option<StopReason>,
+}
+
+impl Measuring {
+    /// Why no more pairs are needed; `None` if more would make it surer.
+    pub(super) fn enough(&self) -> Option<&StopReason> {
+        self.enough.as_ref()
+    }
+
+    /// The scenario as the record tells it.
+    pub(super) fn record(&self) -> &ScenarioRecord {
+        &self.record
+    }
+}
+
+/// How far a scenario has come.
+pub(super) enum Left {
+    /// To its end.
+    Nothing(StopReason),
+    /// It can be decided, or has had its share of the time; it is come back to when all others have had theirs.
+    Open(Box<Measuring>),
+}
+
+impl<'a> ScenarioDuel<'a, '_> {
+    fn context(&self, mix: Arc<Mix>, warm_up: u32) -> BlockContext<'a> {
+        BlockContext {
+            scenario: self.scenario,
+            server: self.environment.server,
+            mix,
+            seed: self.plan.seed,
+            warm_up,
+            run_started: self.run_started,
+            deadline: self.deadline,
+            stop: self.environment.stop.clone(),
+        }
+    }
+}
+
 impl ScenarioDuel<'_, '_> {
-    /// Runs it; everything but its end is in the record by then. An error means that the record cannot be written.
-    pub(super) async fn run(&mut self) -> anyhow::Result<StopReason> {
+    /// Runs it as far as the aim goes; all that was found is in the record by then, but for its end. An error means that the record cannot be
+    /// written.
+    pub(super) async fn begin(&mut self, aim: Aim) -> anyhow::Result<Left> {
         let mut announced = false;
-        let stop = match self.measure(&mut announced).await {
-            Ok(stop) | Err(Halt::Stop(stop)) => stop,
-            Err(Halt::Failed(error)) if error.is::<Overrun>() && self.out_of_time() => {
-                self.warnings.push(format!("{error:#}: the budget was spent"));
-                StopReason::Budget
-            }
-            Err(Halt::Failed(error)) => StopReason::Infrastructure { message: format!("{error:#}") },
+        let left = match self.measure(aim, &mut announced).await {
+            Ok(left) => left,
+            Err(halt) => Left::Nothing(self.stop_of(halt)),
         };
         if !announced {
             let record = record(self.plan, self.scenario, LoadRecord::NotOffered);
             self.environment.record.append(&Line::Scenario(Box::new(record)))?;
         }
-        Ok(stop)
+        Ok(left)
     }
 
-    async fn measure(&mut self, announced: &mut bool) -> Result<StopReason, Halt> {
+    /// Runs some more pairs of a scenario that was left open.
+    pub(super) async fn go_on(&mut self, mut measuring: Box<Measuring>) -> anyhow::Result<Left> {
+        let pairs = self.some_more(&mut measuring).await;
+        match pairs {
+            Ok(enough @ (None | Some(StopReason::Precise))) => {
+                measuring.enough = enough;
+                Ok(Left::Open(measuring))
+            }
+            Ok(Some(stop)) => self.finish(measuring, stop).await,
+            Err(halt) => {
+                let stop = self.stop_of(halt);
+                self.finish(measuring, stop).await
+            }
+        }
+    }
+
+    async fn some_more(&mut self, measuring: &mut Measuring) -> Result<Option<StopReason>, Halt> {
+        // Others have used the server since.
+        measuring.course.forget_clones();
+        self.ready(&measuring.arena).await?;
+        let context = self.context(measuring.mix.clone(), measuring.warm_up);
+        let Measuring { arena, offer, record, course, .. } = measuring;
+        self.pairs(&context, arena, offer, record, course, Aim::More).await
+    }
+
+    /// What follows the last pair.
+    pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> anyhow::Result<Left> {
+        let closed = async {
+            self.record_classes(&measuring.course)?;
+            if matches!(stop, StopReason::Precise | StopReason::Budget) {
+                let context = self.context(measuring.mix.clone(), measuring.warm_up);
+                self.capacity(&context, &measuring.arena, &measuring.offer, measuring.probed).await?;
+            }
+            Ok(())
+        };
+        match closed.await {
+            Ok(()) => Ok(Left::Nothing(stop)),
+            Err(halt) => Ok(Left::Nothing(self.stop_of(halt))),
+        }
+    }
+
+    fn stop_of(&mut self, halt: Halt) -> StopReason {
+        match halt {
+            Halt::Stop(stop) => stop,
+            Halt::Failed(error) if error.is::<Overrun>() && self.out_of_time() => {
+                self.warnings.push(format!("{error:#}: the budget was spent"));
+                StopReason::Budget
+            }
+            Halt::Failed(error) => StopReason::Infrastructure { message: format!("{error:#}") },
+        }
+    }
+
+    async fn measure(&mut self, aim: Aim, announced: &mut bool) -> Result<Left, Halt> {
         let mix = Arc::new(Mix::new(self.arenas.data.dataset.clone(), self.scenario, self.plan.seed).map_err(anyhow::Error::from)?);
         let mut arena = self.arena().await?;
         if self.scenario.writes() {
@@ -111,49 +208,54 @@ impl ScenarioDuel<'_, '_> {
         let checked = until_stopped(&stop, self.checks(&mix, arena.first())).await;
         let checked = checked.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
         if checked.failed || self.plan.mode == Mode::ChecksOnly {
-            return Ok(if checked.failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly });
+            return Ok(Left::Nothing(if checked.failed { StopReason::ChecksFailed } else { StopReason::ChecksOnly }));
         }
         let times = until_stopped(&stop, self.time(&mix, arena.first())).await;
         let times = times.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
-        let slow = self.settle(&mut arena, times.direct).await?;
-        let context = BlockContext {
-            scenario: self.scenario,
-            server: self.environment.server,
-            mix: mix.clone(),
-            seed: self.plan.seed,
-            warm_up: if slow { 1 } else { WARM_UP },
-            run_started: self.run_started,
-            deadline: self.deadline,
-            stop,
-        };
+        let slow = self.settle(&mut arena, times.direct);
+        self.ready(&arena).await?;
+        let warm_up = if slow { 1 } else { WARM_UP };
+        let context = self.context(mix.clone(), warm_up);
         let (offer, probed) = self.probe(&context, arena.first(), times.paced).await?;
         let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;
-        let mut course = Course::default();
-        let stop = self.pairs(&context, &arena, &offer, &record, &mut course).await?;
-        self.record_classes(&course)?;
-        if matches!(stop, StopReason::Precise | StopReason::Budget) {
-            self.capacity(&context, &arena, &offer, probed).await?;
-        }
-        if stop != StopReason::Interrupted {
-            let sides = arena.first();
+        let mut measuring = Box::new(Measuring { mix, arena, offer, probed, record, course: Course::default(), warm_up, enough: None });
+        let Measuring { arena, offer, record, course, .. } = &mut *measuring;
+        let enough = self.pairs(&context, arena, offer, record, course, aim).await?;
+        if enough != Some(StopReason::Interrupted) {
+            let sides = measuring.arena.first();
             let collected =
-                evidence::collect(self.environment, self.scenario, &mix, sides, &self.plan.suite, context.warm_up, &checked.recall);
+                evidence::collect(self.environment, self.scenario, &measuring.mix, sides, &self.plan.suite, warm_up, &checked.recall);
             // What was measured is whole by now; a signal only ends the looking for reasons.
-            until_stopped(&context.stop, collected).await.unwrap_or(Ok(()))?;
+            until_stopped(&stop, collected).await.unwrap_or(Ok(()))?;
         }
-        Ok(stop)
+        match (enough, aim) {
+            (enough @ (None | Some(StopReason::Precise)), Aim::Least) => {
+                measuring.enough = enough;
+                Ok(Left::Open(measuring))
+            }
+            (stop, _) => self.finish(measuring, stop.unwrap_or(StopReason::Budget)).await.map_err(Halt::Failed),
+        }
     }
 
-    /// Makes ready for load what the checks have left: caches, autovacuum, plans. Returns whether a transaction is slow.
-    async fn settle(&mut self, arena: &mut Arena, direct: Sides<Duration>) -> Result<bool, Halt> {
+    /// Reads both sides into memory, and lets autovacuum run only where there is something for it to do.
+    async fn ready(&self, arena: &Arena) -> Result<(), Halt> {
         databases::set_autovacuum(self.environment.server, self.scenario.writes()).await?;
+        if self.scenario.writes() {
+            // Working copies are warmed as they are made.
+            return Ok(());
+        }
         for routes in &arena.routes {
             for side in Side::BOTH {
                 databases::warm(self.environment.server, &routes.get(side).database).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Decides how statements are planned. Returns whether a transaction is slow.
+    fn settle(&mut self, arena: &mut Arena, direct: Sides<Duration>) -> bool {
         let slow = direct.before.max(direct.after) > SLOW;
         if slow && self.scenario.load.plans == Plans::Auto {
             for routes in &mut arena.routes {
@@ -166,7 +268,7 @@ impl ScenarioDuel<'_, '_> {
         if !arena.resident {
             self.warnings.push("the working sets together do not fit in shared buffers: reads from disk are part of the result".to_owned());
         }
-        Ok(slow)
+        slow
     }
 
     /// The databases of both sides, made once a run and variant; A/A needs two of the same.
@@ -268,60 +370,12 @@ impl ScenarioDuel<'_, '_> {
         written.map_err(|error| Halt::Failed(anyhow::Error::new(error).context("cannot write the run record")))
     }
 
-    fn out_of_time(&self) -> bool {
+    pub(super) fn out_of_time(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// Whether a signal asked the run to stop.
     pub(super) fn stopped(&self) -> bool {
         self.environment.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// The scenario as the record tells it.
-pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
-    ScenarioRecord {
-        scenario: scenario.path(),
-        title: scenario.title.clone(),
-        analysis: scenario.analysis.clone(),
-        claims: scenario.claims.clone(),
-        digest: scenario.digest.clone(),
-        variants: variants(plan, scenario),
-        overlays: scenario.overlays.clone(),
-        transactions: scenario.transactions.iter().map(transaction_record).collect(),
-        load,
-        // A/A must find nothing, whatever the scenario expects of a duel.
-        expect: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(expectation, _)| *expectation),
-        expect_why: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(_, why)| why.clone()),
-        margins: scenario.margins,
-        rtt_ns: scenario.load.rtt.as_nanos() as u64,
-        rtt_per: scenario.load.rtt_per,
-        writes: scenario.writes(),
-    }
-}
-
-fn transaction_record(transaction: &Transaction) -> TransactionRecord {
-    TransactionRecord {
-        name: transaction.name.clone(),
-        weight: transaction.weight,
-        identity: identity_name(&transaction.identity),
-        writes: transaction.writes,
-        statements: Sides { before: describe(transaction, Side::Before), after: describe(transaction, Side::After) },
-        requests: Sides { before: transaction.requests(Side::Before), after: transaction.requests(Side::After) },
-    }
-}
-
-pub(super) fn class_record(scenario: &Scenario, side: Side, transaction: usize, class: &str, service: Histogram) -> TenantClassRecord {
-    let name = scenario.transactions.get(transaction).map(|transaction| transaction.name.clone()).unwrap_or_default();
-    TenantClassRecord { scenario: scenario.path(), side, transaction: name, class: class.to_owned(), service }
-}
-
-pub(super) fn identity_name(identity: &Identity) -> String {
-    match identity {
-        Identity::Member { role: Some(role) } => role.clone(),
-        Identity::Member { role: None } => "member".to_owned(),
-        Identity::Anon => "anon".to_owned(),
-        Identity::Service => "service".to_owned(),
-        Identity::None => "none".to_owned(),
     }
 }

@@ -148,3 +148,24 @@ fn parse_header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
         },
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::record::End;
+
+    #[test]
+    fn nothing_is_written_behind_a_line_that_did_not_get_there() {
+        let path = Path::new("/dev/full");
+        let mut writer =
+            Writer { file: OpenOptions::new().append(true).open(path).unwrap(), path: path.to_owned(), length: 0, failed: None };
+        let line = Line::End(End { interrupted: false, finished_at: String::new() });
+        assert_eq!(writer.append(&line).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+        // There is room now, but half a line may be there too.
+        let folder = std::env::temp_dir().join(format!("pgduel-writer-{}", std::process::id()));
+        writer.file = OpenOptions::new().append(true).create(true).open(&folder).unwrap();
+        assert!(writer.append(&line).is_err());
+        assert_eq!(std::fs::metadata(&folder).unwrap().len(), 0);
+        std::fs::remove_file(&folder).unwrap();
+    }
+}

@@ -26,6 +26,24 @@ returning id
 """
 "#;
 
+const OPEN: &str = r#"
+title = "Open load"
+duel  = ["before", "after"]
+
+[load]
+rate        = 200
+connections = 2
+
+[[transaction]]
+name     = "read"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "count"
+sql  = "select count(*) from notes where workspace_id = :workspace"
+"#;
+
 /// Names of the databases that the run of this process made and left.
 async fn left(server: &TestServer, process: u32) -> Vec<String> {
     let prefix = format!("pgduel_d_{process}_");
@@ -192,4 +210,31 @@ async fn a_repeated_request_commits_each_time_and_is_compared_as_a_whole() {
     let metrics = report["comparison"]["scenarios"][0]["metrics"].as_array().cloned().unwrap_or_default();
     let gated: Vec<_> = metrics.iter().filter(|metric| metric["gate"]["kind"] == "gated").collect();
     assert!(!gated.is_empty() && gated.iter().all(|metric| metric["statement"].is_null()), "{gated:?}");
+}
+
+/// Open load in default mode: timed blocks, on two builds in turn, for as long as the budget lasts.
+#[tokio::test]
+async fn a_long_run_under_open_load_ends_with_its_budget() {
+    let server = TestServer::shared().await;
+    let project = Project::example();
+    project.write("scenarios/notes/open.toml", OPEN);
+    let mut command = project.duel("notes/open", &["--scale", "0.1", "--budget", "25s"]);
+    let run = finish(command.env("DATABASE_URL", server.url("postgres")));
+    // A machine that does too much besides may disturb too many pairs.
+    assert!([Some(0), Some(4)].contains(&run.code), "{:?}: {}\n{}", run.code, run.stdout, run.stderr);
+    let end = &project.lines("scenario-end")[0];
+    let why = end["stop"]["why"].as_str().expect("why it stopped");
+    assert_eq!(why, if run.code == Some(0) { "budget" } else { "too-many-discarded" }, "{}", run.stdout);
+    let blocks = project.lines("block");
+    assert!(blocks.len() >= 4 && blocks.iter().all(|block| block["kind"] == "timed"), "{} blocks", blocks.len());
+    for block in &blocks {
+        let count = |key: &str| block["accounting"][key].as_u64().expect("a count");
+        assert_eq!(count("scheduled"), count("ok") + count("error") + count("dropped") + count("in_flight"), "{block}");
+        assert!(count("scheduled") > 100, "200 a second for a second: {block}");
+    }
+    let builds: BTreeMap<u64, usize> = blocks.iter().fold(BTreeMap::new(), |mut builds, block| {
+        *builds.entry(block["build"].as_u64().expect("a build")).or_default() += 1;
+        builds
+    });
+    assert!(blocks.len() < 8 || builds.len() == 2, "quads alternate between the builds: {builds:?}");
 }
