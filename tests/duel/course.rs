@@ -224,7 +224,7 @@ async fn a_long_run_under_open_load_ends_with_its_budget() {
     assert!([Some(0), Some(4)].contains(&run.code), "{:?}: {}\n{}", run.code, run.stdout, run.stderr);
     let end = &project.lines("scenario-end")[0];
     let why = end["stop"]["why"].as_str().expect("why it stopped");
-    assert_eq!(why, if run.code == Some(0) { "budget" } else { "too-many-discarded" }, "{}", run.stdout);
+    assert!(why == "budget" || run.code == Some(4) && why == "too-many-discarded", "{why}: {}", run.stdout);
     let blocks = project.lines("block");
     assert!(blocks.len() >= 4 && blocks.iter().all(|block| block["kind"] == "timed"), "{} blocks", blocks.len());
     for block in &blocks {
