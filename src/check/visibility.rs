@@ -2,41 +2,81 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 use crate::dataset::{Dataset, TableId, Tenant, User, Value};
 use crate::load::bind::Actor;
 use crate::suite::Visibility;
 
 /// The primary keys, as PostgreSQL prints them, that `actor` must see in `table` under `rule`: no fewer, no more.
 pub fn expected_keys(dataset: &Dataset, table: TableId, rule: &Visibility, actor: &Actor) -> BTreeSet<String> {
-    match actor {
-        // BYPASSRLS, or the owner of the tables.
-        Actor::Service | Actor::Login => keys(dataset, table, 0..dataset.rows(table)),
-        Actor::Anon => BTreeSet::new(),
-        Actor::User(user) => for_user(dataset, table, rule, user),
+    let mut expected = BTreeSet::new();
+    visit(dataset, table, rule, actor, &mut |key| {
+        expected.insert(key);
+    });
+    expected
+}
+
+/// The same keys, counted and summed up: millions of them need no memory.
+pub fn expected_digest(dataset: &Dataset, table: TableId, rule: &Visibility, actor: &Actor) -> KeyDigest {
+    let mut digest = KeyDigest::default();
+    visit(dataset, table, rule, actor, &mut |key| digest.add(&key));
+    digest
+}
+
+/// How many keys, and the sum of their hashes: two sets of keys with one digest are the same but for once in 2^56 times.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct KeyDigest {
+    /// Keys.
+    pub count: u64,
+    /// Sum of the first seven bytes of each key's SHA-256, as a number.
+    pub sum: u128,
+}
+
+impl KeyDigest {
+    fn add(&mut self, key: &str) {
+        let hash = Sha256::digest(key.as_bytes());
+        let number = hash.iter().take(7).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+        self.count += 1;
+        self.sum += u128::from(number);
     }
 }
 
-fn for_user(dataset: &Dataset, table: TableId, rule: &Visibility, user: &User) -> BTreeSet<String> {
+/// Calls `each` with every key that `actor` must see.
+fn visit(dataset: &Dataset, table: TableId, rule: &Visibility, actor: &Actor, each: &mut dyn FnMut(String)) {
+    match actor {
+        // BYPASSRLS, or the owner of the tables.
+        Actor::Service | Actor::Login => keys(dataset, table, 0..dataset.rows(table), each),
+        Actor::Anon => {}
+        Actor::User(user) => for_user(dataset, table, rule, user, each),
+    }
+}
+
+fn for_user(dataset: &Dataset, table: TableId, rule: &Visibility, user: &User, each: &mut dyn FnMut(String)) {
     match rule {
-        Visibility::All => keys(dataset, table, 0..dataset.rows(table)),
-        Visibility::None => BTreeSet::new(),
-        Visibility::Member => tenants(dataset, table, user.memberships.iter().map(|m| m.tenant)),
-        Visibility::Role(role) => tenants(dataset, table, user.memberships.iter().filter(|m| *m.role == **role).map(|m| m.tenant)),
+        Visibility::All => keys(dataset, table, 0..dataset.rows(table), each),
+        Visibility::None | Visibility::Unchecked(_) => {}
+        Visibility::Member => tenants(dataset, table, user.memberships.iter().map(|m| m.tenant), each),
+        Visibility::Role(role) => {
+            tenants(dataset, table, user.memberships.iter().filter(|m| *m.role == **role).map(|m| m.tenant), each);
+        }
         Visibility::Own(column) => {
-            let Some(column) = dataset.column(table, column) else { return BTreeSet::new() };
+            let Some(column) = dataset.column(table, column) else { return };
             let own = Value::Uuid(user.id);
-            keys(dataset, table, (0..dataset.rows(table)).filter(|row| dataset.value(table, *row, column) == own))
+            keys(dataset, table, (0..dataset.rows(table)).filter(|row| dataset.value(table, *row, column) == own), each);
         }
     }
 }
 
-fn tenants(dataset: &Dataset, table: TableId, tenants: impl Iterator<Item = Tenant>) -> BTreeSet<String> {
-    tenants.flat_map(|tenant| dataset.rows_of_tenant(table, tenant)).flat_map(|range| keys(dataset, table, range)).collect()
+fn tenants(dataset: &Dataset, table: TableId, tenants: impl Iterator<Item = Tenant>, each: &mut dyn FnMut(String)) {
+    for tenant in tenants.collect::<BTreeSet<_>>() {
+        dataset.rows_of_tenant(table, tenant).into_iter().for_each(|range| keys(dataset, table, range, each));
+    }
 }
 
-fn keys(dataset: &Dataset, table: TableId, rows: impl Iterator<Item = u64>) -> BTreeSet<String> {
+fn keys(dataset: &Dataset, table: TableId, rows: impl Iterator<Item = u64>, each: &mut dyn FnMut(String)) {
     let key = dataset.key(table);
-    rows.map(|row| text(&dataset.value(table, row, key))).collect()
+    rows.for_each(|row| each(text(&dataset.value(table, row, key))));
 }
 
 /// A key as PostgreSQL prints it.
@@ -105,5 +145,21 @@ mod tests {
                 "  row a comes twice of tenant a",
             ]
         );
+    }
+
+    #[test]
+    fn a_digest_knows_what_is_missing_foreign_or_doubled_but_no_order() {
+        let digest = |keys: &[&str]| {
+            let mut digest = KeyDigest::default();
+            keys.iter().for_each(|key| digest.add(key));
+            digest
+        };
+        let wanted = digest(&["a", "b", "c"]);
+        assert_eq!(digest(&["c", "a", "b"]), wanted);
+        for other in [&["a", "b"][..], &["a", "b", "d"], &["a", "b", "c", "c"], &["a", "a", "c"], &[]] {
+            assert_ne!(digest(other), wanted, "{other:?}");
+        }
+        // SHA-256 of "a" begins with ca978112ca1bbd.
+        assert_eq!(digest(&["a"]).sum, 0xca_9781_12ca_1bbd);
     }
 }

@@ -63,4 +63,6 @@ pub enum Visibility {
     Role(String),
     /// Rows whose column equals one's own user id.
     Own(String),
+    /// Nobody knows: a table that the dataset does not fill, and why that is as it should be.
+    Unchecked(String),
 }

@@ -183,6 +183,7 @@ fn visibility(table: &str, node: &Node, f: &mut Findings) -> Option<Visibility> 
             match entries[0].key.as_str() {
                 "role" => value.filled(f, "a role of the dataset").map(|role| Visibility::Role(role.to_owned())),
                 "own" => value.filled(f, "a column that holds the user's id").map(|column| Visibility::Own(column.to_owned())),
+                "unchecked" => value.filled(f, "the reason why nobody needs to check it").map(|why| Visibility::Unchecked(why.to_owned())),
                 // `visible.auth.users` without quotes is a table `auth` in TOML.
                 key if matches!(value.value, Value::Text(_)) => {
                     let help = format!("allowed: {VISIBLE}; a table with a schema is quoted: visible.\"{table}.{key}\"");
