@@ -34,7 +34,7 @@ fn every_key_is_read() {
             from: "messages".into(),
             column: Some("id".into()),
             within: Within::Parameter("conversation".into()),
-            pick: Pick::Recent(4.0)
+            pick: Pick::Zipf(1.1)
         }
     );
     assert_eq!(*draw("org2"), Draw::Tenant(None));

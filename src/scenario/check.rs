@@ -1,6 +1,6 @@
 //! Holds a scenario against its suite and dataset: does everything exist that it names?
 
-use super::{Draw, Identity, Scenario, Within};
+use super::{Draw, Identity, Pick, Scenario, Within};
 use crate::diagnostic::document::did_you_mean;
 use crate::diagnostic::{Diagnostic, Findings, closest, list};
 use crate::record::Side;
@@ -102,9 +102,19 @@ impl Checker<'_> {
 
     fn draw(&mut self, path: &str, draw: &Draw, all: &[(String, Draw)]) {
         match draw {
-            Draw::Row { from, column, within, .. } => {
+            Draw::Row { from, column, within, pick } => {
                 if !self.table(&format!("{path}.from"), from) {
                     return;
+                }
+                if matches!(pick, Pick::Recent(_)) {
+                    // Within a tenant rows are ordered by their time; elsewhere they only have a number, which says nothing of it.
+                    match within {
+                        Within::Tenant => self.column(&format!("{path}.pick"), from, "created_at"),
+                        _ => {
+                            let help = "leave `within` out, or pick in another way".to_owned();
+                            self.fault(&format!("{path}.pick"), "\"recent\" picks among the rows of a tenant".to_owned(), help);
+                        }
+                    }
                 }
                 if let Some(column) = column {
                     self.column(&format!("{path}.column"), from, column);
