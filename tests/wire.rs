@@ -86,7 +86,32 @@ mod server {
         command
     }
 
+    /// A certificate for `db.example`, where the server looks for it, and beside it the authority's, in `ca.crt`.
+    fn certify(data: &Path) {
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let own = authority.self_signed(&authority_key).unwrap();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let signed = rcgen::CertificateParams::new(vec!["db.example".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        for (name, text) in [("ca.crt", own.pem()), ("server.crt", signed.pem()), ("server.key", key.serialize_pem())] {
+            use std::os::unix::fs::PermissionsExt;
+            let file = data.join(name);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if rustix::process::geteuid().is_root() {
+                assert!(Command::new("chown").arg("postgres").arg(&file).status().unwrap().success());
+            }
+        }
+    }
+
     impl Server {
+        /// The certificate of the authority that the server's own is from.
+        pub fn authority(&self) -> PathBuf {
+            self.directory.path().join("data/ca.crt")
+        }
+
         fn start() -> Server {
             let directory = tempfile::Builder::new().prefix("pgduel-wire-").tempdir_in("/tmp").unwrap();
             let (data, password) = (directory.path().join("data"), directory.path().join("password"));
@@ -106,7 +131,8 @@ mod server {
             let access = data.join("pg_hba.conf");
             let rules = std::fs::read_to_string(&access).unwrap();
             let special = "host all md5_user 127.0.0.1/32 md5\nhost all clear_user 127.0.0.1/32 password\nlocal all clear_user password\n";
-            std::fs::write(&access, format!("{special}{rules}")).unwrap();
+            std::fs::write(&access, format!("hostnossl all encrypted_user 127.0.0.1/32 reject\n{special}{rules}")).unwrap();
+            certify(&data);
             let (port, child) = Self::spawn(directory.path());
             let mut server = Server { directory, port, child };
             // Somebody else may take the port before the server does.
@@ -127,7 +153,7 @@ mod server {
                 .arg(directory.join("data"))
                 .args(["-p", &port.to_string(), "-k"])
                 .arg(directory)
-                .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=40"])
+                .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=40", "-c", "ssl=on"])
                 .spawn()
                 .unwrap();
             (port, child)
@@ -159,6 +185,8 @@ mod server {
                 application_name: "pgduel-test".into(),
                 settings: Vec::new(),
                 ssl_mode: SslMode::Disable,
+                certificate_name: None,
+                authorities: None,
             }
         }
 
@@ -217,8 +245,6 @@ fn logs_in_over_both_transports_and_says_why_not() {
         assert_eq!(sqlstate(&wrong), "28P01");
         let none = Connection::connect(&with(&|target| target.password = None)).await.err().unwrap();
         assert!(none.to_string().contains("wants a password"), "{none}");
-        let tls = Connection::connect(&with(&|target| target.ssl_mode = SslMode::Require)).await.err().unwrap();
-        assert!(matches!(tls, WireError::Tls));
         let database = Connection::connect(&with(&|target| target.database = "nowhere".into())).await.err().unwrap();
         assert_eq!(sqlstate(&database), "3D000");
         let port = Connection::connect(&with(&|target| target.port = 1)).await.err().unwrap();
@@ -226,6 +252,55 @@ fn logs_in_over_both_transports_and_says_why_not() {
         for output in [format!("{:?}", server.tcp()), format!("{wrong} {wrong:?} {none} {none:?} {port:?}")] {
             assert!(!output.contains(CANARY), "{output}");
         }
+    });
+}
+
+#[test]
+fn tls_is_spoken_as_sslmode_asks() {
+    let server = server::shared();
+    block_on(async {
+        let ca = Some(server.authority());
+        let with = |mode: SslMode, name: Option<&str>| ConnectTarget {
+            ssl_mode: mode,
+            certificate_name: name.map(str::to_owned),
+            authorities: ca.clone(),
+            ..server.tcp()
+        };
+        let encrypted = async |target: &ConnectTarget| {
+            let mut connection = Connection::connect(target).await.unwrap_or_else(|error| panic!("{target:?}: {error}"));
+            let seen = ask(&mut connection, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").await;
+            // More than a TLS record and a socket's buffer hold, both ways.
+            let long = "x".repeat(300_000);
+            let echoed = ask(&mut connection, &format!("select '{long}' || repeat('y', 3000000)")).await;
+            assert_eq!(echoed[0][0].as_ref().map(String::len), Some(3_300_000));
+            connection.close().await;
+            seen[0][0].as_deref() == Some("t")
+        };
+        for (mode, name, wanted) in [
+            (SslMode::Disable, None, false),
+            (SslMode::Allow, None, false),
+            (SslMode::Prefer, None, true),
+            (SslMode::Require, None, true),
+            (SslMode::VerifyCa, None, true),
+            (SslMode::VerifyFull, Some("db.example"), true),
+        ] {
+            assert_eq!(encrypted(&with(mode, name)).await, wanted, "{mode:?}");
+        }
+        // Over a Unix socket there is none to be had.
+        assert!(!encrypted(&ConnectTarget { ssl_mode: SslMode::Prefer, ..server.unix() }).await);
+
+        let wrong_name = Connection::connect(&with(SslMode::VerifyFull, None)).await.err().unwrap();
+        assert!(matches!(wrong_name, WireError::Tls(_)), "{wrong_name}");
+        let stranger = ConnectTarget { authorities: Some("/nowhere/ca.crt".into()), ..with(SslMode::VerifyCa, None) };
+        let unknown = Connection::connect(&stranger).await.err().unwrap();
+        assert!(unknown.to_string().contains("/nowhere/ca.crt"), "{unknown}");
+
+        // A role that the server takes only with TLS, to show that `allow` comes to it.
+        let mut owner = Connection::connect(&server.unix()).await.unwrap();
+        let _ = owner.simple(&format!("create role encrypted_user login password '{CANARY}'"), Rows::Discard).await;
+        let only = |mode| ConnectTarget { user: "encrypted_user".into(), ..with(mode, None) };
+        assert!(encrypted(&only(SslMode::Allow)).await);
+        assert_eq!(sqlstate(&Connection::connect(&only(SslMode::Disable)).await.err().unwrap()), "28000");
     });
 }
 
@@ -713,6 +788,8 @@ fn hostile(script: Vec<u8>) -> ConnectTarget {
         application_name: "a".into(),
         settings: Vec::new(),
         ssl_mode: SslMode::Disable,
+        certificate_name: None,
+        authorities: None,
     }
 }
 

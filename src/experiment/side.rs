@@ -66,7 +66,7 @@ impl SideUnderTest {
 const OTHER_CONNECTIONS: u32 = 5;
 
 /// Whether connections that carry load get through, and as many of them as the scenarios want, before minutes are spent on data: they have
-/// neither TLS nor a password file yet.
+/// no password file yet.
 pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Result<()> {
     let target = connect_target(&server.conn_info(server.admin_database()));
     Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
@@ -108,8 +108,12 @@ pub fn connect_target(info: &ConnInfo) -> ConnectTarget {
     };
     use sqlx::postgres::PgSslMode;
     let ssl_mode = match info.ssl_mode {
-        PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => SslMode::Disable,
-        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull => SslMode::Require,
+        PgSslMode::Disable => SslMode::Disable,
+        PgSslMode::Allow => SslMode::Allow,
+        PgSslMode::Prefer => SslMode::Prefer,
+        PgSslMode::Require => SslMode::Require,
+        PgSslMode::VerifyCa => SslMode::VerifyCa,
+        PgSslMode::VerifyFull => SslMode::VerifyFull,
     };
     ConnectTarget {
         host,
@@ -120,5 +124,7 @@ pub fn connect_target(info: &ConnInfo) -> ConnectTarget {
         application_name: "pgduel load".to_owned(),
         settings: Vec::new(),
         ssl_mode,
+        certificate_name: None,
+        authorities: ConnectTarget::usual_authorities(),
     }
 }

@@ -11,7 +11,7 @@ pub mod bind;
 pub mod block;
 pub mod network;
 pub mod patience;
-mod pause;
+pub mod pause;
 mod priority;
 pub mod program;
 mod queue;
@@ -19,5 +19,7 @@ pub mod recorder;
 pub mod schedule;
 mod scheduler;
 pub mod session;
+#[cfg(test)]
+mod theory_tests;
 pub mod wire;
 mod worker;

@@ -89,7 +89,12 @@ impl RttProxy {
 
     /// `target`, by way of this proxy.
     pub fn route(&self, target: &ConnectTarget) -> ConnectTarget {
-        ConnectTarget { host: self.host.clone(), port: self.port, ..target.clone() }
+        let behind = match &target.host {
+            Host::Tcp(name) => Some(name.clone()),
+            Host::Unix(_) => None,
+        };
+        let certificate_name = target.certificate_name.clone().or(behind);
+        ConnectTarget { host: self.host.clone(), port: self.port, certificate_name, ..target.clone() }
     }
 
     /// Where it listens.

@@ -10,14 +10,14 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// Makes one pause after the other.
 #[derive(Debug, Default)]
-pub(super) struct Pauser {
+pub struct Pauser {
     #[cfg(target_os = "linux")]
     timer: Option<timer::Timer>,
 }
 
 impl Pauser {
     /// Waits for this long.
-    pub(super) async fn pause(&mut self, length: Duration) {
+    pub async fn pause(&mut self, length: Duration) {
         let end = Instant::now() + length;
         if length > SPIN {
             self.sleep(length - SPIN).await;

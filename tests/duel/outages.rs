@@ -37,6 +37,8 @@ fn target(info: &ConnInfo) -> ConnectTarget {
         application_name: "outage".to_owned(),
         settings: Vec::new(),
         ssl_mode: SslMode::Disable,
+        certificate_name: None,
+        authorities: None,
     }
 }
 

@@ -137,13 +137,21 @@ impl Connection {
     }
 
     async fn log_in(target: &ConnectTarget) -> Result<Connection, WireError> {
-        if target.ssl_mode == SslMode::Require {
-            return Err(WireError::Tls);
+        match Connection::log_in_once(target).await {
+            // The server may take only those who encrypt.
+            Err(WireError::Db(error)) if target.ssl_mode == SslMode::Allow && error.sqlstate.class() == "28" => {
+                let target = ConnectTarget { ssl_mode: SslMode::Require, ..target.clone() };
+                Connection::log_in_once(&target).await
+            }
+            connected => connected,
         }
-        let stream = Stream::connect(&target.host, target.port).await?;
+    }
+
+    async fn log_in_once(target: &ConnectTarget) -> Result<Connection, WireError> {
+        let mut stream = Stream::connect(&target.host, target.port).await?.secured(target).await?;
         let mut inbox = Inbox::new();
         let mut session = Session { state: State::Busy, parameters: Vec::new(), notices: 0, cancel: CancelToken::new(target) };
-        Handshake { stream: &stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
+        Handshake { stream: &mut stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
         Ok(Connection { stream, inbox, out: BytesMut::with_capacity(1024), session, types: Vec::new() })
     }
 
@@ -176,22 +184,32 @@ impl Connection {
                 params.len()
             )));
         }
-        self.write_execution(statement, params)?;
+        self.write_bind(&statement.name, statement.format, params)?;
         self.request(rows, None).await
     }
 
-    /// Appends Bind, Execute and Sync.
-    fn write_execution(&mut self, statement: &Prepared, params: &Params) -> Result<(), WireError> {
+    /// Parses and runs a statement under no name: Parse, Bind, Execute and Sync in one round trip. Parameters are text.
+    pub async fn execute_unprepared(&mut self, sql: &str, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
+        self.begin_request()?;
+        frontend::parse("", sql, [], &mut self.out)
+            .map_err(|error| WireError::Invalid(format!("the statement cannot be sent: {error}")))?;
+        self.write_bind("", Format::Text, params)?;
+        self.request(rows, None).await
+    }
+
+    /// Appends Bind, Execute and Sync for the statement of this name.
+    fn write_bind(&mut self, name: &str, format: Format, params: &Params) -> Result<(), WireError> {
         let out = &mut self.out;
+        let start = out.len();
         out.put_slice(b"B\0\0\0\0\0"); // length to come; the unnamed portal
-        out.put_slice(statement.name.as_bytes());
+        out.put_slice(name.as_bytes());
         out.put_u8(0);
         params.write(out)?;
         out.put_i16(1); // one format for all columns
-        out.put_i16(statement.format as i16);
+        out.put_i16(format as i16);
         // Params::write bounds the size.
-        let length = u32::try_from(out.len() - 1).unwrap_or(u32::MAX);
-        if let Some(field) = out.get_mut(1..5) {
+        let length = u32::try_from(out.len() - start - 1).unwrap_or(u32::MAX);
+        if let Some(field) = out.get_mut(start + 1..start + 5) {
             field.copy_from_slice(&length.to_be_bytes());
         }
         out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
@@ -304,7 +322,7 @@ impl Connection {
                     b'1' | b'2' | b'3' | b'n' | b'I' | b'H' | b'd' | b'c' => {}
                     b't' | b'T' => described(tag, body, &mut rows, &mut description)?,
                     b'N' | b'S' | b'A' => self.session.asynchronous(tag, body)?,
-                    b'G' => refuse_copy(&self.stream, self.out.first() == Some(&b'Q')).await?,
+                    b'G' => refuse_copy(&mut self.stream, self.out.first() == Some(&b'Q')).await?,
                     other => return Err(unexpected(other, "a statement")),
                 }
             }
@@ -361,7 +379,7 @@ fn described(tag: u8, body: &[u8], rows: &mut Rows<'_>, description: &mut Option
 
 /// Ends a COPY from the client, which nobody here feeds: the server answers with an error. While in COPY it has ignored the Sync of an
 /// execution, so another is due; after a simple query an extra Sync would be answered twice.
-async fn refuse_copy(stream: &Stream, is_simple: bool) -> Result<(), WireError> {
+async fn refuse_copy(stream: &mut Stream, is_simple: bool) -> Result<(), WireError> {
     let mut out = BytesMut::new();
     let written = frontend::copy_fail("load connections do not feed COPY; use INSERT", &mut out);
     written.map_err(|error| WireError::Invalid(error.to_string()))?;

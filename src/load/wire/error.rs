@@ -154,12 +154,9 @@ pub enum WireError {
     /// Authentication could not be done.
     #[error("authentication failed: {0}")]
     Authentication(String),
-    /// TLS was asked for.
-    #[error(
-        "TLS was asked for, and load connections do not speak it yet: load over a Unix socket, the loopback or a private network with \
-         sslmode=disable"
-    )]
-    Tls,
+    /// TLS was asked for and cannot be had.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// The connection was lost, or left in the middle of a statement, before this call.
     #[error("the connection is no longer usable: an earlier statement on it was cut short or it was lost; open a new one")]
     Broken,

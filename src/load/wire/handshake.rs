@@ -13,7 +13,7 @@ use super::target::{ConnectTarget, Host, Password};
 
 /// The stream of a connection that is being made.
 pub(super) struct Handshake<'a> {
-    pub stream: &'a Stream,
+    pub stream: &'a mut Stream,
     pub inbox: &'a mut Inbox,
     pub session: &'a mut Session,
     pub target: &'a ConnectTarget,
@@ -63,7 +63,7 @@ impl Handshake<'_> {
                     if matches!(self.target.host, Host::Tcp(_)) {
                         return Err(refused("the server wants the password in the clear over the network; have it use scram-sha-256"));
                     }
-                    let password = self.password()?;
+                    let password = self.password()?.clone();
                     self.send(|out| frontend::password_message(password.as_bytes(), out)).await?;
                 }
                 (5, None) => {
@@ -100,7 +100,7 @@ impl Handshake<'_> {
         target.password.as_ref().ok_or_else(|| refused(format!("the server wants a password for \"{}\", and none was given", target.user)))
     }
 
-    async fn send(&self, write: impl FnOnce(&mut BytesMut) -> std::io::Result<()>) -> Result<(), WireError> {
+    async fn send(&mut self, write: impl FnOnce(&mut BytesMut) -> std::io::Result<()>) -> Result<(), WireError> {
         let mut out = BytesMut::new();
         write(&mut out).map_err(|error| WireError::Invalid(format!("a start-up parameter or the password cannot be sent: {error}")))?;
         self.stream.send(&out).await.map_err(WireError::io("logging in"))

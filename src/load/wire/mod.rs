@@ -9,7 +9,7 @@
 //! round trip and one Sync, without the Describe that libpq adds; buffers are reused, and nothing is allocated in the steady state; a read
 //! is tried before it is waited for.
 //!
-//! Not here: TLS (refused, see [`SslMode`]), COPY, LISTEN (notifications are ignored), GSSAPI.
+//! Not here: COPY, LISTEN (notifications are ignored), GSSAPI, certificates of the client, binding of SCRAM to the channel.
 
 mod connection;
 mod error;
@@ -19,6 +19,7 @@ mod params;
 mod rows;
 mod stream;
 mod target;
+mod tls;
 mod types;
 
 pub use connection::{CONNECT_LIMIT, Connection, ExecStats, Prepared, TransactionStatus};

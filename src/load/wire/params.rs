@@ -112,6 +112,12 @@ impl Params {
         self.finish(Format::Text);
     }
 
+    /// Appends NULL.
+    pub fn bind_null(&mut self) {
+        self.values.put_i32(-1);
+        self.finish(Format::Text);
+    }
+
     /// Sets the length of the value that starts at `at`. One beyond 2 GiB saturates, and is refused by [`Params::write`].
     fn patch_length(&mut self, at: usize) {
         let length = i32::try_from(self.values.len() - at - 4).unwrap_or(i32::MAX);

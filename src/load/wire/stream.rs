@@ -2,16 +2,22 @@
 
 use std::io::{self, ErrorKind};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::WireError;
 use super::frame::Inbox;
-use super::target::{ConnectTarget, Host};
+use super::target::{ConnectTarget, Host, SslMode};
+use super::tls::TlsStream;
+
+/// PostgreSQL's number for "may we speak TLS", sent in the place of a protocol version.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// A connected stream.
 pub(super) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(TlsStream),
 }
 
 impl Stream {
@@ -31,12 +37,41 @@ impl Stream {
         }
     }
 
+    /// Asks the server for TLS, as the mode wants it. Over a Unix socket there is none.
+    pub(super) async fn secured(self, target: &ConnectTarget) -> Result<Stream, WireError> {
+        let Stream::Tcp(mut tcp) = self else { return Ok(self) };
+        if matches!(target.ssl_mode, SslMode::Disable | SslMode::Allow) {
+            return Ok(Stream::Tcp(tcp));
+        }
+        let asking = WireError::io("asking for TLS");
+        tcp.write_all(&SSL_REQUEST).await.map_err(asking)?;
+        // A single byte, so that nothing is read that somebody slipped in before the encryption (CVE-2021-23222).
+        let answer = tcp.read_u8().await.map_err(WireError::io("asking for TLS"))?;
+        match (answer, target.ssl_mode) {
+            (b'S', _) => {
+                let host = match &target.host {
+                    Host::Tcp(host) => host.as_str(),
+                    Host::Unix(_) => "",
+                };
+                let name = target.certificate_name.as_deref().unwrap_or(host);
+                Ok(Stream::Tls(TlsStream::greet(tcp, name, target).await?))
+            }
+            (b'N', SslMode::Prefer) => Ok(Stream::Tcp(tcp)),
+            (b'N', _) => Err(WireError::Tls("the server does not speak it, and sslmode asks for it".to_owned())),
+            (other, _) => Err(WireError::Protocol(format!("'{}' is no answer to a request for TLS", other.escape_ascii()))),
+        }
+    }
+
     /// Sends all of `bytes`, as a rule in one system call.
-    pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if let Stream::Tls(stream) = self {
+            return stream.send(bytes).await;
+        }
         while !bytes.is_empty() {
             let written = match self {
                 Stream::Unix(stream) => stream.try_write(bytes),
                 Stream::Tcp(stream) => stream.try_write(bytes),
+                Stream::Tls(_) => Ok(0),
             };
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -44,6 +79,7 @@ impl Stream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => match self {
                     Stream::Unix(stream) => stream.writable().await?,
                     Stream::Tcp(stream) => stream.writable().await?,
+                    Stream::Tls(_) => {}
                 },
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -56,11 +92,15 @@ impl Stream {
     ///
     /// The read comes first ("eager"), because an answer that is already there saves the trip through the event loop, and because
     /// going to sleep later keeps server and generator from waking each other for every message.
-    pub(super) async fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
+    pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
+        if let Stream::Tls(stream) = self {
+            return stream.receive(inbox).await;
+        }
         loop {
             let read = match self {
                 Stream::Unix(stream) => stream.try_read(inbox.space()),
                 Stream::Tcp(stream) => stream.try_read(inbox.space()),
+                Stream::Tls(_) => Ok(0),
             };
             match read {
                 Ok(count) => {
@@ -70,6 +110,7 @@ impl Stream {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => match self {
                     Stream::Unix(stream) => stream.readable().await?,
                     Stream::Tcp(stream) => stream.readable().await?,
+                    Stream::Tls(_) => {}
                 },
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -102,7 +143,7 @@ impl CancelToken {
     pub async fn cancel(&self) -> Result<(), WireError> {
         let mut request = bytes::BytesMut::new();
         postgres_protocol::message::frontend::cancel_request(self.process_id, self.secret_key, &mut request);
-        let stream = Stream::connect(&self.host, self.port).await?;
+        let mut stream = Stream::connect(&self.host, self.port).await?;
         stream.send(&request).await.map_err(WireError::io("sending a cancel request"))?;
         // The server answers by closing the connection, be it in order or by a reset.
         let _ = stream.receive(&mut Inbox::new()).await;

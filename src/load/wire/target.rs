@@ -33,14 +33,22 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What is asked of TLS, by libpq's `sslmode` names.
+/// What is asked of TLS, by libpq's `sslmode` names. A Unix socket never has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum SslMode {
-    /// Never TLS: `disable`, and what `allow` and `prefer` come to as long as this connection has no TLS.
+    /// Never.
     #[default]
     Disable,
-    /// `require`, `verify-ca`, `verify-full`: refused with [`super::WireError::Tls`], never silently sent in the clear.
+    /// Only if the server takes nobody without.
+    Allow,
+    /// If the server has it.
+    Prefer,
+    /// Always; any certificate will do.
     Require,
+    /// Always, with a certificate of a known authority.
+    VerifyCa,
+    /// Always, with a certificate of a known authority for this very server.
+    VerifyFull,
 }
 
 /// Everything a connection needs to know before it exists.
@@ -63,4 +71,20 @@ pub struct ConnectTarget {
     pub settings: Vec<(String, String)>,
     /// TLS.
     pub ssl_mode: SslMode,
+    /// Name that the server's certificate must be for, where that is not the host: behind a proxy.
+    pub certificate_name: Option<String>,
+    /// Certificates of the authorities that are believed, a file; those of the system if there is none.
+    pub authorities: Option<PathBuf>,
+}
+
+impl ConnectTarget {
+    /// The file of authorities where libpq looks for it: PGSSLROOTCERT, else `~/.postgresql/root.crt` if that is there.
+    pub fn usual_authorities() -> Option<PathBuf> {
+        let named = std::env::var_os("PGSSLROOTCERT").filter(|name| !name.is_empty());
+        match named {
+            Some(name) if name == "system" => None,
+            Some(name) => Some(name.into()),
+            None => std::env::home_dir().map(|home| home.join(".postgresql/root.crt")).filter(|file| file.is_file()),
+        }
+    }
 }
