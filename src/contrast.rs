@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::compare::{Comparison, Metric, Quantity, compare};
-use crate::record::{Header, LoadRecord, Mode, Record, ScenarioRecord, Side};
+use crate::compare::{Comparison, Metric, compare};
+use crate::record::{Header, LoadRecord, Record, ScenarioRecord, Side};
 use crate::summary::{Percentiles, Summary, summarise};
 
 /// Rates found by probes differ by this much without a reason.
@@ -142,7 +142,7 @@ fn facts(headers: Two<&Header>) -> Vec<Fact> {
     add("started", headers.map(|h| h.started_at.clone()));
     add("command", headers.map(|h| h.command.clone()));
     add("suite", headers.map(|h| h.suite.clone()));
-    add("mode", headers.map(|h| format!("{}{}", mode(h.mode), if h.aa { ", A/A" } else { "" })));
+    add("mode", headers.map(|h| format!("{}{}", h.mode.name(), if h.aa { ", A/A" } else { "" })));
     add("seed", headers.map(|h| h.seed.to_string()));
     add("pgduel", headers.map(|h| h.pgduel.clone()));
     add("record version", headers.map(|h| h.schema_version.to_string()));
@@ -164,15 +164,6 @@ fn facts(headers: Two<&Header>) -> Vec<Fact> {
         facts.push(Fact { name: name.clone(), value, setting: true });
     }
     facts
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Quick => "quick",
-        Mode::Default => "default",
-        Mode::ChecksOnly => "checks-only",
-        Mode::Run => "run",
-    }
 }
 
 fn not_comparable(headers: Two<&Header>) -> Vec<String> {
@@ -299,19 +290,7 @@ fn of_duels(baseline: &Comparison, run: &Comparison) -> Vec<ScenarioContrast> {
 }
 
 fn metric_values(metric: &Metric) -> Vec<(Key, f64)> {
-    let subject = match &metric.statement {
-        Some(statement) => format!("{}/{statement}", metric.transaction),
-        None => metric.transaction.clone(),
-    };
-    let quantity = match metric.quantity {
-        Quantity::ServiceP50 => "p50",
-        Quantity::ServiceP95 => "p95",
-        Quantity::ServiceMean => "mean",
-        Quantity::ResponseP50 => "response p50",
-        Quantity::ResponseP95 => "response p95",
-        Quantity::ResponseP99 => "response p99",
-        Quantity::AcquireP50 => "acquire p50",
-    };
+    let (subject, quantity) = (metric.subject(), metric.quantity.name());
     let key = |side, unit: Unit| Key { subject: subject.clone(), quantity, side, unit };
     let mut values: Vec<(Key, f64)> = Side::BOTH.into_iter().map(|side| (key(Some(side), Unit::Ns), *metric.value_ns.get(side))).collect();
     values.extend(metric.ratio.map(|ratio| (key(None, Unit::Ratio), ratio.point)));

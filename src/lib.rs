@@ -29,13 +29,14 @@
 //! | load | dataset, record, scenario |
 //! | check | dataset, load, record, scenario, suite, target |
 //! | observe | record |
+//! | pgbench | diagnostic, load, record, sql |
 //! | experiment | check, dataset, load, observe, record, scenario, seed, suite, target |
 //! | record | |
 //! | stats | |
 //! | compare | record, stats |
 //! | summary | record |
 //! | contrast | compare, record, summary |
-//! | report | compare, contrast, record, summary |
+//! | report | compare, contrast, pgbench, record, summary |
 //! | cli | all |
 
 pub mod diagnostic;
@@ -48,6 +49,7 @@ pub mod target;
 pub mod load;
 pub mod check;
 pub mod observe;
+pub mod pgbench;
 pub mod experiment;
 pub mod record;
 pub mod stats;

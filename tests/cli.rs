@@ -12,7 +12,7 @@ use pgduel::report::{contrast_terminal, load_terminal};
 use pgduel::summary::summarise;
 use support::{OwnHome, isolate};
 
-const COMMANDS: [&str; 9] = ["list", "lint", "duel", "run", "compare", "report", "server", "completions", "server start"];
+const COMMANDS: [&str; 10] = ["list", "lint", "duel", "run", "compare", "report", "pgbench", "server", "completions", "server start"];
 
 fn manifest() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -110,10 +110,7 @@ fn a_false_alarm_of_an_aa_run_is_told() {
     let comparison = compare(&record);
     assert_eq!(comparison.outcome, Outcome::Surprise);
     let warnings = &only(&comparison).warnings;
-    assert!(
-        warnings.iter().any(|warning| warning.starts_with("A/A") && warning.contains("fetch/history service p50 regressed")),
-        "{warnings:?}"
-    );
+    assert!(warnings.iter().any(|warning| warning.starts_with("A/A") && warning.contains("fetch/history p50 regressed")), "{warnings:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::Failure;
 use super::estimate::Consent;
+use super::pgbench::PgbenchArgs;
 
 /// Two PostgreSQL schemas enter, the numbers decide.
 ///
@@ -53,6 +54,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Render a recorded run again: verdicts and all formats from run.jsonl alone
     Report(ReportArgs),
+    /// Run pgbench's scripts, with pgbench's flags and report
+    Pgbench(Box<PgbenchArgs>),
     /// Start, stop or look at the embedded server
     Server(ServerArgs),
     /// Print completions for a shell

@@ -7,6 +7,7 @@ mod estimate;
 pub mod lint;
 pub mod list;
 mod out;
+mod pgbench;
 mod progress;
 mod project;
 mod report;
@@ -80,6 +81,7 @@ fn execute(cli: &Cli) -> CommandResult {
         Command::Run(args) => run::run(cli, args),
         Command::Compare(args) => contrast::compare(args),
         Command::Report(args) => report::report(args),
+        Command::Pgbench(args) => pgbench::pgbench(args),
         Command::Server(args) => server::server(cli, args),
         Command::Completions(args) => {
             let mut script = Vec::new();

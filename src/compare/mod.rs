@@ -162,6 +162,31 @@ pub enum Quantity {
     AcquireP50,
 }
 
+impl Quantity {
+    /// Short: service times go without a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Quantity::ServiceP50 => "p50",
+            Quantity::ServiceP95 => "p95",
+            Quantity::ServiceMean => "mean",
+            Quantity::ResponseP50 => "response p50",
+            Quantity::ResponseP95 => "response p95",
+            Quantity::ResponseP99 => "response p99",
+            Quantity::AcquireP50 => "acquire p50",
+        }
+    }
+}
+
+impl Metric {
+    /// What it is of: `transaction/statement`, or the transaction.
+    pub fn subject(&self) -> String {
+        match &self.statement {
+            Some(statement) => format!("{}/{statement}", self.transaction),
+            None => self.transaction.clone(),
+        }
+    }
+}
+
 /// Whether a metric decides.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -3,7 +3,7 @@
 use super::group::{Description, Group};
 use super::outcome::{MOST_DISTURBED, MOST_FAILED, failed_share, gated};
 use super::series::Pairs;
-use super::{Metric, Quantity, Verdict};
+use super::{Metric, Verdict};
 use crate::record::{Side, StopReason};
 
 /// Warnings of the run itself, then those that the record's numbers give.
@@ -145,17 +145,5 @@ fn undecided(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric]) -> Option
 }
 
 fn name(metric: &Metric) -> String {
-    let what = match metric.quantity {
-        Quantity::ServiceP50 => "service p50",
-        Quantity::ServiceP95 => "service p95",
-        Quantity::ServiceMean => "mean service time",
-        Quantity::ResponseP50 => "response p50",
-        Quantity::ResponseP95 => "response p95",
-        Quantity::ResponseP99 => "response p99",
-        Quantity::AcquireP50 => "acquire p50",
-    };
-    match &metric.statement {
-        Some(statement) => format!("{}/{statement} {what}", metric.transaction),
-        None => format!("{} {what}", metric.transaction),
-    }
+    format!("{} {}", metric.subject(), metric.quantity.name())
 }

@@ -41,6 +41,7 @@ pub use databases::{VariantDatabase, clone_database, make_variant, template, tem
 pub use duel::gated_metrics;
 pub use offer::BlockLength;
 pub use scenario_duel::builds;
+pub use side::connect_target;
 pub use single::{Single, run_single};
 
 /// What to run.

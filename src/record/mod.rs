@@ -133,6 +133,18 @@ pub enum Mode {
     Run,
 }
 
+impl Mode {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Quick => "quick",
+            Mode::Default => "default",
+            Mode::ChecksOnly => "checks-only",
+            Mode::Run => "run",
+        }
+    }
+}
+
 /// Why a scenario stopped.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct ScenarioEnd {

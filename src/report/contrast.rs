@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::format::{NOTHING, TimeUnit, factor, plain, significant};
-use super::load::{letters, pad, shorten, wrap};
+use super::lines::{letters, pad, shorten, wrapped};
 use super::words::plural;
 use crate::contrast::{Contrast, Fact, Row, ScenarioContrast, Two, Unit};
 
@@ -61,7 +61,7 @@ impl Page {
 
     fn paragraph(&mut self, first: &str, text: &str) {
         let indent = letters(first);
-        for (index, line) in wrap(text, self.width.saturating_sub(indent)).iter().enumerate() {
+        for (index, line) in wrapped(text, self.width.saturating_sub(indent)).iter().enumerate() {
             let start = if index == 0 { first.to_owned() } else { " ".repeat(indent) };
             self.line(&format!("{start}{line}"));
         }
@@ -146,7 +146,7 @@ impl Page {
 /// Breaks words that are longer than a line as well: paths and commands have few spaces.
 fn wrap_hard(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    for line in wrap(text, width) {
+    for line in wrapped(text, width) {
         let letters: Vec<char> = line.chars().collect();
         match letters.is_empty() {
             true => lines.push(String::new()),

@@ -4,7 +4,7 @@ use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioCompar
 use crate::record::{Mode, StopReason};
 
 use super::format::change;
-use super::words::{Tone, expected_to, gated, plural, quantity, subject, tally};
+use super::words::{Tone, expected_to, gated, plural, tally};
 use super::{Run, recall};
 
 /// Scenarios that a sentence names; more are counted.
@@ -153,5 +153,5 @@ fn contradiction(one: &ScenarioComparison) -> String {
 fn changed(metric: &Metric) -> String {
     let words = change(metric.ratio.as_ref(), metric.verdict).words;
     let words = if metric.verdict == Verdict::Unchanged { "the same".to_owned() } else { words };
-    format!("{words} ({} {})", subject(metric), quantity(metric.quantity))
+    format!("{words} ({} {})", metric.subject(), metric.quantity.name())
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, plain, significant};
+use super::lines::{letters, pad, shorten, wrapped};
 use super::words;
 use crate::record::{Header, LoadRecord};
 use crate::summary::{Load, Percentiles, RunOutcome, Summary};
@@ -82,7 +83,7 @@ impl Page {
     fn fact(&mut self, label: &str, text: &str) {
         const LABEL: usize = 12;
         let room = self.width.saturating_sub(LABEL).max(20);
-        for (index, line) in wrap(text, room).iter().enumerate() {
+        for (index, line) in wrapped(text, room).iter().enumerate() {
             let label = if index == 0 { label } else { "" };
             self.line(&format!("{label:<LABEL$}{line}"));
         }
@@ -98,7 +99,7 @@ impl Page {
         let server = header.server.version.split(" on ").next().unwrap_or_default();
         let rtt = words::rtt(scenario.rtt_ns, scenario.rtt_per, header.server.local);
         let parts = [words::load(&scenario.load), rtt, server.to_owned(), header.machine.cpu.clone(), format!("seed {}", header.seed)];
-        for line in wrap(&parts.join(" · "), self.width) {
+        for line in wrapped(&parts.join(" · "), self.width) {
             self.line(&line);
         }
         self.line("");
@@ -115,7 +116,7 @@ impl Page {
             rate(overload.done_per_second),
             significant(load.drain_seconds)
         );
-        for line in wrap(&told, self.width) {
+        for line in wrapped(&told, self.width) {
             self.line(&line);
         }
         self.line("");
@@ -265,53 +266,4 @@ fn widths(columns: &[&str], cells: &[Vec<String>]) -> Vec<usize> {
 
 fn total(columns: &[&str], cells: &[Vec<String>]) -> usize {
     widths(columns, cells).iter().map(|width| width + 2).sum::<usize>()
-}
-
-/// Letters of a text; wide ones count as one.
-pub(super) fn letters(text: &str) -> usize {
-    text.chars().count()
-}
-
-/// `text` in `width` columns.
-pub(super) fn pad(text: &str, width: usize, right: bool) -> String {
-    let blank = " ".repeat(width.saturating_sub(letters(text)));
-    if right { format!("{blank}{text}") } else { format!("{text}{blank}") }
-}
-
-/// `text` in at most `width` columns.
-pub(super) fn shorten(text: &str, width: usize) -> String {
-    if letters(text) <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
-}
-
-/// Lines of at most `width` columns, broken at spaces; a longer word stands alone.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        let Some(last) = lines.last_mut() else { break };
-        if last.is_empty() {
-            last.push_str(word);
-        } else if letters(last) + 1 + letters(word) <= width {
-            last.push(' ');
-            last.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_wrapped_at_spaces_and_never_cut() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("extraordinary", 3), ["extraordinary"]);
-        assert_eq!(wrap("", 3), [""]);
-    }
 }

@@ -13,8 +13,10 @@ pub mod format;
 mod headline;
 mod html;
 mod json;
+mod lines;
 mod load;
 mod markdown;
+mod pgbench;
 mod prose;
 mod recall;
 mod terminal;
@@ -26,6 +28,7 @@ pub use html::html;
 pub use json::{JSON_VERSION, json};
 pub use load::{LOAD_JSON_VERSION, load_json, load_terminal};
 pub use markdown::markdown;
+pub use pgbench::{Details, PGBENCH_JSON_VERSION, pgbench_json, pgbench_text};
 pub use terminal::{Style, terminal};
 
 use anyhow::Context;

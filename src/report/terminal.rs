@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::format::plain;
+use super::lines::{letters, wrapped};
 use super::view::{MetricView, RunView, ScenarioView, view};
 use super::words::Tone;
 use super::{Run, words};
@@ -87,10 +88,6 @@ impl Widths {
 fn shown(scenario: &ScenarioView) -> Vec<&MetricView> {
     let gated: Vec<&MetricView> = scenario.metrics.iter().filter(|metric| metric.gated).collect();
     if gated.is_empty() { scenario.metrics.iter().collect() } else { gated }
-}
-
-fn letters(text: &str) -> usize {
-    text.chars().count()
 }
 
 fn change_text(metric: &MetricView) -> String {
@@ -365,35 +362,5 @@ impl Paint {
             Paint::Tone(Tone::Regressed | Tone::Failed) => cell.fg(Color::DarkRed),
             Paint::Tone(Tone::Inconclusive) => cell.fg(Color::DarkYellow),
         }
-    }
-}
-
-/// Lines of at most `width` letters, broken at spaces; a word that is longer stands on a line of its own, uncut.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && letters(&line) + 1 + letters(word) > width {
-                lines.push(std::mem::take(&mut line));
-            } else if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::wrapped;
-
-    #[test]
-    fn lines_break_at_spaces() {
-        assert_eq!(wrapped("one two three", 8), vec!["one two", "three"]);
-        assert_eq!(wrapped("a incomprehensibilities b\nc", 8), vec!["a", "incomprehensibilities", "b", "c"]);
-        assert_eq!(wrapped("", 8), vec![""]);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
-use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, Mode, RttPer, StopReason};
+use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, factor, percent, significant};
@@ -74,37 +74,6 @@ pub fn verdict_in(metric: &Metric, scenario: &ScenarioComparison) -> String {
         format!("{word} (budget)")
     } else {
         word.to_owned()
-    }
-}
-
-/// What is measured, short.
-pub fn quantity(quantity: Quantity) -> &'static str {
-    match quantity {
-        Quantity::ServiceP50 => "p50",
-        Quantity::ServiceP95 => "p95",
-        Quantity::ServiceMean => "mean",
-        Quantity::ResponseP50 => "response p50",
-        Quantity::ResponseP95 => "response p95",
-        Quantity::ResponseP99 => "response p99",
-        Quantity::AcquireP50 => "acquire p50",
-    }
-}
-
-/// What a metric is of: `transaction/statement`, or the transaction.
-pub fn subject(metric: &Metric) -> String {
-    match &metric.statement {
-        Some(statement) => format!("{}/{statement}", metric.transaction),
-        None => metric.transaction.clone(),
-    }
-}
-
-/// The mode.
-pub fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Quick => "quick",
-        Mode::Default => "default",
-        Mode::ChecksOnly => "checks-only",
-        Mode::Run => "run",
     }
 }
 

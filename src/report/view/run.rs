@@ -18,7 +18,7 @@ pub fn view(run: &Run<'_>) -> RunView {
         suite: run.header.suite.clone(),
         version: run.header.pgduel.clone(),
         started_at: run.header.started_at.clone(),
-        mode: words::mode(run.header.mode),
+        mode: run.header.mode.name(),
         tone,
         headline,
         exit: headline::exit(run.comparison.outcome),
@@ -86,7 +86,7 @@ fn run_facts(run: &Run<'_>) -> FactGroup {
     let mut facts = vec![
         fact("pgduel", &header.pgduel),
         fact("Started", &header.started_at),
-        fact("Mode", if header.aa { format!("{}, A/A", words::mode(header.mode)) } else { words::mode(header.mode).to_owned() }),
+        fact("Mode", if header.aa { format!("{}, A/A", header.mode.name()) } else { header.mode.name().to_owned() }),
         fact("Seed", header.seed.to_string()),
     ];
     if let Some(budget) = header.budget_seconds {

@@ -89,7 +89,7 @@ fn discarded(one: &ScenarioComparison) -> Vec<String> {
 fn first(one: &ScenarioComparison) -> Option<(String, String)> {
     let metric = one.metrics.iter().find(|metric| metric.gate == Gate::Gated)?;
     let change = change(metric.ratio.as_ref(), metric.verdict).text();
-    Some((format!("{} {}", words::subject(metric), words::quantity(metric.quantity)), change))
+    Some((format!("{} {}", metric.subject(), metric.quantity.name()), change))
 }
 
 /// One word for a scenario: that of its gated metrics if they agree, else how many are what.
@@ -128,8 +128,8 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
     let change = change(metric.ratio.as_ref(), metric.verdict);
     let tone = words::verdict_tone(metric.verdict);
     MetricView {
-        subject: words::subject(metric),
-        quantity: words::quantity(metric.quantity),
+        subject: metric.subject(),
+        quantity: metric.quantity.name(),
         before: unit.show(metric.value_ns.before),
         after: unit.show(metric.value_ns.after),
         change: change.words,
@@ -151,10 +151,8 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
 
 fn inconclusive(one: &ScenarioComparison, minimum_pairs: u32) -> Vec<String> {
     let open = one.metrics.iter().filter(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Inconclusive);
-    open.map(|metric| {
-        format!("{} {}: {}.", words::subject(metric), words::quantity(metric.quantity), words::inconclusive(metric, one, minimum_pairs))
-    })
-    .collect()
+    open.map(|metric| format!("{} {}: {}.", metric.subject(), metric.quantity.name(), words::inconclusive(metric, one, minimum_pairs)))
+        .collect()
 }
 
 fn capacity_change(ratio: &Interval) -> String {

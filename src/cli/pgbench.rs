@@ -1,0 +1,428 @@
+//! `pgduel pgbench`: pgbench's flags and scripts on this engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use super::duel::watch_signals;
+use super::{CommandResult, Failure, out};
+use crate::diagnostic::{Source, read_text};
+use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
+use crate::pgbench::builtin::{BUILTINS, Builtin};
+use crate::pgbench::client::{Program, QueryMode};
+use crate::pgbench::run::{self, Length, Live, Options};
+use crate::pgbench::script::{Script, Symbols, is_variable_name};
+use crate::pgbench::setup;
+use crate::report::{Details, pgbench_json, pgbench_text};
+
+/// pgbench's own exit codes.
+const RUN_FAILED: i32 = 2;
+const NOT_BEGUN: i32 = 1;
+
+/// Where Debian's packages and PostgreSQL itself put the Unix socket.
+const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// `pgduel pgbench`
+#[derive(Args, Debug)]
+#[command(
+    disable_help_flag = true,
+    after_help = "\
+Examples:
+  pgduel pgbench -S -c 8 -j 2 -T 10 -M prepared bench    the built-in point select, for ten seconds
+  pgduel pgbench -f mine.sql@3 -b simple-update -T 60    two scripts, the first three times as often
+  pgduel pgbench -R 500 -L 20 -T 60                      500 transactions a second, late after 20 ms
+  pgduel pgbench -f mine.sql -t 1000 --json | jq .all.latency
+
+The flags, scripts and report are those of pgbench(1), and percentiles follow. Tables are made by pgbench -i. The exit code is 0, \
+1 if the run could not begin, 2 if it failed on the way.
+
+Not supported: -i and its options, -l and its options, \\shell, \\setshell, \\aset, pipelines."
+)]
+pub struct PgbenchArgs {
+    /// Database, or a URL postgresql://user:password@host:port/database [default: PGDATABASE, PGUSER, your name]
+    pub database: Option<String>,
+    /// Script from a file, with a weight behind @; may be given several times
+    #[arg(short = 'f', long = "file", value_name = "FILE[@WEIGHT]", value_parser = numbered)]
+    pub files: Vec<Numbered>,
+    /// Built-in script (tpcb-like, simple-update, select-only, or a beginning of it), with a weight behind @; list shows them
+    #[arg(short = 'b', long = "builtin", value_name = "NAME[@WEIGHT]", value_parser = numbered)]
+    pub builtins: Vec<Numbered>,
+    /// The same as -b select-only
+    #[arg(short = 'S', long)]
+    pub select_only: bool,
+    /// The same as -b simple-update
+    #[arg(short = 'N', long)]
+    pub skip_some_updates: bool,
+    /// Clients, each with a connection of its own
+    #[arg(short = 'c', long = "client", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub clients: u32,
+    /// Threads that the clients share
+    #[arg(short = 'j', long = "jobs", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub threads: u32,
+    /// Transactions a client [default: 10]
+    #[arg(short = 't', long, conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
+    pub transactions: Option<u64>,
+    /// Seconds
+    #[arg(short = 'T', long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub time: Option<u32>,
+    /// How statements are sent
+    #[arg(short = 'M', long, value_enum, default_value_t = Protocol::Simple)]
+    pub protocol: Protocol,
+    /// Transactions a second, over all clients, at random intervals; latency counts from when they were due
+    #[arg(short = 'R', long)]
+    pub rate: Option<f64>,
+    /// Milliseconds after which a transaction is late; with -R, one that would begin later than that is skipped
+    #[arg(short = 'L', long)]
+    pub latency_limit: Option<f64>,
+    /// Runs of a transaction that loses against another one; 0 for no limit, which needs -L or -T
+    #[arg(long, default_value_t = 1)]
+    pub max_tries: u32,
+    /// Connect anew for each transaction
+    #[arg(short = 'C', long)]
+    pub connect: bool,
+    /// Variable of the scripts
+    #[arg(short = 'D', long = "define", value_name = "NAME=VALUE")]
+    pub define: Vec<String>,
+    /// Scale to report, and for scripts of your own; built-in ones look it up
+    #[arg(short = 's', long)]
+    pub scale: Option<i64>,
+    /// Do not vacuum before the run
+    #[arg(short = 'n', long)]
+    pub no_vacuum: bool,
+    /// Vacuum all four tables before the run
+    #[arg(short = 'v', long)]
+    pub vacuum_all: bool,
+    /// Report times by command
+    #[arg(short = 'r', long)]
+    pub report_per_command: bool,
+    /// Report serialization failures and deadlocks apart
+    #[arg(long)]
+    pub failures_detailed: bool,
+    /// Show progress every so many seconds
+    #[arg(short = 'P', long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub progress: Option<u32>,
+    /// Seed of random numbers: a number, or time or rand for a new one
+    #[arg(long, default_value = "time")]
+    pub random_seed: String,
+    /// Print a built-in script and end
+    #[arg(long, value_name = "NAME")]
+    pub show_script: Option<String>,
+    /// Print JSON instead of pgbench's report
+    #[arg(long)]
+    pub json: bool,
+    /// Server's host, or the folder of its socket [default: PGHOST, the socket]
+    #[arg(short = 'h', long)]
+    pub host: Option<String>,
+    /// Server's port [default: PGPORT, 5432]
+    #[arg(short = 'p', long)]
+    pub port: Option<u16>,
+    /// User to connect as [default: PGUSER, your name]
+    #[arg(short = 'U', long)]
+    pub username: Option<String>,
+    /// Make the tables: that is left to pgbench
+    #[arg(short = 'i', long, hide = true)]
+    pub initialize: bool,
+    /// Log each transaction: not supported
+    #[arg(short = 'l', long, hide = true)]
+    pub log: bool,
+    /// Print help
+    #[arg(long, short = '?', action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
+}
+
+/// A script that was named, and how many were named before: they run and are reported in the order of the arguments.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    place: usize,
+    name: String,
+}
+
+fn numbered(name: &str) -> Result<Numbered, std::convert::Infallible> {
+    // Arguments are read in their order.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    Ok(Numbered { place: NEXT.fetch_add(1, Ordering::Relaxed), name: name.to_owned() })
+}
+
+/// pgbench's `-M`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Protocol {
+    /// Values put into the text
+    Simple,
+    /// Text and values apart
+    Extended,
+    /// Prepared once a connection
+    Prepared,
+}
+
+/// Runs it, with pgbench's exit codes.
+pub fn pgbench(args: &PgbenchArgs) -> CommandResult {
+    execute(args).or_else(|failure| {
+        super::complain(&failure);
+        Ok(NOT_BEGUN)
+    })
+}
+
+fn execute(args: &PgbenchArgs) -> CommandResult {
+    if let Some(name) = &args.show_script {
+        let builtin = Builtin::find(name).map_err(Failure::Usage)?;
+        out::print(&format!("-- {}: {}\n{}\n", builtin.name, builtin.title, builtin.text()))?;
+        return Ok(super::exit::PASS);
+    }
+    if args.builtins.iter().any(|builtin| builtin.name == "list") {
+        let list: String = BUILTINS.iter().map(|builtin| format!("  {:>13}: {}\n", builtin.name, builtin.title)).collect();
+        out::print(&format!("Available builtin scripts:\n{list}"))?;
+        return Ok(super::exit::PASS);
+    }
+    refuse_unsupported(args)?;
+    let mut symbols = Symbols::new();
+    let variables = definitions(args, &mut symbols)?;
+    let scripts = scripts(args, &mut symbols)?;
+    let builtin = args.files.is_empty();
+    let protocol = match args.protocol {
+        Protocol::Simple => QueryMode::Simple,
+        Protocol::Extended => QueryMode::Extended,
+        Protocol::Prepared => QueryMode::Prepared,
+    };
+    let program = Arc::new(Program::new(scripts, symbols, protocol));
+    let options = options(args, variables)?;
+    let target = target(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(anyhow::Error::from)?;
+    runtime.block_on(measure(args, program, options, target, builtin))
+}
+
+fn refuse_unsupported(args: &PgbenchArgs) -> Result<(), Failure> {
+    let why = if args.initialize {
+        "pgduel makes no tables of pgbench's: use pgbench -i"
+    } else if args.log {
+        "pgduel writes no log of transactions: --json has the percentiles, and -r the times by command"
+    } else if args.max_tries == 0 && args.latency_limit.is_none() && args.time.is_none() {
+        "--max-tries 0 sets no limit to tries, so -L or -T must"
+    } else if args.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+        "-R takes a rate above 0"
+    } else if args.latency_limit.is_some_and(|limit| !limit.is_finite() || limit <= 0.0 || limit > 1e9) {
+        "-L takes milliseconds above 0"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage(why.to_owned()))
+}
+
+fn definitions(args: &PgbenchArgs, symbols: &mut Symbols) -> Result<Vec<(String, String)>, Failure> {
+    let mut variables = Vec::new();
+    for definition in &args.define {
+        match definition.split_once('=') {
+            Some((name, value)) if is_variable_name(name) => {
+                symbols.number(name);
+                variables.push((name.to_owned(), value.to_owned()));
+            }
+            _ => {
+                return Err(Failure::Usage(format!(
+                    "-D {definition}: a definition is NAME=VALUE, the name of letters, digits and underscores"
+                )));
+            }
+        }
+    }
+    Ok(variables)
+}
+
+/// All scripts that were named; the first built-in one if none was.
+fn scripts(args: &PgbenchArgs, symbols: &mut Symbols) -> Result<Vec<Script>, Failure> {
+    let mut named: Vec<(usize, &str, bool)> = args.files.iter().map(|file| (file.place, file.name.as_str(), false)).collect();
+    named.extend(args.builtins.iter().map(|builtin| (builtin.place, builtin.name.as_str(), true)));
+    named.extend(args.select_only.then_some((usize::MAX, "select-only", true)));
+    named.extend(args.skip_some_updates.then_some((usize::MAX, "simple-update", true)));
+    if named.is_empty() {
+        named.push((0, "tpcb-like", true));
+    }
+    named.sort_by_key(|(place, ..)| *place);
+    let mut scripts = Vec::new();
+    for (_, name, is_builtin) in named {
+        let (name, weight) = weighted(name)?;
+        if is_builtin {
+            let builtin = Builtin::find(name).map_err(Failure::Usage)?;
+            scripts.push(builtin.script(weight, symbols).map_err(Failure::Files)?);
+            continue;
+        }
+        let path = PathBuf::from(name);
+        let text = read_text(&path).map_err(|diagnostic| Failure::Files(vec![diagnostic]))?;
+        scripts.push(Script::read(&Source::new(&path, &text), weight, symbols).map_err(Failure::Files)?);
+    }
+    scripts.retain(|script| script.weight > 0);
+    match scripts.is_empty() {
+        true => Err(Failure::Usage("every script has weight 0, so there is nothing to run".to_owned())),
+        false => Ok(scripts),
+    }
+}
+
+/// `name@3`
+fn weighted(text: &str) -> Result<(&str, u64), Failure> {
+    let Some((name, weight)) = text.rsplit_once('@') else { return Ok((text, 1)) };
+    match weight.parse::<u32>() {
+        Ok(weight) => Ok((name, u64::from(weight))),
+        // A file may have an @ in its name.
+        Err(_) if Path::new(text).exists() => Ok((text, 1)),
+        Err(_) => Err(Failure::Usage(format!("{text}: a weight is a whole number behind @"))),
+    }
+}
+
+fn options(args: &PgbenchArgs, variables: Vec<(String, String)>) -> Result<Options, Failure> {
+    let seed = match args.random_seed.as_str() {
+        "time" | "rand" => rand::random(),
+        number => number.parse().map_err(|_| Failure::Usage(format!("--random-seed {number}: a number, time or rand")))?,
+    };
+    let millis = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+    Ok(Options {
+        clients: args.clients as usize,
+        threads: args.threads.min(args.clients) as usize,
+        length: match (args.time, args.transactions) {
+            (Some(seconds), _) => Length::Time(Duration::from_secs(u64::from(seconds))),
+            (None, count) => Length::Transactions(count.unwrap_or(10)),
+        },
+        rate: args.rate,
+        latency_limit: args.latency_limit.map(millis),
+        max_tries: (args.max_tries > 0).then_some(args.max_tries),
+        reconnect: args.connect,
+        by_command: args.report_per_command,
+        seed,
+        scale: args.scale.unwrap_or(1),
+        variables,
+    })
+}
+
+/// As libpq finds its server: arguments, then its variables of the environment, then what it is built with.
+fn target(args: &PgbenchArgs) -> Result<ConnectTarget, Failure> {
+    if let Some(url) = args.database.as_deref().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
+        let database = server.database().unwrap_or("postgres").to_owned();
+        return Ok(crate::experiment::connect_target(&server.conn_info(&database)));
+    }
+    if args.database.as_deref().is_some_and(|text| text.contains('=')) {
+        return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
+    }
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let login = || variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned());
+    let user = args.username.clone().or_else(|| variable("PGUSER")).unwrap_or_else(login);
+    let host = args.host.clone().or_else(|| variable("PGHOST"));
+    let host = match host {
+        Some(host) if host.starts_with('/') => Host::Unix(host.into()),
+        Some(host) => Host::Tcp(host),
+        None => match SOCKETS.into_iter().find(|folder| Path::new(folder).is_dir()) {
+            Some(folder) => Host::Unix(folder.into()),
+            None => Host::Tcp("localhost".to_owned()),
+        },
+    };
+    let port = match (args.port, variable("PGPORT")) {
+        (Some(port), _) => port,
+        (None, Some(text)) => text.parse().map_err(|_| Failure::Usage(format!("PGPORT is {text}, which is no port")))?,
+        (None, None) => 5432,
+    };
+    let ssl_mode = match variable("PGSSLMODE").as_deref() {
+        Some("disable") => SslMode::Disable,
+        Some("allow") => SslMode::Allow,
+        None | Some("prefer") => SslMode::Prefer,
+        Some("require") => SslMode::Require,
+        Some("verify-ca") => SslMode::VerifyCa,
+        Some("verify-full") => SslMode::VerifyFull,
+        Some(other) => {
+            let modes = "disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(Failure::Usage(format!("PGSSLMODE is {other}, and may be {modes}")));
+        }
+    };
+    Ok(ConnectTarget {
+        host,
+        port,
+        database: args.database.clone().or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(|| user.clone()),
+        user,
+        password: variable("PGPASSWORD").map(Password::new),
+        application_name: "pgbench".to_owned(),
+        settings: Vec::new(),
+        ssl_mode,
+        certificate_name: None,
+        authorities: ConnectTarget::usual_authorities(),
+    })
+}
+
+async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options, target: ConnectTarget, builtin: bool) -> CommandResult {
+    let failed = |message: String| {
+        out::say(&format!("pgduel pgbench: {message}"));
+        Ok(NOT_BEGUN)
+    };
+    let mut connection = match Connection::connect(&target).await {
+        Ok(connection) => connection,
+        Err(error) => return failed(error.to_string()),
+    };
+    if builtin {
+        match setup::scale(&mut connection).await {
+            Ok(scale) => {
+                if args.scale.is_some_and(|given| given != scale) {
+                    out::say(&format!("pgduel pgbench: scale option ignored, using count from pgbench_branches table ({scale})"));
+                }
+                options.scale = scale;
+            }
+            Err(error) => return failed(error.to_string()),
+        }
+    }
+    if !args.no_vacuum && (builtin || args.vacuum_all) {
+        for problem in setup::vacuum(&mut connection, args.vacuum_all).await {
+            out::say(&format!("pgduel pgbench: {problem} (ignoring this error and continuing anyway)"));
+        }
+    }
+    connection.close().await;
+    let stop = Arc::new(AtomicBool::new(false));
+    tokio::spawn(watch_signals(stop.clone()));
+    let live = args.progress.map(|_| Arc::new(Live::default()));
+    let running = run::run(program.clone(), options.clone(), target, live.clone(), stop.clone());
+    let progress = report_progress(args.progress, live);
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        () = progress => return failed("the progress report ended".to_owned()),
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => return failed(error.to_string()),
+    };
+    for aborted in &outcome.aborted {
+        out::say(&format!("pgduel pgbench: {aborted}"));
+    }
+    let details = Details {
+        failures: args.failures_detailed,
+        deviation: args.progress.is_some() || args.rate.is_some() || args.latency_limit.is_some(),
+    };
+    let text = match args.json {
+        true => pgbench_json(&program, &options, &outcome)?,
+        false => pgbench_text(&program, &options, details, &outcome),
+    };
+    out::print(&text)?;
+    if !outcome.aborted.is_empty() {
+        out::say("pgduel pgbench: Run was aborted; the above results are incomplete.");
+        return Ok(RUN_FAILED);
+    }
+    Ok(super::exit::PASS)
+}
+
+/// A line every so many seconds, as pgbench words it; without `-P` it never ends.
+async fn report_progress(every: Option<u32>, live: Option<Arc<Live>>) {
+    let (Some(every), Some(live)) = (every, live) else { return std::future::pending().await };
+    let began = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(every)));
+    ticks.tick().await;
+    let mut last = (0, 0, 0, began);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        let (done, latency_ns, failed) = (read(&live.done), read(&live.latency_ns), read(&live.failed));
+        let (new, seconds) = (done - last.0, (now - last.3).as_secs_f64());
+        let latency_ms = (latency_ns - last.1) as f64 / 1e6 / new.max(1) as f64;
+        out::say(&format!(
+            "progress: {:.1} s, {:.1} tps, lat {latency_ms:.3} ms, {} failed",
+            (now - began).as_secs_f64(),
+            new as f64 / seconds.max(1e-9),
+            failed - last.2
+        ));
+        last = (done, latency_ns, failed, now);
+    }
+}

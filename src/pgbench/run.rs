@@ -1,0 +1,355 @@
+//! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+use super::client::{Client, ClientError, Program};
+use super::evaluate::{Text, Variables};
+use super::random::Random;
+use super::script::Symbols;
+use super::tally::Tally;
+use super::value::Value;
+use crate::load::schedule::{Process, Schedule};
+use crate::load::wire::{ConnectTarget, SqlState, WireError};
+
+/// How long a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// So many transactions a client (`-t`).
+    Transactions(u64),
+    /// For so long (`-T`); what runs at its end is finished.
+    Time(Duration),
+}
+
+/// What pgbench's options say.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `-c`
+    pub clients: usize,
+    /// `-j`
+    pub threads: usize,
+    /// `-t`, `-T`
+    pub length: Length,
+    /// `-R`: transactions a second over all clients, Poisson.
+    pub rate: Option<f64>,
+    /// `-L`
+    pub latency_limit: Option<Duration>,
+    /// `--max-tries`; `None`: without limit.
+    pub max_tries: Option<u32>,
+    /// `-C`: a connection for each transaction.
+    pub reconnect: bool,
+    /// `-r`: times by command.
+    pub by_command: bool,
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// `:scale`
+    pub scale: i64,
+    /// `-D`
+    pub variables: Vec<(String, String)>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Counts and times.
+    pub tally: Tally,
+    /// From the start of the first transaction to the end of the last.
+    pub elapsed: Duration,
+    /// Until all clients were connected.
+    pub connecting: Duration,
+    /// Why clients ended before their time.
+    pub aborted: Vec<String>,
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A client that cannot connect.
+    #[error("could not create connection for client {client}: {error}")]
+    Connect {
+        /// Its number.
+        client: usize,
+        /// Why.
+        error: WireError,
+    },
+    /// A thread.
+    #[error("could not start a thread")]
+    Thread,
+}
+
+/// Counts that a progress report reads while the run goes on.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Transactions that succeeded.
+    pub done: AtomicU64,
+    /// Their latencies together, ns.
+    pub latency_ns: AtomicU64,
+    /// Given up.
+    pub failed: AtomicU64,
+}
+
+struct Shared {
+    program: Arc<Program>,
+    options: Options,
+    target: ConnectTarget,
+    live: Option<Arc<Live>>,
+    stop: Arc<AtomicBool>,
+}
+
+type Ready = mpsc::UnboundedSender<Result<(), RunError>>;
+type Start = watch::Receiver<Option<Instant>>;
+
+/// What one thread brings home.
+#[derive(Default)]
+struct Share {
+    tally: Tally,
+    last_done: Option<Instant>,
+    aborted: Vec<String>,
+}
+
+/// Runs it. `stop` ends it early, as its time would. `live` is kept up to date if somebody reads it.
+pub async fn run(
+    program: Arc<Program>,
+    options: Options,
+    target: ConnectTarget,
+    live: Option<Arc<Live>>,
+    stop: Arc<AtomicBool>,
+) -> Result<Outcome, RunError> {
+    let (clients, threads) = (options.clients, options.threads.clamp(1, options.clients.max(1)));
+    let shared = Arc::new(Shared { program, options, target, live, stop });
+    let (start, started) = watch::channel(None);
+    let (ready, mut readiness) = mpsc::unbounded_channel();
+    let connecting = Instant::now();
+    let handles: Vec<_> = (0..threads)
+        .map(|thread| {
+            let own: Vec<usize> = (thread..clients).step_by(threads).collect();
+            let (shared, ready, started) = (shared.clone(), ready.clone(), started.clone());
+            std::thread::spawn(move || load_thread(&shared, thread, &own, &ready, &started))
+        })
+        .collect();
+    drop(ready);
+    for _ in 0..clients {
+        readiness.recv().await.unwrap_or(Err(RunError::Thread))?;
+    }
+    let connecting = connecting.elapsed();
+    let began = Instant::now();
+    let _ = start.send(Some(began));
+    let joined = tokio::task::spawn_blocking(move || handles.into_iter().map(|handle| handle.join().ok().flatten()).collect::<Vec<_>>());
+    let shares = joined.await.map_err(|_| RunError::Thread)?;
+    let mut outcome = Outcome { tally: new_tally(&shared.program), elapsed: Duration::ZERO, connecting, aborted: Vec::new() };
+    for share in shares {
+        let share = share.ok_or(RunError::Thread)?;
+        outcome.tally.merge(&share.tally);
+        outcome.aborted.extend(share.aborted);
+        outcome.elapsed = outcome.elapsed.max(share.last_done.map_or(Duration::ZERO, |done| done - began));
+    }
+    Ok(outcome)
+}
+
+fn new_tally(program: &Program) -> Tally {
+    Tally::new(program.scripts.iter().map(|script| script.commands.len()))
+}
+
+fn load_thread(shared: &Arc<Shared>, thread: usize, own: &[usize], ready: &Ready, started: &Start) -> Option<Share> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let local = LocalSet::new();
+    // The thread's part of the rate, handed to whichever of its clients is free.
+    let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
+    let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
+    let schedule = Rc::new(RefCell::new(schedule));
+    Some(local.block_on(&runtime, async {
+        let tasks: Vec<_> = own
+            .iter()
+            .map(|client| {
+                let (shared, ready, started, schedule) = (shared.clone(), ready.clone(), started.clone(), schedule.clone());
+                let client = *client;
+                tokio::task::spawn_local(async move { client_task(&shared, client, &ready, started, &schedule).await })
+            })
+            .collect();
+        let mut share = Share { tally: new_tally(&shared.program), ..Share::default() };
+        for task in tasks {
+            if let Ok(Some(one)) = task.await {
+                share.tally.merge(&one.tally);
+                share.aborted.extend(one.aborted);
+                share.last_done = share.last_done.max(one.last_done);
+            }
+        }
+        share
+    }))
+}
+
+async fn client_task(
+    shared: &Shared,
+    number: usize,
+    ready: &Ready,
+    mut started: Start,
+    schedule: &RefCell<Option<Schedule>>,
+) -> Option<Share> {
+    let options = &shared.options;
+    let symbols = &shared.program.symbols;
+    let mut variables = Variables::new(symbols);
+    let integer = |value: u64| Text::Value(Value::Integer(value as i64));
+    let mut seeds = Random::new(options.seed);
+    let default_seed = seeds.bits();
+    variables.set(Symbols::CLIENT_ID, integer(number as u64));
+    variables.set(Symbols::DEFAULT_SEED, integer(default_seed));
+    variables.set(Symbols::RANDOM_SEED, integer(options.seed));
+    variables.set(Symbols::SCALE, Text::Value(Value::Integer(options.scale)));
+    for (name, value) in &options.variables {
+        if let Some(variable) = symbols.find(name) {
+            variables.set(variable, Text::Text(value.clone()));
+        }
+    }
+    // Streams of different clients share no beginning.
+    let random = Random::new(options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let client = match Client::connect(shared.program.clone(), &shared.target, variables, random).await {
+        Ok(client) => client,
+        Err(error) => {
+            let _ = ready.send(Err(RunError::Connect { client: number, error }));
+            return None;
+        }
+    };
+    ready.send(Ok(())).ok()?;
+    let began = (*started.wait_for(Option::is_some).await.ok()?)?;
+    let mut runner = Runner { shared, client, began, share: Share { tally: new_tally(&shared.program), ..Share::default() } };
+    if let Err(error) = runner.transactions(schedule).await {
+        runner.share.aborted.push(format!("client {number} aborted: {error}"));
+    }
+    runner.client.close().await;
+    Some(runner.share)
+}
+
+/// One client at work.
+struct Runner<'a> {
+    shared: &'a Shared,
+    client: Client,
+    began: Instant,
+    share: Share,
+}
+
+impl Runner<'_> {
+    async fn transactions(&mut self, schedule: &RefCell<Option<Schedule>>) -> Result<(), ClientError> {
+        let options = &self.shared.options;
+        let weights: u64 = self.shared.program.scripts.iter().map(|script| script.weight).sum();
+        let mut begun = 0;
+        while !self.is_over(begun, Instant::now()) {
+            let script = self.draw(weights);
+            let mut intended = Instant::now();
+            let due = schedule.borrow_mut().as_mut().and_then(Iterator::next);
+            if let Some(due_ns) = due {
+                intended = self.began + Duration::from_nanos(due_ns);
+                if self.is_over(begun, intended) {
+                    return Ok(());
+                }
+                if options.latency_limit.is_some_and(|limit| intended + limit < Instant::now()) {
+                    // It would be late whatever the server does.
+                    begun += 1;
+                    if let Some(tally) = self.share.tally.scripts.get_mut(script) {
+                        tally.skipped += 1;
+                    }
+                    continue;
+                }
+                self.client.pause(intended.saturating_duration_since(Instant::now())).await;
+                self.share.tally.add_lag(intended.elapsed());
+            }
+            begun += 1;
+            self.transaction(script, intended).await?;
+            if options.reconnect {
+                let reconnecting = Instant::now();
+                let lost = |error| ClientError::Lost { place: "connecting again".to_owned(), error };
+                self.client.reconnect(&self.shared.target).await.map_err(lost)?;
+                self.share.tally.reconnections += 1;
+                self.share.tally.reconnecting += reconnecting.elapsed();
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self, begun: u64, at: Instant) -> bool {
+        let enough = match self.shared.options.length {
+            Length::Transactions(count) => begun >= count,
+            Length::Time(length) => at >= self.began + length,
+        };
+        enough || self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    /// The script of the next transaction.
+    fn draw(&mut self, weights: u64) -> usize {
+        let scripts = &self.shared.program.scripts;
+        if scripts.len() == 1 {
+            return 0;
+        }
+        let mut left = self.client.random().between(0, weights.saturating_sub(1));
+        for (number, script) in scripts.iter().enumerate() {
+            match left.checked_sub(script.weight) {
+                Some(less) => left = less,
+                None => return number,
+            }
+        }
+        0
+    }
+
+    /// One transaction, again if it lost against another one and may be tried again.
+    async fn transaction(&mut self, script: usize, intended: Instant) -> Result<(), ClientError> {
+        let options = &self.shared.options;
+        let limit = options.latency_limit;
+        // A transaction that is run again draws the same numbers.
+        let random = self.client.random().clone();
+        let mut tries = 1;
+        loop {
+            let times = match (options.by_command, self.share.tally.scripts.get_mut(script)) {
+                (true, Some(tally)) => Some(tally.commands.as_mut_slice()),
+                _ => None,
+            };
+            let result = self.client.run(script, times).await;
+            let now = Instant::now();
+            self.share.last_done = Some(now);
+            let Some(tally) = self.share.tally.scripts.get_mut(script) else { return Ok(()) };
+            let Err(error) = result else {
+                let latency = now.saturating_duration_since(intended);
+                tally.add(latency, limit);
+                if let Some(live) = &self.shared.live {
+                    live.done.fetch_add(1, Ordering::Relaxed);
+                    live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
+                }
+                return self.is_complete(script);
+            };
+            let Some(conflict) = error.conflict() else { return Err(error) };
+            self.client.roll_back().await?;
+            let tries_left = options.max_tries.is_none_or(|most| tries < most);
+            let in_time = limit.is_none_or(|limit| now.saturating_duration_since(intended) <= limit);
+            let over = matches!(options.length, Length::Time(length) if now >= self.began + length);
+            if tries_left && in_time && !over && !self.shared.stop.load(Ordering::Relaxed) {
+                tally.retried += u64::from(tries == 1);
+                tally.retries += 1;
+                tries += 1;
+                *self.client.random() = random.clone();
+                continue;
+            }
+            match conflict {
+                SqlState::DEADLOCK_DETECTED => tally.deadlock_failures += 1,
+                _ => tally.serialization_failures += 1,
+            }
+            if let Some(live) = &self.shared.live {
+                live.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+    }
+
+    /// A script that leaves a transaction open would swallow all that come after it.
+    fn is_complete(&self, script: usize) -> Result<(), ClientError> {
+        if !self.client.is_in_transaction() {
+            return Ok(());
+        }
+        let place = self.shared.program.scripts.get(script).map_or_else(String::new, |script| script.name.clone());
+        let error = super::value::EvalError::new("end of script reached without completing the last transaction");
+        Err(ClientError::Script { place, error })
+    }
+}

@@ -1,0 +1,425 @@
+//! `pgduel pgbench` against the installed pgbench: the same scripts give the same values, distributions, counts and errors.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use pgduel::pgbench::evaluate::{Text, Variables};
+use pgduel::pgbench::expression::parse;
+use pgduel::pgbench::random::Random;
+use pgduel::pgbench::script::Symbols;
+use pgduel::pgbench::value::Value;
+use pgduel::target::{Endpoint, Installation, Server};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use sqlx::{Executor, Row};
+use support::{TestServer, isolate};
+
+/// A database of one's own, and both programs.
+struct Bench {
+    server: std::sync::Arc<TestServer>,
+    database: String,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let server = TestServer::shared().await;
+        let database = server.fresh_database().await;
+        Bench { server, database, folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// The same with pgbench's own tables at scale 1.
+    async fn initialized() -> Bench {
+        let bench = Bench::new().await;
+        let made = bench.theirs(&["-i", "-q"]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        bench
+    }
+
+    fn script(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("a script");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+
+    fn run(&self, program: &Path, first: &[&str], arguments: &[&str]) -> Output {
+        let Server::Embedded(server) = self.server.server() else { unreachable!("the test server is embedded") };
+        let info = server.tcp_conn_info(&self.database);
+        let Endpoint::Tcp { host, port } = &info.endpoint else { unreachable!("TCP was asked for") };
+        let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
+        let mut command = Command::new(program);
+        isolate(&mut command).args(first).args(arguments);
+        command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGUSER", &info.user).env("PGPASSWORD", password);
+        command.env("PGDATABASE", &self.database);
+        command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+    }
+
+    /// The installed pgbench.
+    fn theirs(&self, arguments: &[&str]) -> Output {
+        // Where the server's programs really are: what is on the path may be links to some of them.
+        let server = Installation::choose(None).expect("a PostgreSQL").bin.join("postgres");
+        let server: PathBuf = server.canonicalize().expect("the server's program");
+        self.run(&server.with_file_name("pgbench"), &[], arguments)
+    }
+
+    fn ours(&self, arguments: &[&str]) -> Output {
+        self.run(Path::new(env!("CARGO_BIN_EXE_pgduel")), &["pgbench"], arguments)
+    }
+
+    /// Both, each of which must succeed.
+    fn both(&self, arguments: &[&str]) {
+        for (who, found) in [("pgbench", self.theirs(arguments)), ("pgduel", self.ours(arguments))] {
+            assert!(found.status.success(), "{who}: {}{}", text(&found.stdout), text(&found.stderr));
+        }
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        self.server.connect(&self.database).await.execute(sql).await.expect(sql);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An expression of the kind, at most so deep.
+fn expression(random: &mut ChaCha8Rng, kind: Kind, depth: u32) -> String {
+    let deeper = |random: &mut ChaCha8Rng, kind| expression(random, kind, depth - 1);
+    let pick = |random: &mut ChaCha8Rng, from: &[&'static str]| from[random.random_range(0..from.len())];
+    if depth == 0 {
+        return match kind {
+            Kind::Integer => match random.random_range(0..6) {
+                0 => pick(random, &["0", "1", "2", "63", "64", "9223372036854775807"]).to_owned(),
+                1 => ":seven".to_owned(),
+                _ => random.random_range(0..1_000_000).to_string(),
+            },
+            Kind::Double => pick(random, &["0.5", "1.0", "2.5", "3.5", "1e3", "0.001", ":half", "123456.789"]).to_owned(),
+            Kind::Boolean => pick(random, &["true", "false"]).to_owned(),
+        };
+    }
+    match (kind, random.random_range(0..10)) {
+        (Kind::Integer, 0..=3) => {
+            let operator = pick(random, &["+", "-", "*", "/", "%", "&", "|", "#", "<<", ">>"]);
+            format!("({} {operator} {})", deeper(random, Kind::Integer), deeper(random, Kind::Integer))
+        }
+        // Without parentheses, so that precedence decides.
+        (Kind::Integer, 4) => format!(
+            "{} {} {} {} {}",
+            deeper(random, Kind::Integer),
+            pick(random, &["+", "-", "|"]),
+            deeper(random, Kind::Integer),
+            pick(random, &["*", "+", "&"]),
+            deeper(random, Kind::Integer)
+        ),
+        (Kind::Integer, 5) => format!("-{}", deeper(random, Kind::Integer)),
+        (Kind::Integer, 6) => {
+            let function = pick(random, &["abs", "hash_fnv1a", "hash_murmur2", "hash", "~"]);
+            match function {
+                "~" => format!("~({})", deeper(random, Kind::Integer)),
+                "abs" => format!("abs({})", deeper(random, Kind::Integer)),
+                hash => format!("{hash}({}, {})", deeper(random, Kind::Integer), random.random_range(0..100)),
+            }
+        }
+        (Kind::Integer, 7) => {
+            format!("permute({}, {}, {})", deeper(random, Kind::Integer), random.random_range(1..100_000), random.random_range(0..100))
+        }
+        (Kind::Integer, 8) => {
+            let (a, b) = (deeper(random, Kind::Integer), deeper(random, Kind::Integer));
+            format!("{}({a}, {b}, 500)", pick(random, &["least", "greatest"]))
+        }
+        (Kind::Integer, _) => format!("int({})", deeper(random, Kind::Double)),
+        (Kind::Double, 0..=4) => {
+            let operator = pick(random, &["+", "-", "*", "/"]);
+            let other = if random.random_bool(0.5) { Kind::Integer } else { Kind::Double };
+            format!("({} {operator} {})", deeper(random, Kind::Double), deeper(random, other))
+        }
+        (Kind::Double, 5) => format!("sqrt(abs({}))", deeper(random, Kind::Double)),
+        (Kind::Double, 6) => format!("ln(abs({}) + 1.0)", deeper(random, Kind::Double)),
+        (Kind::Double, 7) => format!("pow(abs({}) + 1, 0.25)", deeper(random, Kind::Double)),
+        (Kind::Double, 8) => format!("double({})", deeper(random, Kind::Integer)),
+        (Kind::Double, _) => "pi()".to_owned(),
+        (Kind::Boolean, 0..=4) => {
+            let operator = pick(random, &["=", "<>", "!=", "<", "<=", ">", ">="]);
+            let kind = if random.random_bool(0.7) { Kind::Integer } else { Kind::Double };
+            format!("({} {operator} {})", deeper(random, kind), deeper(random, kind))
+        }
+        (Kind::Boolean, 5) => format!("not {}", deeper(random, Kind::Boolean)),
+        (Kind::Boolean, 6) => {
+            format!("({} {} {})", deeper(random, Kind::Boolean), pick(random, &["and", "or"]), deeper(random, Kind::Boolean))
+        }
+        (Kind::Boolean, 7) => {
+            format!("({} {})", deeper(random, Kind::Integer), pick(random, &["isnull", "notnull", "is null", "is not null"]))
+        }
+        (Kind::Boolean, 8) => format!(
+            "case when {} then {} else {} end",
+            deeper(random, Kind::Boolean),
+            deeper(random, Kind::Boolean),
+            deeper(random, Kind::Boolean)
+        ),
+        (Kind::Boolean, _) => format!("(null {} {})", pick(random, &["and", "or"]), deeper(random, Kind::Boolean)),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Integer,
+    Double,
+    Boolean,
+}
+
+/// What our own evaluation says; `None` if it is an error.
+fn evaluated(text: &str) -> Option<Value> {
+    let mut symbols = Symbols::new();
+    let parsed = parse(text, &mut symbols).unwrap_or_else(|misread| panic!("{text}: {}", misread.message));
+    let mut variables = Variables::new(&symbols);
+    variables.set(symbols.number("seven"), Text::Text("7".to_owned()));
+    variables.set(symbols.number("half"), Text::Text("0.5".to_owned()));
+    parsed.evaluate(&variables, &symbols, &mut Random::new(1)).ok()
+}
+
+#[tokio::test]
+async fn expressions_give_what_pgbench_gives() {
+    let bench = Bench::new().await;
+    bench.execute("create table theirs (number int, value text); create table ours (number int, value text)").await;
+    let mut random: ChaCha8Rng = rand::SeedableRng::seed_from_u64(20_261_121);
+    let (mut fine, mut wrong) = (Vec::new(), Vec::new());
+    while fine.len() < 600 {
+        let kind = [Kind::Integer, Kind::Double, Kind::Boolean][fine.len() % 3];
+        let depth = random.random_range(1..5);
+        let one = expression(&mut random, kind, depth);
+        match evaluated(&one) {
+            Some(_) => fine.push(one),
+            None => wrong.push(one),
+        }
+    }
+    for (table, ours) in [("theirs", false), ("ours", true)] {
+        let lines = fine.iter().enumerate();
+        let script: String = lines.map(|(number, one)| format!("\\set x {one}\ninsert into {table} values ({number}, ':x');\n")).collect();
+        let file = bench.script(&format!("{table}.sql"), &script);
+        let arguments = ["-n", "-t", "1", "-D", "seven=7", "-D", "half=0.5", "-f", &file];
+        let found = if ours { bench.ours(&arguments) } else { bench.theirs(&arguments) };
+        assert!(found.status.success(), "{table}: {}", text(&found.stderr));
+    }
+    let mut connection = bench.server.connect(&bench.database).await;
+    let differing =
+        "select t.number, t.value, o.value from theirs as t full join ours as o using (number) where t.value is distinct from o.value";
+    let rows = sqlx::query(differing).fetch_all(&mut connection).await.expect("rows");
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            format!(
+                "{}: pgbench {:?}, pgduel {:?}",
+                fine[row.get::<i32, _>(0) as usize],
+                row.get::<Option<String>, _>(1),
+                row.get::<Option<String>, _>(2)
+            )
+        })
+        .collect();
+    assert!(told.is_empty(), "{} of {} differ: {}", told.len(), fine.len(), told.join("\n"));
+    // What is an error here is one there.
+    for one in wrong.iter().take(12) {
+        let file = bench.script("wrong.sql", &format!("\\set x {one}\nselect :x;\n"));
+        let arguments = ["-n", "-t", "1", "-D", "seven=7", "-D", "half=0.5", "-f", &file];
+        assert!(!bench.theirs(&arguments).status.success(), "pgbench takes {one}");
+        assert_eq!(bench.ours(&arguments).status.code(), Some(2), "{one}");
+    }
+}
+
+#[tokio::test]
+async fn random_functions_have_the_distributions_of_pgbench() {
+    let bench = Bench::new().await;
+    bench.execute("create table draws (who text, what text, value bigint)").await;
+    let functions = [
+        ("uniform", "random(1, 10)"),
+        ("zipfian", "random_zipfian(1, 10, 1.2)"),
+        ("steep", "random_zipfian(1, 10, 2.5)"),
+        ("gaussian", "random_gaussian(1, 10, 2.5)"),
+        ("exponential", "random_exponential(1, 10, 3.0)"),
+    ];
+    for (who, ours) in [("theirs", false), ("ours", true)] {
+        // A hundred draws a statement, so that twenty thousand take a moment.
+        let mut script = String::new();
+        for (what, call) in functions {
+            let values: Vec<String> = (0..100).map(|number| format!("(:v{number})")).collect();
+            (0..100).for_each(|number| script.push_str(&format!("\\set v{number} {call}\n")));
+            script.push_str(&format!("insert into draws select '{who}', '{what}', v from (values {}) as t(v);\n", values.join(", ")));
+        }
+        let file = bench.script(&format!("{who}.sql"), &script);
+        let arguments = ["-n", "-t", "200", "--random-seed", "7", "-f", &file];
+        let found = if ours { bench.ours(&arguments) } else { bench.theirs(&arguments) };
+        assert!(found.status.success(), "{who}: {}", text(&found.stderr));
+    }
+    let mut connection = bench.server.connect(&bench.database).await;
+    for (what, _) in functions {
+        let sql = "select value, count(*) filter (where who = 'theirs'), count(*) filter (where who = 'ours') from draws where what = $1 group by 1";
+        let counts: Vec<(i64, i64, i64)> = sqlx::query_as(sql).bind(what).fetch_all(&mut connection).await.expect("counts");
+        assert!(counts.iter().all(|(value, ..)| (1..=10).contains(value)), "{what}: {counts:?}");
+        // Two samples of one distribution: chi-square over at most ten cells stays below 40 but for once in a hundred thousand times.
+        let square: f64 = counts.iter().map(|(_, a, b)| ((a - b) as f64).powi(2) / (a + b) as f64).sum();
+        assert!(square < 40.0, "{what}: chi-square {square}: {counts:?}");
+    }
+}
+
+#[tokio::test]
+async fn built_in_scripts_do_the_same_work() {
+    let bench = Bench::initialized().await;
+    for mode in ["simple", "extended", "prepared"] {
+        for builtin in ["tpcb-like", "simple-update", "select-only"] {
+            bench.both(&["-n", "-c", "3", "-j", "2", "-t", "7", "-M", mode, "-b", builtin]);
+        }
+    }
+    let mut connection = bench.server.connect(&bench.database).await;
+    // Two scripts write history, in three modes, by both programs, 21 times.
+    let history: i64 = sqlx::query_scalar("select count(*) from pgbench_history").fetch_one(&mut connection).await.expect("a count");
+    assert_eq!(history, 2 * 3 * 2 * 21);
+    let balanced: bool =
+        sqlx::query_scalar("select (select sum(abalance) from pgbench_accounts) = (select sum(delta) from pgbench_history)")
+            .fetch_one(&mut connection)
+            .await
+            .expect("sums");
+    assert!(balanced, "every update of an account is in the history");
+}
+
+#[tokio::test]
+async fn reports_have_the_lines_of_pgbench() {
+    let bench = Bench::initialized().await;
+    let without_numbers = |output: &Output| -> Vec<String> {
+        let said = text(&output.stdout);
+        let lines = said.lines().filter(|line| !line.contains("percentiles") && !line.starts_with("pgbench ("));
+        lines
+            .map(|line| line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>())
+            .map(|line| squeezed(&line))
+            .collect()
+    };
+    let file = bench.script("two.sql", "\\set x 1 + 2\nselect :x;\n");
+    let cases: [&[&str]; 6] = [
+        &["-n", "-S", "-t", "20"],
+        &["-n", "-t", "5", "-r"],
+        &["-n", "-S", "-t", "10", "-R", "500", "-L", "500"],
+        &["-n", "-S", "-t", "5", "-C"],
+        &["-n", "-b", "select@3", "-f", file.as_str(), "-t", "40"],
+        &["-n", "-N", "-t", "5", "--failures-detailed", "--max-tries", "3"],
+    ];
+    for arguments in cases {
+        let (theirs, ours) = (bench.theirs(arguments), bench.ours(arguments));
+        assert!(ours.status.success(), "{arguments:?}: {}", text(&ours.stderr));
+        let (left, right) = (without_numbers(&ours), without_numbers(&theirs));
+        let differing: Vec<_> = left.iter().zip(&right).filter(|(left, right)| left != right).collect();
+        assert!(
+            left.len() == right.len() && differing.is_empty(),
+            "{arguments:?}: {differing:?}\n{}\n{}",
+            text(&theirs.stdout),
+            text(&ours.stdout)
+        );
+    }
+}
+
+/// Runs of zeros, and of blanks, as one: how many digits a time has is chance.
+fn squeezed(line: &str) -> String {
+    let mut out = String::new();
+    for c in line.chars() {
+        if !((c == '0' || c == ' ') && out.ends_with(c)) {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn branches_captures_and_compound_statements() {
+    let bench = Bench::new().await;
+    bench.execute("create table seen (who text, what text)").await;
+    let script = r"
+select 40 + 2 as answer, null as nothing \gset got_
+\if :got_answer = 42
+  insert into seen values (':who', 'if');
+\elif true
+  insert into seen values (':who', 'elif');
+\else
+  insert into seen values (':who', 'else');
+\endif
+\if false
+  insert into seen values (':who', 'never');
+\elif :client_id = 0 \
+      and not false
+  \if 0
+    insert into seen values (':who', 'nested');
+  \else
+    insert into seen values (':who', 'inner else');
+  \endif
+\endif
+-- a comment; with a semicolon
+insert into seen values (':who', '12:30 ::text' || 1::text /* ; */) \;
+insert into seen values (':who', $$a;b$$);
+";
+    let file = bench.script("branches.sql", script);
+    for (who, ours) in [("theirs", false), ("ours", true)] {
+        let define = format!("who={who}");
+        let arguments = ["-n", "-t", "2", "-D", &define, "-f", &file];
+        let found = if ours { bench.ours(&arguments) } else { bench.theirs(&arguments) };
+        assert!(found.status.success(), "{who}: {}", text(&found.stderr));
+    }
+    let mut connection = bench.server.connect(&bench.database).await;
+    let of = "select what, count(*) filter (where who = 'theirs'), count(*) filter (where who = 'ours') from seen group by 1 order by 1";
+    let seen: Vec<(String, i64, i64)> = sqlx::query_as(of).fetch_all(&mut connection).await.expect("rows");
+    let told: Vec<&str> = seen.iter().map(|(what, ..)| what.as_str()).collect();
+    assert_eq!(told, ["12:30 ::text1", "a;b", "if", "inner else"]);
+    assert!(seen.iter().all(|(_, theirs, ours)| (*theirs, *ours) == (2, 2)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn mistakes_are_told_with_their_line() {
+    let bench = Bench::new().await;
+    let cases = [
+        ("select 1;\n\\set x randon(1, 2)\n", 1, ":2: there is no function \"randon\"; did you mean random?"),
+        ("\\set x 1 +\n", 1, ":1: the end of the line is not expected here"),
+        ("\\sett x 1\n", 1, ":1: there is no meta command \\sett; did you mean \\set?"),
+        ("\\if true\nselect 1;\n", 1, ":1: this \\if has no \\endif"),
+        ("\\shell ls\n", 1, "\\shell is refused"),
+        ("select 'a;\n", 1, ":1: this string, comment or quoted name does not end"),
+        ("\\gset\n", 1, "\\gset must follow an SQL statement"),
+        ("\\set x 1 / 0\nselect :x;\n", 2, ":1: division by zero"),
+        ("select 1;\nselect nothing from nowhere;\n", 2, ":2: "),
+        ("begin;\nselect 1;\n", 2, "end of script reached without completing the last transaction"),
+    ];
+    for (script, code, wanted) in cases {
+        let file = bench.script("wrong.sql", script);
+        let arguments = ["-n", "-t", "1", "-f", &file];
+        let ours = bench.ours(&arguments);
+        let theirs = bench.theirs(&arguments).status.code();
+        assert!(theirs != Some(0) || script.starts_with("\\shell"), "pgbench takes {script:?}");
+        let said = text(&ours.stderr);
+        assert!(said.contains(wanted), "{script:?}: {wanted:?} is not in {said}");
+        assert_eq!(ours.status.code(), Some(code), "{script:?}: {said}");
+    }
+    let missing = bench.ours(&["-n", "-S", "-t", "1"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("pgbench -i"), "{}", text(&missing.stderr));
+}
+
+#[tokio::test]
+async fn late_starts_are_skipped_and_conflicts_are_tried_again() {
+    let bench = Bench::new().await;
+    // One client asked for 100 a second by a statement of 50 ms: most are due long before it is free.
+    let slow = bench.script("slow.sql", "select pg_sleep(0.05);\n");
+    let found = bench.ours(&["-n", "-T", "2", "-R", "100", "-L", "20", "--json", "-f", &slow]);
+    assert!(found.status.success(), "{}", text(&found.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    let count = |key: &str| report["all"][key].as_u64().expect("a count");
+    assert!(count("skipped") > count("done") && count("done") > 5, "{}", text(&found.stdout));
+    assert!(count("late") == count("done"), "50 ms is more than 20: {}", text(&found.stdout));
+
+    bench.execute("create table counter (n int); insert into counter values (0)").await;
+    let update = "begin isolation level serializable;\nselect n from counter;\nupdate counter set n = n + 1;\nend;\n";
+    let file = bench.script("conflict.sql", update);
+    let found = bench.ours(&["-n", "-c", "4", "-j", "2", "-t", "25", "--max-tries", "1000", "--json", "-f", &file]);
+    assert!(found.status.success(), "{}", text(&found.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    assert_eq!((report["all"]["done"].as_u64(), report["all"]["serialization_failures"].as_u64()), (Some(100), Some(0)));
+    assert!(report["all"]["retries"].as_u64() > Some(0), "four clients on one row meet: {}", text(&found.stdout));
+    let mut connection = bench.server.connect(&bench.database).await;
+    let n: i32 = sqlx::query_scalar("select n from counter").fetch_one(&mut connection).await.expect("a number");
+    assert_eq!(n, 100, "each transaction was counted once");
+}
