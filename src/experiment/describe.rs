@@ -5,21 +5,34 @@ use crate::load::program::describe;
 use crate::record::{Histogram, LoadRecord, ScenarioRecord, Side, Sides, TenantClassRecord, TransactionRecord};
 use crate::scenario::{Identity, Scenario, Transaction};
 
-/// The scenario as the record tells it.
+/// The scenario of a duel.
 pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
+    // A/A must find nothing, whatever the scenario expects of a duel.
+    let expected = scenario.expect.clone().filter(|_| !plan.aa);
+    let of_sides = of_sides(scenario, variants(plan, scenario), Sides { before: Side::Before, after: Side::After }, load);
+    ScenarioRecord { expect: expected.as_ref().map(|(expectation, _)| *expectation), expect_why: expected.map(|(_, why)| why), ..of_sides }
+}
+
+/// The scenario of a run of one variant, with the statements of one side on both: nothing is expected of it.
+pub(super) fn record_of_one(scenario: &Scenario, variant: &str, side: Side, load: LoadRecord) -> ScenarioRecord {
+    let variants = Sides { before: variant.to_owned(), after: variant.to_owned() };
+    of_sides(scenario, variants, Sides { before: side, after: side }, load)
+}
+
+/// `sides`: whose statements run as before and as after.
+fn of_sides(scenario: &Scenario, variants: Sides<String>, sides: Sides<Side>, load: LoadRecord) -> ScenarioRecord {
     ScenarioRecord {
         scenario: scenario.path(),
         title: scenario.title.clone(),
         analysis: scenario.analysis.clone(),
         claims: scenario.claims.clone(),
         digest: scenario.digest.clone(),
-        variants: variants(plan, scenario),
+        variants,
         overlays: scenario.overlays.clone(),
-        transactions: scenario.transactions.iter().map(transaction_record).collect(),
+        transactions: scenario.transactions.iter().map(|transaction| transaction_record(transaction, sides)).collect(),
         load,
-        // A/A must find nothing, whatever the scenario expects of a duel.
-        expect: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(expectation, _)| *expectation),
-        expect_why: scenario.expect.as_ref().filter(|_| !plan.aa).map(|(_, why)| why.clone()),
+        expect: None,
+        expect_why: None,
         margins: scenario.margins,
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
         rtt_per: scenario.load.rtt_per,
@@ -27,14 +40,14 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> Scen
     }
 }
 
-fn transaction_record(transaction: &Transaction) -> TransactionRecord {
+fn transaction_record(transaction: &Transaction, sides: Sides<Side>) -> TransactionRecord {
     TransactionRecord {
         name: transaction.name.clone(),
         weight: transaction.weight,
         identity: identity_name(&transaction.identity),
         writes: transaction.writes,
-        statements: Sides { before: describe(transaction, Side::Before), after: describe(transaction, Side::After) },
-        requests: Sides { before: transaction.requests(Side::Before), after: transaction.requests(Side::After) },
+        statements: sides.map(|side| describe(transaction, *side)),
+        requests: sides.map(|side| transaction.requests(*side)),
     }
 }
 
@@ -43,7 +56,7 @@ pub(super) fn class_record(scenario: &Scenario, side: Side, transaction: usize, 
     TenantClassRecord { scenario: scenario.path(), side, transaction: name, class: class.to_owned(), service }
 }
 
-pub(super) fn identity_name(identity: &Identity) -> String {
+fn identity_name(identity: &Identity) -> String {
     match identity {
         Identity::Member { role: Some(role) } => role.clone(),
         Identity::Member { role: None } => "member".to_owned(),

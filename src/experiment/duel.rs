@@ -123,12 +123,12 @@ impl<'a> Duels<'a> {
             let began = Instant::now();
             let Some(mut duel) = self.duel(environment, scenario, end) else { continue };
             let progressed = match (last, stopped) {
-                (false, _) => duel.go_on(measuring).await?,
+                (false, _) => duel.go_on(measuring).await,
                 (true, false) => {
                     let stop = measuring.enough().cloned().unwrap_or(StopReason::Budget);
-                    duel.finish(measuring, stop).await?
+                    duel.finish(measuring, stop).await
                 }
-                (true, true) => duel.finish(measuring, StopReason::Interrupted).await?,
+                (true, true) => duel.finish(measuring, StopReason::Interrupted).await,
             };
             warnings.append(&mut duel.warnings);
             elapsed += began.elapsed();

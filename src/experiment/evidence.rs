@@ -47,6 +47,13 @@ pub async fn collect(
             }
         };
         let mut session = route.session(mix.dataset().now()).await?;
+        let mut observer = match statement_observer(environment.server, &route.database).await {
+            Ok(observer) => observer,
+            Err(error) => {
+                warn(environment, scenario, side, "statements", format!("pg_stat_statements cannot be read: {error:#}"))?;
+                None
+            }
+        };
         for (index, transaction) in scenario.transactions.iter().enumerate() {
             let arrival = typical(mix, index);
             let found = explain(&mut session, &route.program, &arrival, warm_up, mix.dataset().now()).await;
@@ -58,7 +65,7 @@ pub async fn collect(
                     continue;
                 }
             };
-            let mut statistics = match count_statements(environment, mix, index, route, &mut session, &found).await {
+            let mut statistics = match count_statements(&mut observer, mix, index, &mut session, &found).await {
                 Ok(statistics) => statistics,
                 Err(error) => {
                     warn(environment, scenario, side, &transaction.name, format!("pg_stat_statements cannot be read: {error:#}"))?;
@@ -99,14 +106,13 @@ fn typical(mix: &Mix, index: usize) -> Arrival {
 
 /// What the server counts of each statement, by its position, over transactions drawn as under load; what they write is rolled back.
 async fn count_statements(
-    environment: &Environment<'_>,
+    observer: &mut Option<StatementObserver>,
     mix: &Mix,
     index: usize,
-    route: &SideUnderTest,
     session: &mut Session,
     explained: &[Explained],
 ) -> anyhow::Result<BTreeMap<usize, StatementStatistics>> {
-    let Some(mut observer) = statement_observer(environment.server, &route.database).await? else { return Ok(BTreeMap::new()) };
+    let Some(observer) = observer else { return Ok(BTreeMap::new()) };
     let before = observer.snapshot().await?;
     let (first, began) = (SequenceRange::Statistics(index as u32).first(), Instant::now());
     let mut transactions = 0;

@@ -17,7 +17,7 @@ use super::side::SideUnderTest;
 use super::{Environment, Plan, evidence, variants};
 use crate::load::bind::Mix;
 use crate::load::program::Program;
-use crate::record::{Line, LoadRecord, Mode, RttPer, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::record::{Line, LoadRecord, Mode, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
 use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
@@ -147,12 +147,12 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Runs some more pairs of a scenario that was left open.
-    pub(super) async fn go_on(&mut self, mut measuring: Box<Measuring>) -> anyhow::Result<Left> {
+    pub(super) async fn go_on(&mut self, mut measuring: Box<Measuring>) -> Left {
         let pairs = self.some_more(&mut measuring).await;
         match pairs {
             Ok(enough @ (None | Some(StopReason::Precise))) => {
                 measuring.enough = enough;
-                Ok(Left::Open(measuring))
+                Left::Open(measuring)
             }
             Ok(Some(stop)) => self.finish(measuring, stop).await,
             Err(halt) => {
@@ -172,7 +172,7 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// What follows the last pair.
-    pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> anyhow::Result<Left> {
+    pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> Left {
         let closed = async {
             self.record_classes(&measuring.course)?;
             if matches!(stop, StopReason::Precise | StopReason::Budget) {
@@ -182,8 +182,8 @@ impl ScenarioDuel<'_, '_> {
             Ok(())
         };
         match closed.await {
-            Ok(()) => Ok(Left::Nothing(stop)),
-            Err(halt) => Ok(Left::Nothing(self.stop_of(halt))),
+            Ok(()) => Left::Nothing(stop),
+            Err(halt) => Left::Nothing(self.stop_of(halt)),
         }
     }
 
@@ -235,7 +235,7 @@ impl ScenarioDuel<'_, '_> {
                 measuring.enough = enough;
                 Ok(Left::Open(measuring))
             }
-            (stop, _) => self.finish(measuring, stop.unwrap_or(StopReason::Budget)).await.map_err(Halt::Failed),
+            (stop, _) => Ok(self.finish(measuring, stop.unwrap_or(StopReason::Budget)).await),
         }
     }
 
@@ -331,14 +331,15 @@ impl ScenarioDuel<'_, '_> {
     }
 
     fn routes(&self, made: &Sides<VariantDatabase>) -> anyhow::Result<Sides<SideUnderTest>> {
-        let rtt = match self.scenario.load.rtt_per {
-            RttPer::RoundTrip => self.scenario.load.rtt,
-            RttPer::Request => Duration::ZERO,
-        };
         let route = |side: Side| {
             let database = &made.get(side).name;
             let database = if self.scenario.writes() { format!("{database}_w") } else { database.clone() };
-            SideUnderTest::new(self.environment.server, &database, Arc::new(Program::new(self.scenario, side)), rtt)
+            SideUnderTest::new(
+                self.environment.server,
+                &database,
+                Arc::new(Program::new(self.scenario, side)),
+                self.scenario.load.wire_rtt(),
+            )
         };
         Ok(Sides { before: route(Side::Before)?, after: route(Side::After)? })
     }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::block::{BlockContext, ClassSums, Measured};
 use super::checks::time_single;
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
-use super::describe::{class_record, identity_name};
+use super::describe::{class_record, record_of_one};
 use super::duel::until_stopped;
 use super::faults::bottleneck;
 use super::offer::{BlockLength, Offer, SLOW};
@@ -21,10 +21,10 @@ use super::side::SideUnderTest;
 use super::{Environment, Plan, header, rejection, side};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
-use crate::load::program::{Program, describe};
+use crate::load::program::Program;
 use crate::load::schedule::Process;
 use crate::load::session::SessionError;
-use crate::record::{End, Line, RttPer, ScenarioEnd, ScenarioRecord, Side, Sides, StopReason, TransactionRecord, VariantRecord};
+use crate::record::{End, Line, ScenarioEnd, Side, StopReason, VariantRecord};
 use crate::scenario::{Arrival, Plans, Scenario};
 use crate::suite::Variant;
 
@@ -112,7 +112,12 @@ async fn load(
 ) -> anyhow::Result<StopReason> {
     let offer = offer(scenario, single.length);
     let resident = databases::is_resident(environment.server, made.table_bytes + made.index_bytes).await?;
-    environment.record.append(&Line::Scenario(Box::new(scenario_record(single, scenario, &offer))))?;
+    environment.record.append(&Line::Scenario(Box::new(record_of_one(
+        scenario,
+        &single.variant.name,
+        single.side,
+        offer.record(scenario.load.connections),
+    ))))?;
     environment.record.append(&Line::Variant(VariantRecord {
         scenario: scenario.path(),
         side: Side::Before,
@@ -164,11 +169,7 @@ async fn load(
 }
 
 fn route(single: &Single, environment: &Environment<'_>, scenario: &Scenario, made: &VariantDatabase) -> anyhow::Result<SideUnderTest> {
-    let rtt = match scenario.load.rtt_per {
-        RttPer::RoundTrip => scenario.load.rtt,
-        RttPer::Request => Duration::ZERO,
-    };
-    Ok(SideUnderTest::new(environment.server, &made.name, Arc::new(Program::new(scenario, single.side)), rtt)?)
+    Ok(SideUnderTest::new(environment.server, &made.name, Arc::new(Program::new(scenario, single.side)), scenario.load.wire_rtt())?)
 }
 
 /// Without a rate, every connection is kept busy: there is no rival whose capacity a rate would have to suit.
@@ -178,37 +179,5 @@ fn offer(scenario: &Scenario, length: BlockLength) -> Offer {
         Arrival::Constant(rate) => Offer::Timed { process: Process::Constant(*rate), auto: false, length },
         Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => Offer::Closed { sessions: *sessions, length },
         Arrival::Auto => Offer::Closed { sessions: scenario.load.connections, length },
-    }
-}
-
-fn scenario_record(single: &Single, scenario: &Scenario, offer: &Offer) -> ScenarioRecord {
-    let variant = single.variant.name.clone();
-    let transaction = |transaction: &crate::scenario::Transaction| {
-        let statements = describe(transaction, single.side);
-        TransactionRecord {
-            name: transaction.name.clone(),
-            weight: transaction.weight,
-            identity: identity_name(&transaction.identity),
-            writes: transaction.writes,
-            statements: Sides { before: statements.clone(), after: statements },
-            requests: Sides { before: transaction.requests(single.side), after: transaction.requests(single.side) },
-        }
-    };
-    ScenarioRecord {
-        scenario: scenario.path(),
-        title: scenario.title.clone(),
-        analysis: scenario.analysis.clone(),
-        claims: scenario.claims.clone(),
-        digest: scenario.digest.clone(),
-        variants: Sides { before: variant.clone(), after: variant },
-        overlays: scenario.overlays.clone(),
-        transactions: scenario.transactions.iter().map(transaction).collect(),
-        load: offer.record(scenario.load.connections),
-        expect: None,
-        expect_why: None,
-        margins: scenario.margins,
-        rtt_ns: scenario.load.rtt.as_nanos() as u64,
-        rtt_per: scenario.load.rtt_per,
-        writes: scenario.writes(),
     }
 }

@@ -86,6 +86,14 @@ pub struct Load {
 }
 
 impl Load {
+    /// Round-trip time to hold every message back for; none where requests are charged, before each of which there is a pause instead.
+    pub fn wire_rtt(&self) -> Duration {
+        match self.rtt_per {
+            RttPer::RoundTrip => self.rtt,
+            RttPer::Request => Duration::ZERO,
+        }
+    }
+
     /// Connections that carry load at once, at most.
     pub fn sessions(&self) -> u32 {
         match self.arrival {
