@@ -14,7 +14,7 @@ QUICKSTART_SCENARIOS = \
 	omniops/vector-search
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint build check-setup
+.PHONY: help setup quickstart test bench lint build check-setup
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ quickstart: build ## duel the Omniops suite's before and after on one scenario o
 test: ## every test, against a real PostgreSQL that the tests start themselves
 	@scripts/setup.sh --tests
 	cargo test --locked
+
+bench: build ## the engine beside pgbench: docs/engine.md; takes about half an hour, and wants the machine for itself
+	cargo bench --locked --bench engine > docs/engine.md.part
+	mv docs/engine.md.part docs/engine.md
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

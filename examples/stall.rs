@@ -7,13 +7,15 @@
 //!
 //! The stall is an exclusive lock of the table that is read, held for D by another session. Takes about seven minutes.
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use pgduel::record::{BlockRecord, Line, read};
-use pgduel::target::{EmbeddedOptions, EmbeddedServer, Server, list_pgduel_databases};
+use pgduel::target::{EmbeddedOptions, EmbeddedServer, Server};
 use sqlx::Executor;
 
 /// Length of a run.
@@ -86,32 +88,17 @@ fn service_without_stall(block: &BlockRecord) -> f64 {
 }
 
 async fn run(pgduel: &Path, server: &Server, case: &Case) -> anyhow::Result<BlockRecord> {
-    let project = tempfile::tempdir()?;
-    copy(Path::new("examples/notes"), project.path())?;
     let scenario = format!(
         "title = \"Stall\"\nduel = [\"before\", \"after\"]\n\n[load]\nrate = {{ {} = {} }}\nconnections = {CONNECTIONS}\n{READ}",
         case.arrivals, case.rate
     );
-    std::fs::write(project.path().join("scenarios/notes/stall.toml"), scenario)?;
-    let Server::Embedded(embedded) = server else { anyhow::bail!("the server is embedded") };
-    let info = embedded.tcp_conn_info("postgres");
-    let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
-    let out = project.path().join("out");
-    let child = Command::new(pgduel)
-        .args(["--quiet", "--project"])
-        .arg(project.path())
-        .args(["run", "notes/stall", "--variant", "after", "--json", "--time", &format!("{}s", RUN.as_secs()), "--out"])
-        .arg(&out)
-        .env("DATABASE_URL", format!("postgres://{}:{password}@{}/postgres?sslmode=disable", info.user, info.endpoint))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start pgduel")?;
-    let stalled = stall(server, &child, case.stall, &out).await;
-    let finished = child.wait_with_output()?;
-    stalled.with_context(|| String::from_utf8_lossy(&finished.stderr).into_owned())?;
-    anyhow::ensure!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
-    let record = read(&out.join("run.jsonl"))?;
+    let run = common::start(pgduel, server, &scenario, "", &["--time", &format!("{}s", RUN.as_secs())])?;
+    let stalled = stall(server, &run, case.stall).await;
+    let finished = run.finish()?;
+    let complaint = String::from_utf8_lossy(&finished.output.stderr);
+    stalled.with_context(|| complaint.clone().into_owned())?;
+    anyhow::ensure!(finished.output.status.success(), "{complaint}");
+    let record = read(&finished.out.join("run.jsonl"))?;
     let block = record.lines.into_iter().find_map(|line| match line {
         Line::Block(block) => Some(*block),
         _ => None,
@@ -131,39 +118,12 @@ sql  = "select title from notes where id = :note"
 "#;
 
 /// Locks the table that the run reads, a third into it.
-async fn stall(server: &Server, child: &Child, length: Duration, out: &Path) -> anyhow::Result<()> {
-    let prefix = format!("pgduel_r_{}_", child.id());
-    let patience = Instant::now() + Duration::from_secs(120);
-    let database = loop {
-        let all = list_pgduel_databases(server).await?;
-        if let Some(found) = all.into_iter().find(|database| database.name.starts_with(&prefix)) {
-            break found.name;
-        }
-        anyhow::ensure!(Instant::now() < patience, "the run made no database");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    // Its scenario is in the record just before load begins.
-    while !std::fs::read_to_string(out.join("run.jsonl")).unwrap_or_default().contains("\"line\":\"variant\"") {
-        anyhow::ensure!(Instant::now() < patience, "the run did not begin");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+async fn stall(server: &Server, run: &common::Run, length: Duration) -> anyhow::Result<()> {
+    let database = run.begun(server).await?;
     tokio::time::sleep(RUN / 3 + Duration::from_secs(2)).await;
     let mut connection = server.connect(&database).await?;
     connection.execute("begin; lock table notes in access exclusive mode").await?;
     tokio::time::sleep(length).await;
     connection.execute("commit").await?;
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        match entry.file_type()?.is_dir() {
-            true => copy(&entry.path(), &target)?,
-            false => drop(std::fs::copy(entry.path(), target)?),
-        }
-    }
     Ok(())
 }

@@ -5,7 +5,7 @@
 #
 #   scripts/setup.sh            install what is missing
 #   scripts/setup.sh --check    only say what is missing; exit 1 if anything is
-#   scripts/setup.sh --tests    also Chromium, in which tests open the HTML report (on Debian; elsewhere they skip without)
+#   scripts/setup.sh --tests    also Chromium, in which tests open the HTML report, and PgBouncer (on Debian; elsewhere tests skip without)
 set -euo pipefail
 
 # The pgvector that pgduel's vector scenarios need: 0.8 brought iterative index scans.
@@ -153,6 +153,10 @@ setup_debian() {
     if [ "$tests" = yes ] && ! have_browser && is_debian; then
         plan+=('Chromium, for the tests of the HTML report')
         packages+=(chromium)
+    fi
+    if [ "$tests" = yes ] && ! have pgbouncer && ! [ -x /usr/sbin/pgbouncer ] && is_debian; then
+        plan+=('PgBouncer, for the tests of poolers (an idle service of its own may start with the package)')
+        packages+=(pgbouncer)
     fi
     major=$(installed_major vector)
     if [ -z "$major" ]; then

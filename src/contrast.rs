@@ -251,6 +251,13 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
         (LoadRecord::Closed { sessions: one }, LoadRecord::Closed { sessions: other }) => {
             (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
         }
+        (
+            LoadRecord::Users { users, think_ns, connections },
+            LoadRecord::Users { users: others, think_ns: other_think, connections: other_connections },
+        ) => {
+            let same = (users, think_ns, connections) == (others, other_think, other_connections);
+            (!same).then(|| "users, their thinking or the pool differ".to_owned())
+        }
         (LoadRecord::FixedWork { sessions: one, .. }, LoadRecord::FixedWork { sessions: other, .. }) => {
             (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
         }
@@ -261,6 +268,7 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
 fn kind(load: &LoadRecord) -> &'static str {
     match load {
         LoadRecord::Open { .. } => "open loop",
+        LoadRecord::Users { .. } => "users who share a pool",
         LoadRecord::Closed { .. } => "closed loop",
         LoadRecord::FixedWork { .. } => "fixed work",
         LoadRecord::NotOffered => "no load",

@@ -75,6 +75,8 @@ pub struct Load {
     pub balanced: bool,
     /// By transaction.
     pub transactions: Vec<TransactionLoad>,
+    /// All of them together, where there are several.
+    pub all: Option<TransactionLoad>,
     /// Service times by transaction and class of tenant.
     pub classes: Vec<ClassLoad>,
     /// Failed transactions by SQLSTATE, with the time they took.
@@ -105,6 +107,10 @@ pub struct TransactionLoad {
     pub acquire: Percentiles,
     /// From the first byte sent to the last row.
     pub service: Percentiles,
+    /// Of those, the ones that took more than one run; `None` if there are none.
+    pub retried: Option<Percentiles>,
+    /// Runs after the first.
+    pub retries: u64,
     /// Service times of its statements, in order.
     pub statements: Vec<StatementLoad>,
 }
@@ -179,6 +185,8 @@ pub struct Generator {
     pub longest_stall_ns: u64,
     /// Transactions finished over transactions offered.
     pub achieved_share: f64,
+    /// Connections at work on average, as they were looked up; `None` where nobody looked.
+    pub busy: Option<f64>,
     /// How it held back what was measured; `None` if it did not.
     pub bottleneck: Option<String>,
     /// Whether it stood still for so long that the slowest times may be its own.
@@ -223,7 +231,7 @@ pub fn summarise(record: &Record) -> Option<Summary> {
         }
     }
     // What was cut off before anything ended has times and shares of nothing.
-    let nothing = |block: &BlockRecord| block.accounting.ok == 0 && block.accounting.error == 0;
+    let nothing = |block: &BlockRecord| block.accounting.answered() == 0;
     let block = block.filter(|block| !(interrupted && nothing(block)));
     summary.load = block.map(|block| load(block, summary.scenario.as_ref(), classes));
     summary.outcome = outcome(&summary, interrupted);
@@ -255,6 +263,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
         overload: overload(block),
         accounting: block.accounting,
         balanced: block.accounting.balances(),
+        all: (names.len() > 1).then(|| together(block)),
         transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
         classes,
         errors: block.errors.iter().map(|(code, times)| (code.clone(), Percentiles::of(times))).collect(),
@@ -263,6 +272,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
             cpu_share: block.generator.cpu_share,
             longest_stall_ns: block.generator.longest_stall_ns,
             achieved_share: block.generator.achieved_share,
+            busy: block.generator.busy.map(|busy| busy.mean),
             bottleneck: block.discard.as_ref().and_then(bottleneck),
             stalled: matches!(block.discard, Some(Discard::GeneratorStall { .. })),
         },
@@ -301,18 +311,35 @@ fn in_order<'a>(block: &'a BlockRecord, scenario: Option<&'a ScenarioRecord>) ->
 }
 
 fn transaction(block: &BlockRecord, name: &str, statements: &[&str]) -> TransactionLoad {
-    let times = block.transactions.get(name);
-    let of = |read: fn(&TransactionTimes) -> &Histogram| times.map(|times| Percentiles::of(read(times))).unwrap_or_default();
     let statement = |statement: &&str| {
         let times = block.statements.get(&format!("{name}/{statement}"));
         StatementLoad { name: (*statement).to_owned(), service: times.map(Percentiles::of).unwrap_or_default() }
     };
+    let statements = statements.iter().map(statement).collect();
+    transaction_load(name, block.transactions.get(name).unwrap_or(&TransactionTimes::default()), statements)
+}
+
+fn together(block: &BlockRecord) -> TransactionLoad {
+    let mut all = TransactionTimes::default();
+    for times in block.transactions.values() {
+        all.response.add(&times.response);
+        all.acquire.add(&times.acquire);
+        all.service.add(&times.service);
+        all.retried.add(&times.retried);
+        all.retries += times.retries;
+    }
+    transaction_load("all transactions", &all, Vec::new())
+}
+
+fn transaction_load(name: &str, times: &TransactionTimes, statements: Vec<StatementLoad>) -> TransactionLoad {
     TransactionLoad {
         name: name.to_owned(),
-        response: of(|times| &times.response),
-        acquire: of(|times| &times.acquire),
-        service: of(|times| &times.service),
-        statements: statements.iter().map(statement).collect(),
+        response: Percentiles::of(&times.response),
+        acquire: Percentiles::of(&times.acquire),
+        service: Percentiles::of(&times.service),
+        retried: (!times.retried.is_empty()).then(|| Percentiles::of(&times.retried)),
+        retries: times.retries,
+        statements,
     }
 }
 
@@ -345,9 +372,10 @@ fn warnings(summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
     let accounting = &load.accounting;
     if !load.balanced {
-        warnings.push("transactions were lost (scheduled is not ok + error + dropped + in flight): do not use this run".to_owned());
+        warnings
+            .push("transactions were lost (scheduled is not ok + error + timed out + dropped + in flight): do not use this run".to_owned());
     }
-    let failed = accounting.error as f64 / (accounting.ok.saturating_add(accounting.error)).max(1) as f64;
+    let failed = accounting.failed_share();
     if failed > MOST_ERRORS {
         warnings.push(format!("{:.1}% of the transactions failed: times are those of the others only", failed * 100.0));
     }

@@ -423,3 +423,85 @@ async fn late_starts_are_skipped_and_conflicts_are_tried_again() {
     let n: i32 = sqlx::query_scalar("select n from counter").fetch_one(&mut connection).await.expect("a number");
     assert_eq!(n, 100, "each transaction was counted once");
 }
+
+/// Statements that a database has seen, with how often, as the server counts them.
+async fn calls(bench: &Bench) -> Vec<(String, i64)> {
+    let mut connection = bench.server.connect("postgres").await;
+    // Those of both programs around the scripts are not alike: what they ask before they begin.
+    let counted = "select query, sum(calls)::int8 from pg_stat_statements s join pg_database d on d.oid = s.dbid \
+                   where datname = $1 and query not like '%pg_catalog.%' and query not like '%pg_stat_statements_reset%' \
+                   group by 1 order by 1";
+    let found = sqlx::query_as(counted).bind(&bench.database).fetch_all(&mut connection).await.expect("counts");
+    let reset = "select pg_stat_statements_reset(0, (select oid from pg_database where datname = $1), 0)";
+    sqlx::query(reset).bind(&bench.database).execute(&mut connection).await.expect("a reset");
+    found
+}
+
+#[tokio::test]
+async fn scripts_of_the_kinds_that_people_write_run_unchanged_and_send_the_same() {
+    let bench = Bench::initialized().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pgbench");
+    let setup = std::fs::read_to_string(folder.join("setup.sql")).expect("the setup");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(setup)).execute(&mut bench.server.connect(&bench.database).await).await.expect("tables");
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    scripts.retain(|path| path.file_name().is_some_and(|name| name != "setup.sql"));
+    scripts.sort();
+    assert!(scripts.len() >= 30, "{} scripts", scripts.len());
+    calls(&bench).await;
+    for path in &scripts {
+        let script = path.to_str().expect("UTF-8");
+        let says = std::fs::read_to_string(path).expect("a script");
+        let branches = says.starts_with("-- random branches");
+        let modes: &[&str] = if says.starts_with("-- only simple") { &["simple"] } else { &["simple", "prepared"] };
+        for mode in modes {
+            let arguments = ["-n", "-c", "2", "-j", "2", "-t", "4", "-M", mode, "-f", script];
+            let mut counted = Vec::new();
+            for (who, ours) in [("pgbench", false), ("pgduel", true)] {
+                let found = if ours { bench.ours(&arguments) } else { bench.theirs(&arguments) };
+                assert!(found.status.success(), "{who} {script} {mode}: {}{}", text(&found.stdout), text(&found.stderr));
+                assert!(text(&found.stdout).contains("actually processed: 8/8"), "{who} {script}: {}", text(&found.stdout));
+                counted.push(calls(&bench).await);
+            }
+            assert!(branches || counted[0] == counted[1], "{script} {mode}: {counted:#?}");
+        }
+    }
+    let weights: Vec<String> =
+        scripts.iter().zip(1..=4).flat_map(|(path, weight)| ["-f".to_owned(), format!("{}@{weight}", path.display())]).collect();
+    let weights: Vec<&str> = ["-n", "-t", "20"].into_iter().chain(weights.iter().map(String::as_str)).collect();
+    bench.both(&weights);
+}
+
+#[tokio::test]
+async fn the_log_has_pgbench_s_lines() {
+    let bench = Bench::initialized().await;
+    let cases: [(&[&str], usize); 3] =
+        [(&["-t", "6"], 6), (&["-t", "6", "-R", "2000"], 7), (&["-t", "6", "-R", "2000", "--max-tries", "2"], 8)];
+    for (number, (arguments, columns)) in cases.into_iter().enumerate() {
+        for (who, ours) in [("theirs", false), ("ours", true)] {
+            let prefix = bench.folder.path().join(format!("{who}{number}"));
+            let log = format!("--log-prefix={}", prefix.display());
+            let all: Vec<&str> = ["-n", "-S", "-c", "2", "-j", "2", "-l", &log].iter().chain(arguments).copied().collect();
+            let found = if ours { bench.ours(&all) } else { bench.theirs(&all) };
+            assert!(found.status.success(), "{who} {all:?}: {}", text(&found.stderr));
+        }
+        let logs = |who: &str| -> Vec<Vec<i64>> {
+            let begin = format!("{who}{number}.");
+            let files = std::fs::read_dir(bench.folder.path()).expect("a folder").map(|entry| entry.expect("an entry"));
+            let mut files: Vec<_> = files.filter(|file| file.file_name().to_string_lossy().starts_with(&begin)).collect();
+            assert_eq!(files.len(), 2, "{who}: one file a thread");
+            files.sort_by_key(|file| file.file_name());
+            let text: String = files.iter().map(|file| std::fs::read_to_string(file.path()).expect("a log")).collect();
+            text.lines().map(|line| line.split(' ').map(|word| word.parse().expect("a number")).collect()).collect()
+        };
+        let (theirs, ours) = (logs("theirs"), logs("ours"));
+        assert_eq!((ours.len(), theirs.len()), (12, 12));
+        assert!(ours.iter().chain(&theirs).all(|line| line.len() == columns), "{arguments:?}: {theirs:?} and {ours:?}");
+        // Client, its transaction's number, script.
+        let named = |lines: &[Vec<i64>]| {
+            let mut named: Vec<[i64; 3]> = lines.iter().map(|line| [line[0], line[1], line[3]]).collect();
+            named.sort_unstable();
+            named
+        };
+        assert_eq!(named(&ours), named(&theirs), "{arguments:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! The people whose eyes the checks look through: every kind that a policy may treat differently.
 
 use crate::dataset::{Dataset, Tenant, TenantClass};
-use crate::load::bind::Actor;
+use crate::load::bind::{Actor, Mix};
 
 /// Someone to check with.
 #[derive(Clone, Debug)]
@@ -49,4 +49,17 @@ pub fn representatives(dataset: &Dataset) -> Vec<(&'static str, Tenant)> {
         of_class.get(of_class.len() / 2).copied()
     };
     TenantClass::ALL.iter().filter_map(|class| middle_of(*class).map(|tenant| (class.name(), tenant))).collect()
+}
+
+/// A tenant of each class that can run the transaction; the representative one if it can.
+pub fn class_tenants(mix: &Mix, able: &[u32]) -> Vec<(TenantClass, u32)> {
+    let typical = representatives(mix.dataset());
+    TenantClass::ALL
+        .iter()
+        .filter_map(|class| {
+            let of_class = |tenant: &&u32| mix.dataset().class(**tenant) == *class;
+            let preferred = typical.iter().map(|(_, tenant)| tenant).filter(of_class).find(|tenant| able.contains(tenant));
+            preferred.or_else(|| able.iter().find(of_class)).map(|tenant| (*class, *tenant))
+        })
+        .collect()
 }

@@ -7,5 +7,6 @@ pub mod agreement;
 pub mod answers;
 pub mod identities;
 pub mod isolation;
+pub mod recall;
 pub mod views;
 pub mod visibility;

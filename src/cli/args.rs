@@ -174,6 +174,8 @@ Examples:
       the same with 32 sessions
   pgduel run omniops/mix --variant after --rate 500 --connections 8
       500 arrivals a second on a pool of 8 connections
+  pgduel run omniops/mix --variant after --users 1000 --think 2s --connections 8
+      a thousand users on the same pool, each with two seconds between an answer and its next question
   pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json
       at a round-trip time of 5 ms, for tools
 
@@ -191,6 +193,12 @@ pub struct RunArgs {
     /// Closed loop: so many sessions, each as fast as it can [default: what the scenario says, or all connections]
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     pub clients: Option<u32>,
+    /// So many users who share the pool: each thinks, asks, and waits for its answer
+    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "clients"])]
+    pub users: Option<u32>,
+    /// How long a user thinks on average, such as 2s (exponential)
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "1s", requires = "users")]
+    pub think: Duration,
     /// Open loop: so many arrivals a second (Poisson), whether the server keeps up or not
     #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
     pub rate: Option<f64>,

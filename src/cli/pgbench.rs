@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use super::duel::watch_signals;
+use super::libpq::{self, Named};
 use super::{CommandResult, Failure, out};
 use crate::diagnostic::{Source, read_text};
-use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
+use crate::load::wire::{ConnectTarget, Connection};
 use crate::pgbench::builtin::{BUILTINS, Builtin};
 use crate::pgbench::client::{Program, QueryMode};
+use crate::pgbench::log::LogOptions;
 use crate::pgbench::run::{self, Length, Live, Options};
 use crate::pgbench::script::{Script, Symbols, is_variable_name};
 use crate::pgbench::setup;
@@ -21,9 +23,6 @@ use crate::report::{Details, pgbench_json, pgbench_text};
 /// pgbench's own exit codes.
 const RUN_FAILED: i32 = 2;
 const NOT_BEGUN: i32 = 1;
-
-/// Where Debian's packages and PostgreSQL itself put the Unix socket.
-const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// `pgduel pgbench`
 #[derive(Args, Debug)]
@@ -39,7 +38,7 @@ Examples:
 The flags, scripts and report are those of pgbench(1), and percentiles follow. Tables are made by pgbench -i. The exit code is 0, \
 1 if the run could not begin, 2 if it failed on the way.
 
-Not supported: -i and its options, -l and its options, \\shell, \\setshell, \\aset, pipelines."
+Not supported: -i and its options, --aggregate-interval, \\shell, \\setshell, \\aset, pipelines."
 )]
 pub struct PgbenchArgs {
     /// Database, or a URL postgresql://user:password@host:port/database [default: PGDATABASE, PGUSER, your name]
@@ -125,9 +124,18 @@ pub struct PgbenchArgs {
     /// Make the tables: that is left to pgbench
     #[arg(short = 'i', long, hide = true)]
     pub initialize: bool,
-    /// Log each transaction: not supported
-    #[arg(short = 'l', long, hide = true)]
+    /// Write a line a transaction to pgbench_log.PROCESS, and .THREAD behind that for threads but the first
+    #[arg(short = 'l', long)]
     pub log: bool,
+    /// How the names of those files begin
+    #[arg(long, default_value = "pgbench_log", requires = "log")]
+    pub log_prefix: String,
+    /// Share of the transactions that -l writes
+    #[arg(long, default_value_t = 1.0, requires = "log")]
+    pub sampling_rate: f64,
+    /// Sums of -l over an interval
+    #[arg(long, hide = true)]
+    pub aggregate_interval: Option<u32>,
     /// Print help
     #[arg(long, short = '?', action = clap::ArgAction::Help)]
     pub help: Option<bool>,
@@ -188,7 +196,8 @@ fn execute(args: &PgbenchArgs) -> CommandResult {
     };
     let program = Arc::new(Program::new(scripts, symbols, protocol));
     let options = options(args, variables)?;
-    let target = target(args)?;
+    let named = Named { database: args.database.as_deref(), host: args.host.as_deref(), port: args.port, user: args.username.as_deref() };
+    let target = libpq::target(&named)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(measure(args, program, options, target, builtin))
 }
@@ -196,8 +205,10 @@ fn execute(args: &PgbenchArgs) -> CommandResult {
 fn refuse_unsupported(args: &PgbenchArgs) -> Result<(), Failure> {
     let why = if args.initialize {
         "pgduel makes no tables of pgbench's: use pgbench -i"
-    } else if args.log {
-        "pgduel writes no log of transactions: --json has the percentiles, and -r the times by command"
+    } else if args.aggregate_interval.is_some() {
+        "--aggregate-interval is not supported: --json has the percentiles, and -l each transaction"
+    } else if !(args.sampling_rate > 0.0 && args.sampling_rate <= 1.0) {
+        "--sampling-rate is above 0 and at most 1"
     } else if args.max_tries == 0 && args.latency_limit.is_none() && args.time.is_none() {
         "--max-tries 0 sets no limit to tries, so -L or -T must"
     } else if args.rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
@@ -289,59 +300,11 @@ fn options(args: &PgbenchArgs, variables: Vec<(String, String)>) -> Result<Optio
         seed,
         scale: args.scale.unwrap_or(1),
         variables,
-    })
-}
-
-/// As libpq finds its server: arguments, then its variables of the environment, then what it is built with.
-fn target(args: &PgbenchArgs) -> Result<ConnectTarget, Failure> {
-    if let Some(url) = args.database.as_deref().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
-        let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
-        let database = server.database().unwrap_or("postgres").to_owned();
-        return Ok(crate::experiment::connect_target(&server.conn_info(&database)));
-    }
-    if args.database.as_deref().is_some_and(|text| text.contains('=')) {
-        return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
-    }
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let login = || variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned());
-    let user = args.username.clone().or_else(|| variable("PGUSER")).unwrap_or_else(login);
-    let host = args.host.clone().or_else(|| variable("PGHOST"));
-    let host = match host {
-        Some(host) if host.starts_with('/') => Host::Unix(host.into()),
-        Some(host) => Host::Tcp(host),
-        None => match SOCKETS.into_iter().find(|folder| Path::new(folder).is_dir()) {
-            Some(folder) => Host::Unix(folder.into()),
-            None => Host::Tcp("localhost".to_owned()),
-        },
-    };
-    let port = match (args.port, variable("PGPORT")) {
-        (Some(port), _) => port,
-        (None, Some(text)) => text.parse().map_err(|_| Failure::Usage(format!("PGPORT is {text}, which is no port")))?,
-        (None, None) => 5432,
-    };
-    let ssl_mode = match variable("PGSSLMODE").as_deref() {
-        Some("disable") => SslMode::Disable,
-        Some("allow") => SslMode::Allow,
-        None | Some("prefer") => SslMode::Prefer,
-        Some("require") => SslMode::Require,
-        Some("verify-ca") => SslMode::VerifyCa,
-        Some("verify-full") => SslMode::VerifyFull,
-        Some(other) => {
-            let modes = "disable, allow, prefer, require, verify-ca or verify-full";
-            return Err(Failure::Usage(format!("PGSSLMODE is {other}, and may be {modes}")));
-        }
-    };
-    Ok(ConnectTarget {
-        host,
-        port,
-        database: args.database.clone().or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(|| user.clone()),
-        user,
-        password: variable("PGPASSWORD").map(Password::new),
-        application_name: "pgbench".to_owned(),
-        settings: Vec::new(),
-        ssl_mode,
-        certificate_name: None,
-        authorities: ConnectTarget::usual_authorities(),
+        log: args.log.then(|| LogOptions {
+            prefix: args.log_prefix.clone(),
+            sampling_rate: args.sampling_rate,
+            detailed: args.failures_detailed,
+        }),
     })
 }
 

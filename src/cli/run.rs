@@ -145,6 +145,9 @@ fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
     if let Some(clients) = args.clients {
         scenario.load.arrival = Arrival::Closed(within("--clients", clients)?);
     }
+    if let Some(users) = args.users {
+        scenario.load.arrival = Arrival::Users { users: within("--users", users)?, think: args.think };
+    }
     match args.rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0 && rate <= 1e6) => {
             return Err(Failure::Usage(format!("--rate {rate} is out of range; use more than 0 and at most 1000000 a second")));

@@ -126,6 +126,8 @@ fn undescribed(name: &str) -> ScenarioRecord {
         margins: Default::default(),
         rtt_ns: 0,
         rtt_per: Default::default(),
+        acquire_timeout_ns: None,
+        max_tries: 1,
         overlays: Vec::new(),
         writes: false,
     }

@@ -3,7 +3,7 @@
 use super::group::{Description, Group};
 use super::series::Pairs;
 use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
-use crate::record::{BlockRecord, CheckOutcome, Expectation, Line, Record, Side, Sides, StopReason};
+use crate::record::{Accounting, CheckOutcome, Expectation, Line, Record, Side, Sides, StopReason};
 
 /// Share of disturbed pairs beyond which a scenario is invalid.
 pub(super) const MOST_DISTURBED: f64 = 0.2;
@@ -80,9 +80,8 @@ pub(super) fn failing(share: Sides<f64>) -> Failing {
 /// Share of finished transactions that failed, over kept pairs.
 pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
     let of_side = |side: Side| {
-        let sum = |count: fn(&BlockRecord) -> u64| pairs.kept_blocks(side).map(|block| u128::from(count(block))).sum::<u128>();
-        let (ok, error) = (sum(|block| block.accounting.ok), sum(|block| block.accounting.error));
-        error as f64 / (ok + error).max(1) as f64
+        let sum = |count: fn(&Accounting) -> u128| pairs.kept_blocks(side).map(|block| count(&block.accounting)).sum::<u128>();
+        sum(|accounting| accounting.failed()) as f64 / sum(|accounting| accounting.answered()).max(1) as f64
     };
     Sides { before: of_side(Side::Before), after: of_side(Side::After) }
 }

@@ -31,7 +31,7 @@ fn accounting(group: &Group<'_>) -> Option<String> {
     let wrong = group.blocks.iter().filter(|block| !block.accounting.balances()).count();
     let of = group.blocks.len();
     (wrong > 0).then(|| {
-        format!("{wrong} of {of} blocks lost count of their transactions (scheduled is not ok + error + dropped + in flight): do not use this run")
+        format!("{wrong} of {of} blocks lost count of their transactions (scheduled is not ok + error + timed out + dropped + in flight): do not use this run")
     })
 }
 

@@ -46,6 +46,8 @@ pub struct BlockContext<'a> {
     pub seed: u64,
     /// Executions before measuring.
     pub warm_up: u32,
+    /// Whether connections at work are counted.
+    pub count_busy: bool,
     /// Start of the run.
     pub run_started: Instant,
     /// When the scenario's share of the budget ends.
@@ -85,6 +87,9 @@ impl BlockContext<'_> {
             seed: self.seed,
             work,
             patience: self.patience(),
+            acquire_timeout: self.scenario.load.acquire_timeout,
+            max_tries: self.scenario.load.max_tries,
+            count_busy: self.count_busy,
             stop: self.stop.clone(),
         }
     }
@@ -158,7 +163,7 @@ impl BlockContext<'_> {
             side: slot.side,
             build: 0,
             kind: match offer {
-                Offer::Timed { .. } => BlockKind::Timed,
+                Offer::Timed { .. } | Offer::Users { .. } => BlockKind::Timed,
                 Offer::OwnRate { .. } => BlockKind::OwnRate,
                 Offer::Closed { .. } => BlockKind::Capacity,
                 Offer::FixedWork { .. } => BlockKind::FixedWork,
@@ -195,6 +200,9 @@ fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
     match offer {
         Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
             (Work::Open { process: *process, settle: length.settle, measure: length.measure }, connections)
+        }
+        Offer::Users { users, think, length } => {
+            (Work::Users { users: *users, think: *think, settle: length.settle, measure: length.measure }, connections)
         }
         Offer::Closed { sessions, length } => (Work::Closed { settle: length.settle, measure: length.measure }, *sessions),
         Offer::FixedWork { sessions, iterations, .. } => (Work::Fixed { transactions: *iterations.get(side) }, *sessions),

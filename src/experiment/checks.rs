@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::rejection;
+use super::rejection::{self, Form};
 use super::scenario_duel::{Halt, ScenarioDuel};
 use super::side::SideUnderTest;
-use crate::check::agreement::{self, Recall, Unanswered};
+use crate::check::agreement::{self, Unanswered};
 use crate::check::isolation;
+use crate::check::recall::{self, Recall};
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
@@ -49,7 +50,7 @@ impl ScenarioDuel<'_, '_> {
             // What failed before weighs more than that the rest cannot be asked.
             Some(_) if failed => return Ok(Checked { failed, recall: Sides::default() }),
             Some(Unanswered::Rejected(error)) => {
-                let message = rejection::describe(self.scenario, Side::Before, &error);
+                let message = rejection::describe(self.scenario, Side::Before, Form::Timed, &error);
                 return Err(Halt::Stop(StopReason::Rejected { message }));
             }
             Some(Unanswered::Lost(side, error)) => {
@@ -62,7 +63,7 @@ impl ScenarioDuel<'_, '_> {
         for side in Side::BOTH {
             *recall.get_mut(side) = self.recall(mix, side, sides.get(side), sessions.get_mut(side)).await?;
             failed |=
-                self.append_checks(agreement::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS).into_iter().collect())?;
+                self.append_checks(recall::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS).into_iter().collect())?;
         }
         Ok(Checked { failed, recall })
     }
@@ -122,7 +123,7 @@ impl ScenarioDuel<'_, '_> {
             if error.is_lost() && error.code() == "connection" {
                 return Halt::Failed(error.into());
             }
-            let message = rejection::describe(self.scenario, side, &error);
+            let message = rejection::describe(self.scenario, side, Form::Timed, &error);
             let record = CheckRecord {
                 scenario: self.scenario.path(),
                 kind: CheckKind::Answers,
@@ -145,11 +146,11 @@ impl ScenarioDuel<'_, '_> {
         let mut exact = match route.session_with(exact, mix.dataset().now()).await {
             Ok(session) => session,
             Err(error @ SessionError::Rejected { .. }) => {
-                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, side, &error) }));
+                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, side, Form::Exact, &error) }));
             }
             Err(error) => return Err(Halt::Failed(error.into())),
         };
-        let recall = agreement::recall(self.scenario, mix, side, search, &mut exact, RECALL_DRAWS).await;
+        let recall = recall::recall(self.scenario, mix, side, search, &mut exact, RECALL_DRAWS).await;
         Ok(recall.map_err(|error| anyhow::anyhow!(error))?)
     }
 }

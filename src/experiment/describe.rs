@@ -37,6 +37,8 @@ fn of_sides(scenario: &Scenario, variants: Sides<String>, sides: Sides<Side>, lo
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
         rtt_per: scenario.load.rtt_per,
         writes: scenario.writes(),
+        acquire_timeout_ns: scenario.load.acquire_timeout.map(|timeout| timeout.as_nanos() as u64),
+        max_tries: scenario.load.max_tries,
     }
 }
 

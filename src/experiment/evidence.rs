@@ -10,7 +10,7 @@ use sqlx::Executor;
 use super::explain::{Explained, explain, function_calls};
 use super::side::SideUnderTest;
 use super::{Environment, databases};
-use crate::check::agreement::Recall;
+use crate::check::recall::Recall;
 use crate::load::bind::{Arrival, Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session};

@@ -24,6 +24,9 @@ const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;
 
+/// A timed block is no shorter, however many samples a second it has: a stray millisecond of the machine must stay a small part of it.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(750);
+
 /// What opening connections, warming them and looking at counters add to a block.
 const AROUND_A_BLOCK: Duration = Duration::from_millis(400);
 
@@ -67,6 +70,15 @@ pub enum Offer {
     Closed {
         /// Sessions.
         sessions: u32,
+        /// Lengths.
+        length: BlockLength,
+    },
+    /// Users who share the pool.
+    Users {
+        /// How many.
+        users: u32,
+        /// How long each thinks, on average.
+        think: Duration,
         /// Lengths.
         length: BlockLength,
     },
@@ -121,6 +133,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Opti
         Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
         Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
+        Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
             fixed_work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
         }
@@ -147,7 +160,7 @@ pub fn load_threads() -> usize {
 
 fn longest(mode: Mode) -> BlockLength {
     match mode {
-        Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
+        Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: SHORTEST_MEASURE },
         Mode::Default | Mode::Run => BlockLength { settle: Duration::from_secs(1), measure: Duration::from_secs(3) },
     }
 }
@@ -164,8 +177,8 @@ fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Op
         let most = length.measure.as_secs_f64();
         let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
         let long = |seconds: f64| {
-            let measure = Duration::from_secs_f64(seconds.clamp(1.0, most));
-            BlockLength { settle: length.settle.min(measure / 2), measure }
+            let measure = Duration::from_secs_f64(seconds.clamp(SHORTEST_MEASURE.as_secs_f64(), most));
+            BlockLength { settle: length.settle.min(measure / 3), measure }
         };
         let for_p95 = (seconds_for(SAMPLES_FOR_P95) <= most).then(|| long(seconds_for(SAMPLES_FOR_P95)));
         let for_p95 = for_p95.filter(|length| room.is_none_or(|room| room.holds(*length)));
@@ -198,7 +211,7 @@ impl Offer {
     pub fn is_crowded(&self) -> bool {
         match self {
             Offer::Closed { sessions, .. } | Offer::FixedWork { sessions, .. } => *sessions as usize > load_threads(),
-            Offer::Timed { .. } | Offer::OwnRate { .. } => false,
+            Offer::Timed { .. } | Offer::OwnRate { .. } | Offer::Users { .. } => false,
         }
     }
 
@@ -207,6 +220,7 @@ impl Offer {
         match self {
             Offer::Timed { process, auto, .. } => open(*process, connections, *auto),
             Offer::OwnRate { process, .. } => open(*process, connections, true),
+            Offer::Users { users, think, .. } => LoadRecord::Users { users: *users, think_ns: think.as_nanos() as u64, connections },
             Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
             Offer::FixedWork { sessions, iterations, why } => {
                 LoadRecord::FixedWork { sessions: *sessions, iterations: *iterations, why: why.clone() }
@@ -226,8 +240,7 @@ fn open(process: Process, connections: u32, auto: bool) -> LoadRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::RttPer;
-    use crate::scenario::{Load, Plans};
+    use crate::scenario::Load;
 
     fn scenario(arrival: Arrival) -> Scenario {
         Scenario {
@@ -242,7 +255,7 @@ mod tests {
             overlays: vec![],
             expect: None,
             margins: Default::default(),
-            load: Load { arrival, connections: 4, rtt: Duration::ZERO, rtt_per: RttPer::RoundTrip, plans: Plans::Auto },
+            load: Load { arrival, ..Load::default() },
             transactions: vec![],
             origin: Default::default(),
         }
@@ -300,7 +313,7 @@ mod tests {
     #[test]
     fn a_default_block_is_as_long_as_what_it_can_judge_needs() {
         // At 300/s a 95th percentile takes 2 s; at 100/s it would take 6, so only the median is judged.
-        for (rate, seconds) in [(300.0, 2.0), (10_000.0, 1.0), (100.0, 1.5), (20.0, 3.0)] {
+        for (rate, seconds) in [(300.0, 2.0), (10_000.0, 0.75), (100.0, 1.5), (20.0, 3.0)] {
             match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default, None) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
                 other => panic!("{other:?}"),
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn a_block_is_no_longer_than_there_is_room_for() {
         // At 300/s a 95th percentile takes 2 s, and 16 pairs of such blocks 109 s.
-        for (seconds, measure) in [(120, 2.0), (60, 1.0)] {
+        for (seconds, measure) in [(120, 2.0), (60, 0.75)] {
             let room = Room { time: Duration::from_secs(seconds), pairs: 16 };
             match timed(&scenario(Arrival::Auto), Process::Poisson(300.0), true, Mode::Default, Some(room)) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), measure),

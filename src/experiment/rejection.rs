@@ -2,29 +2,42 @@
 
 use crate::load::session::SessionError;
 use crate::record::Side;
-use crate::scenario::{Scenario, Statement};
+use crate::scenario::{Scenario, Statement, sql};
+
+/// Which text of a statement was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// Its `sql`.
+    Timed,
+    /// Its `exact`, which tells what a search must find.
+    Exact,
+}
 
 /// `file:line: side, statement: [SQLSTATE] message`, as far as the file tells.
-pub fn describe(scenario: &Scenario, side: Side, error: &SessionError) -> String {
+pub fn describe(scenario: &Scenario, side: Side, form: Form, error: &SessionError) -> String {
     let SessionError::Rejected { statement: name, error: rejected } = error else {
         return format!("{}: {error}", side.name());
     };
     let (transaction, name) = name.split_once('/').unwrap_or((name, ""));
     let transaction = scenario.transactions.iter().find(|one| one.name == transaction);
     let statement = transaction.and_then(|transaction| transaction.statements.get(side).iter().find(|statement| statement.name == name));
-    let place = match statement.and_then(|statement| line(scenario, statement, rejected.position)) {
+    let place = match statement.and_then(|statement| line(scenario, statement, form, rejected.position)) {
         Some(line) => format!("{}:{line}", scenario.file.display()),
         None => scenario.file.display().to_string(),
     };
-    format!("{place}: {}, {error}", side.name())
+    let form = if form == Form::Exact { ", exact form" } else { "" };
+    format!("{place}: {}{form}, {error}", side.name())
 }
 
 /// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the
 /// same lines as what was written.
-fn line(scenario: &Scenario, statement: &Statement, position: Option<u32>) -> Option<usize> {
+fn line(scenario: &Scenario, statement: &Statement, form: Form, position: Option<u32>) -> Option<usize> {
     let source = scenario.origin.source();
-    let start = source.text().find(statement.sql.trim())?;
-    let sent = &statement.parameters.0;
+    let (written, sent) = match (form, &statement.exact) {
+        (Form::Exact, Some(exact)) => (exact, sql::scan(exact).numbered),
+        _ => (&statement.sql, statement.parameters.0.clone()),
+    };
+    let start = source.text().find(written.trim())?;
     let before = sent.chars().take(position.map_or(0, |position| position.saturating_sub(1) as usize)).filter(|c| *c == '\n').count();
     let leading = sent.len() - sent.trim_start().len();
     let skipped = sent.get(..leading).unwrap_or_default().matches('\n').count();

@@ -123,6 +123,7 @@ impl<'a> ScenarioDuel<'a, '_> {
             mix,
             seed: self.plan.seed,
             warm_up,
+            count_busy: false,
             run_started: self.run_started,
             deadline: self.deadline,
             stop: self.environment.stop.clone(),

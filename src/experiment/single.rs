@@ -16,9 +16,10 @@ use super::duel::until_stopped;
 use super::faults::bottleneck;
 use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
+use super::rejection::{self, Form};
 use super::scenario_duel::WARM_UP;
 use super::side::SideUnderTest;
-use super::{Environment, Plan, header, rejection, side};
+use super::{Environment, Plan, header, side};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
@@ -96,7 +97,9 @@ fn stop_of(single: &Single, scenario: &Scenario, error: &anyhow::Error) -> StopR
         return StopReason::Rejected { message };
     }
     match error.downcast_ref::<SessionError>() {
-        Some(error) if error.code() != "connection" => StopReason::Rejected { message: rejection::describe(scenario, single.side, error) },
+        Some(error) if error.code() != "connection" => {
+            StopReason::Rejected { message: rejection::describe(scenario, single.side, Form::Timed, error) }
+        }
         _ => StopReason::Infrastructure { message: format!("{error:#}") },
     }
 }
@@ -149,6 +152,7 @@ async fn load(
         mix,
         seed: single.plan.seed,
         warm_up: if slow { 1 } else { WARM_UP },
+        count_busy: true,
         run_started: started,
         deadline: None,
         stop: environment.stop.clone(),
@@ -178,6 +182,7 @@ fn offer(scenario: &Scenario, length: BlockLength) -> Offer {
         Arrival::Poisson(rate) => Offer::Timed { process: Process::Poisson(*rate), auto: false, length },
         Arrival::Constant(rate) => Offer::Timed { process: Process::Constant(*rate), auto: false, length },
         Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => Offer::Closed { sessions: *sessions, length },
+        Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length },
         Arrival::Auto => Offer::Closed { sessions: scenario.load.connections, length },
     }
 }

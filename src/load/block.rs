@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bind::{Arrival, Mix};
+use super::busy::look;
 use super::patience::{BlockEnd, Halted, Patience};
 use super::program::Program;
 use super::queue::Queue;
@@ -17,6 +18,7 @@ use super::recorder::Recording;
 use super::schedule::Process;
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
+use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread};
 use crate::record::GeneratorReport;
@@ -46,6 +48,12 @@ pub struct BlockSpec {
     pub work: Work,
     /// How long it waits for what may never come.
     pub patience: Patience,
+    /// Longest wait for a connection.
+    pub acquire_timeout: Option<Duration>,
+    /// Runs of a transaction that loses against another one, at most.
+    pub max_tries: u32,
+    /// Whether to count connections at work, which takes a thread that wakes every two milliseconds.
+    pub count_busy: bool,
     /// Set when the run is to stop.
     pub stop: Arc<AtomicBool>,
 }
@@ -57,6 +65,17 @@ pub enum Work {
     Open {
         /// Arrivals.
         process: Process,
+        /// Load that is not measured.
+        settle: Duration,
+        /// Measured.
+        measure: Duration,
+    },
+    /// Users who share the pool: each thinks, asks, and waits for the answer.
+    Users {
+        /// How many.
+        users: u32,
+        /// How long each thinks, on average.
+        think: Duration,
         /// Load that is not measured.
         settle: Duration,
         /// Measured.
@@ -79,7 +98,7 @@ pub enum Work {
 impl Work {
     pub(super) fn settle(self) -> Duration {
         match self {
-            Work::Open { settle, .. } | Work::Closed { settle, .. } => settle,
+            Work::Open { settle, .. } | Work::Users { settle, .. } | Work::Closed { settle, .. } => settle,
             Work::Fixed { .. } => Duration::ZERO,
         }
     }
@@ -87,9 +106,14 @@ impl Work {
     /// How long work is given; zero where no time ends it.
     pub(super) fn length(self) -> Duration {
         match self {
-            Work::Open { settle, measure, .. } | Work::Closed { settle, measure } => settle + measure,
+            Work::Open { settle, measure, .. } | Work::Users { settle, measure, .. } | Work::Closed { settle, measure } => settle + measure,
             Work::Fixed { .. } => Duration::ZERO,
         }
+    }
+
+    /// Whether transactions have intended starts, and wait for a connection from then on.
+    pub(super) fn has_queue(self) -> bool {
+        matches!(self, Work::Open { .. } | Work::Users { .. })
     }
 }
 
@@ -140,6 +164,7 @@ pub enum BlockError {
 pub struct Prepared {
     start: watch::Sender<Option<Instant>>,
     results: oneshot::Receiver<Vec<ThreadResult>>,
+    answers: std::sync::mpsc::Receiver<Answered>,
     shared: Arc<Shared>,
 }
 
@@ -151,9 +176,13 @@ pub(super) struct Shared {
     /// Next sequence number, where sessions and not a schedule decide when it is used.
     pub(super) next: AtomicU64,
     pub(super) finished: AtomicU64,
+    /// Connections at work.
+    pub(super) busy: AtomicU64,
     pub(super) started_measured: AtomicU64,
     pub(super) ended_measured: AtomicU64,
     pub(super) halted: OnceLock<Halted>,
+    /// Hears of every transaction of a user that has ended.
+    pub(super) answered: std::sync::mpsc::Sender<Answered>,
 }
 
 /// An arrival on its way through the pool's queue.
@@ -164,6 +193,15 @@ pub(super) struct Job {
     pub(super) queued: Instant,
     /// Whether it belongs to the measured stretch.
     pub(super) measured: bool,
+    /// Whose it is, where users wait for their answers.
+    pub(super) user: Option<u32>,
+}
+
+impl Job {
+    /// Whether it has waited for a connection for longer than it may.
+    pub(super) fn has_given_up(&self, limit: Option<Duration>, now: Instant) -> bool {
+        limit.is_some_and(|limit| now.saturating_duration_since(self.intended) > limit)
+    }
 }
 
 /// Opens the block's connections, prepares its statements and runs the warm-up.
@@ -171,14 +209,17 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
     let threads = spec.threads.clamp(1, spec.connections.max(1) as usize);
     let connections = spec.connections.max(1) as usize;
     let first = spec.first_sequence;
+    let (answered, answers) = std::sync::mpsc::channel();
     let shared = Arc::new(Shared {
         spec,
         queue: Queue::new(),
         next: AtomicU64::new(first),
         finished: AtomicU64::new(0),
+        busy: AtomicU64::new(0),
         started_measured: AtomicU64::new(0),
         ended_measured: AtomicU64::new(0),
         halted: OnceLock::new(),
+        answered,
     });
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
@@ -205,13 +246,13 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
             None => return Err(BlockError::Thread("it could not start its runtime".to_owned())),
         }
     }
-    Ok(Prepared { start, results, shared })
+    Ok(Prepared { start, results, answers, shared })
 }
 
 impl Prepared {
     /// Runs the load and waits for its end.
     pub async fn run(self) -> Result<BlockResult, BlockError> {
-        let Prepared { start, results, shared } = self;
+        let Prepared { start, results, answers, shared } = self;
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
         let _ = start.send(Some(begin));
@@ -220,14 +261,24 @@ impl Prepared {
                 let shared = shared.clone();
                 Some(std::thread::spawn(move || schedule(&shared, process, begin, settle, measure)))
             }
-            _ => None,
+            Work::Users { users: number, think, settle, measure } => {
+                let shared = shared.clone();
+                Some(std::thread::spawn(move || users(&shared, (number, think), &answers, begin, settle, measure)))
+            }
+            Work::Closed { .. } | Work::Fixed { .. } => None,
         };
+        let watcher = (shared.spec.count_busy && !shared.spec.work.length().is_zero()).then(|| {
+            let (shared, work) = (shared.clone(), shared.spec.work);
+            std::thread::spawn(move || look(&shared, begin + work.settle(), begin + work.length()))
+        });
         let threads = results.await.map_err(|_| BlockError::Thread("its results were lost".to_owned()))?;
         let offered = match scheduler {
             Some(handle) => handle.join().map_err(|_| BlockError::Thread("the scheduler failed".to_owned()))?,
             None => Offered::default(),
         };
-        Ok(gather(&shared, begin, threads, offered))
+        let mut result = gather(&shared, begin, threads, offered);
+        result.generator.busy = watcher.and_then(|watcher| watcher.join().ok());
+        Ok(result)
     }
 }
 
@@ -250,20 +301,21 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let started = shared.started_measured.load(Ordering::Relaxed);
     let ended = shared.ended_measured.load(Ordering::Relaxed);
     let accounting = &mut recording.accounting;
-    match shared.spec.work {
-        Work::Open { .. } => {
+    match shared.spec.work.has_queue() {
+        true => {
             accounting.scheduled = offered.scheduled;
             accounting.dropped = offered.dropped;
+            accounting.acquire_timeouts += offered.timed_out;
             accounting.in_flight = started - ended + offered.abandoned;
         }
-        _ => {
+        false => {
             accounting.scheduled = started;
             accounting.in_flight = started - ended;
         }
     }
     let measured_from = begin + shared.spec.work.settle();
     let duration = match shared.spec.work {
-        Work::Open { measure, .. } => measure,
+        Work::Open { measure, .. } | Work::Users { measure, .. } => measure,
         Work::Closed { .. } | Work::Fixed { .. } => last_done.saturating_duration_since(measured_from),
     };
     let accounting = recording.accounting;
@@ -273,8 +325,9 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         longest_stall_ns: stall.as_nanos() as u64,
         achieved_share: match accounting.scheduled {
             0 => 1.0,
-            scheduled => (accounting.ok + accounting.error) as f64 / scheduled as f64,
+            scheduled => accounting.answered() as f64 / scheduled as f64,
         },
+        busy: None,
     };
     BlockResult {
         recording,

@@ -22,6 +22,8 @@ pub struct Outcome<'a> {
     pub response_ns: u64,
     /// Service time by statement, ns.
     pub statements_ns: &'a [u64],
+    /// Runs after the first.
+    pub retries: u32,
     /// SQLSTATE or a word, if it failed.
     pub error: Option<&'a str>,
 }
@@ -54,9 +56,18 @@ impl Recording {
         }
     }
 
+    /// Notes one that gave up waiting for a connection.
+    pub fn give_up(&mut self, lag_ns: u64) {
+        self.lag.record(lag_ns);
+        self.accounting.acquire_timeouts += 1;
+    }
+
     /// Notes one fate.
     pub fn record(&mut self, outcome: &Outcome<'_>) {
         self.lag.record(outcome.lag_ns);
+        if let Some(times) = self.transactions.get_mut(outcome.transaction) {
+            times.retries += u64::from(outcome.retries);
+        }
         if let Some(error) = outcome.error {
             self.accounting.error += 1;
             match self.errors.get_mut(error) {
@@ -70,6 +81,9 @@ impl Recording {
         times.response.record(outcome.response_ns);
         times.acquire.record(outcome.acquire_ns);
         times.service.record(outcome.service_ns);
+        if outcome.retries > 0 {
+            times.retried.record(outcome.service_ns);
+        }
         for (histogram, ns) in self.statements[outcome.transaction].iter_mut().zip(outcome.statements_ns) {
             histogram.record(*ns);
         }
@@ -82,6 +96,7 @@ impl Recording {
         sum.scheduled += other.accounting.scheduled;
         sum.ok += other.accounting.ok;
         sum.error += other.accounting.error;
+        sum.acquire_timeouts += other.accounting.acquire_timeouts;
         sum.dropped += other.accounting.dropped;
         sum.in_flight += other.accounting.in_flight;
         self.lag.add(&other.lag);
@@ -89,6 +104,8 @@ impl Recording {
             mine.response.add(&theirs.response);
             mine.acquire.add(&theirs.acquire);
             mine.service.add(&theirs.service);
+            mine.retried.add(&theirs.retried);
+            mine.retries += theirs.retries;
         }
         for (mine, theirs) in self.statements.iter_mut().flatten().zip(other.statements.iter().flatten()) {
             mine.add(theirs);
@@ -115,6 +132,7 @@ mod tests {
             service_ns: 100,
             response_ns: 110,
             statements_ns: &[60],
+            retries: 0,
             error,
         }
     }
@@ -129,6 +147,16 @@ mod tests {
         assert_eq!(recording.errors["57014"].max(), 110);
         assert_eq!(recording.lag.count(), 2);
         assert_eq!(recording.classes[0][TenantClass::Middle as usize].count(), 1);
+    }
+
+    #[test]
+    fn what_took_several_runs_is_told_apart() {
+        let mut recording = Recording::new(&[1]);
+        recording.record(&outcome(None));
+        recording.record(&Outcome { retries: 2, service_ns: 300, ..outcome(None) });
+        recording.record(&Outcome { retries: 4, ..outcome(Some("40001")) });
+        let times = &recording.transactions[0];
+        assert_eq!((times.service.count(), times.retried.count(), times.retried.max(), times.retries), (2, 1, 300, 6));
     }
 
     #[test]

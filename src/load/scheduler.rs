@@ -9,13 +9,13 @@ use super::priority::{go_first, thread_cpu, yield_to_others};
 use super::schedule::{Process, Schedule};
 
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
-const SPIN: Duration = Duration::from_micros(60);
+pub(super) const SPIN: Duration = Duration::from_micros(60);
 /// It spins for at most this part of what is left until an arrival, so that a high rate alone does not make it take a core.
-const SPIN_PART: u32 = 4;
+pub(super) const SPIN_PART: u32 = 4;
 /// Behind its schedule by this much, the scheduler is given more to do than it can, and no longer runs before everything else.
 const HOPELESS: Duration = Duration::from_millis(10);
 /// How often it looks whether the block was halted.
-const POLL: Duration = Duration::from_millis(50);
+pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// What the scheduler did with the arrivals of the measured stretch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +26,8 @@ pub(super) struct Offered {
     pub(super) dropped: u64,
     /// Those that no connection had taken when patience ended.
     pub(super) abandoned: u64,
+    /// Those that had given up waiting by then.
+    pub(super) timed_out: u64,
     /// The scheduler's processor time over the time that it took; 1.0 is fully busy.
     pub(super) cpu_share: f64,
 }
@@ -56,16 +58,27 @@ pub(super) fn schedule(shared: &Shared, process: Process, begin: Instant, settle
             yield_to_others();
             first = false;
         }
-        shared.queue.push(Job { arrival, intended, queued, measured });
+        shared.queue.push(Job { arrival, intended, queued, measured, user: None });
     }
+    drain(shared, offered, begin, begin + settle + measure)
+}
+
+/// Waits for what is queued when no more comes, as long as patience lasts.
+pub(super) fn drain(shared: &Shared, mut offered: Offered, begin: Instant, end: Instant) -> Offered {
     shared.queue.close();
-    offered.cpu_share = thread_cpu().as_secs_f64() / begin.elapsed().max(settle + measure).as_secs_f64().max(1e-6);
+    offered.cpu_share = thread_cpu().as_secs_f64() / begin.elapsed().max(end - begin).as_secs_f64().max(1e-6);
     // Sessions drain what is queued; what nobody has taken when patience ends never started.
-    let latest = begin + settle + measure + shared.spec.patience.drain;
+    let latest = end + shared.spec.patience.drain;
     while shared.queue.has_jobs() && Instant::now() < shared.last_moment(latest) && !shared.is_deserted() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    offered.abandoned = shared.queue.abandon().iter().filter(|job| job.measured).count() as u64;
+    let (now, limit) = (Instant::now(), shared.spec.acquire_timeout);
+    for job in shared.queue.abandon().iter().filter(|job| job.measured) {
+        match job.has_given_up(limit, now) {
+            true => offered.timed_out += 1,
+            false => offered.abandoned += 1,
+        }
+    }
     offered
 }
 

@@ -3,13 +3,14 @@
 //! A request is BEGIN, one `select set_config(...)` with the identity, the statements, COMMIT: each prepared, each with a Sync of its own,
 //! so each is one round trip. Settings are local to the transaction, so nothing leaks to the next one on this connection.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bind::{Actor, Arrival, Bound, json_array};
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
-use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
+use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, SqlState, TransactionStatus, WireError};
 use crate::dataset::Value;
 use crate::scenario::Repeat;
 
@@ -66,6 +67,12 @@ impl SessionError {
             SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
             SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
         }
+    }
+
+    /// Whether the same transaction may succeed if it is run again: it lost against another one.
+    pub fn is_conflict(&self) -> bool {
+        let retried = [SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK_DETECTED];
+        matches!(self, SessionError::Rejected { error, .. } if retried.contains(&error.sqlstate))
     }
 
     /// Whether the session can run another transaction.
@@ -269,14 +276,14 @@ impl Session {
             Some(Bound::Rows(rows)) => Some(rows.as_slice()),
             _ => None,
         });
-        let chunk_size = statement.chunk.unwrap_or(usize::MAX);
-        let all = rows.into_iter().flat_map(|rows| rows.chunks(chunk_size.max(1)));
-        let chunks: Vec<Option<&[String]>> = match (rows, place.part) {
-            (Some(_), Part::Whole) => all.map(Some).collect(),
-            (Some(_), Part::Chunk(number)) => all.skip(number).take(1).map(Some).collect(),
-            (None, _) => vec![None],
+        let size = statement.chunk.unwrap_or(usize::MAX).max(1);
+        let (first, count) = match (rows, place.part) {
+            (Some(rows), Part::Whole) => (0, rows.chunks(size).len()),
+            (Some(rows), Part::Chunk(number)) => (number, usize::from(number < rows.chunks(size).len())),
+            (None, _) => (0, 1),
         };
-        for chunk in chunks {
+        for number in first..first + count {
+            let chunk = rows.and_then(|rows| rows.chunks(size).nth(number));
             self.bind(arrival, request, position, statement, chunk)?;
             let prepared = &self.transactions[arrival.transaction][request].statements[position];
             let sink = match &mut buffer {
@@ -412,7 +419,9 @@ pub fn identity(actor: &Actor) -> (&'static str, &'static str, String) {
     match actor {
         Actor::User(user) => {
             let sub = uuid::Uuid::from_bytes(user.id);
-            let claims = format!(r#"{{"aud":"authenticated","role":"authenticated","sub":"{sub}","email":"{sub}@example.test"}}"#);
+            // Once a transaction: with room for all of it, one allocation.
+            let mut claims = String::with_capacity(192);
+            let _ = write!(claims, r#"{{"aud":"authenticated","role":"authenticated","sub":"{sub}","email":"{sub}@example.test"}}"#);
             ("authenticated", AUTHENTICATED_TIMEOUT, claims)
         }
         Actor::Anon => ("anon", ANON_TIMEOUT, r#"{"role":"anon"}"#.to_owned()),

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
+use super::bind::Arrival;
 use super::block::{Job, PlanCounts, Shared, Work};
 use super::patience::{BlockEnd, cancel};
 use super::priority::{go_first, thread_cpu};
 use super::recorder::{Outcome, Recording};
-use super::session::{End, Session, SessionError, query_text};
+use super::session::{End, Session, SessionError, Times, query_text};
+use super::users::Answered;
 use super::wire::{Rows, WireError};
 
 /// How often each load thread checks that it still runs.
@@ -45,7 +47,7 @@ pub(super) fn load_thread(
     started: &watch::Receiver<Option<Instant>>,
     ready: &Ready,
 ) -> Option<ThreadResult> {
-    if let Work::Open { .. } = shared.spec.work {
+    if shared.spec.work.has_queue() {
         // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
         go_first();
     }
@@ -128,7 +130,7 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     tokio::time::sleep_until(begin.into()).await;
     let mut worker = Worker { shared, begin, recording: new_recording(shared), last_done: None, lost_at: None, out_for: Duration::ZERO };
     match shared.spec.work {
-        Work::Open { .. } => worker.open_loop(&mut session).await,
+        Work::Open { .. } | Work::Users { .. } => worker.open_loop(&mut session).await,
         Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + settle, begin + settle + measure).await,
         Work::Fixed { transactions } => worker.fixed_work(&mut session, transactions).await,
     }
@@ -213,7 +215,12 @@ enum Then {
 impl Worker<'_> {
     async fn open_loop(&mut self, session: &mut Session) {
         while let Some(job) = self.shared.queue.take().await {
-            if self.run(session, &job).await == Then::End {
+            let then = self.run(session, &job).await;
+            if let Some(user) = job.user {
+                // Nobody listens once no more are to come.
+                let _ = self.shared.answered.send(Answered { user, at: Instant::now() });
+            }
+            if then == Then::End {
                 return;
             }
         }
@@ -250,7 +257,7 @@ impl Worker<'_> {
         let arrival = self.shared.spec.mix.arrival(sequence);
         // It would have begun when the one before it failed, and has waited for a connection since.
         let intended = self.lost_at.take().unwrap_or_else(Instant::now);
-        self.run(session, &Job { arrival, intended, queued: intended, measured }).await
+        self.run(session, &Job { arrival, intended, queued: intended, measured, user: None }).await
     }
 
     async fn run(&mut self, session: &mut Session, job: &Job) -> Then {
@@ -258,8 +265,19 @@ impl Worker<'_> {
         if job.measured {
             self.shared.started_measured.fetch_add(1, Ordering::Relaxed);
         }
-        let running = session.run(&job.arrival, End::Commit, None);
-        let Some(result) = self.shared.within(self.latest(acquired), running).await else {
+        if job.has_given_up(self.shared.spec.acquire_timeout, acquired) {
+            if job.measured {
+                self.shared.ended_measured.fetch_add(1, Ordering::Relaxed);
+                self.recording.give_up(job.queued.saturating_duration_since(job.intended).as_nanos() as u64);
+            }
+            return Then::Next;
+        }
+        self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        let mut retries = 0;
+        let running = self.tries(session, &job.arrival, &mut retries);
+        let result = self.shared.within(self.latest(acquired), running).await;
+        self.shared.busy.fetch_sub(1, Ordering::Relaxed);
+        let Some(result) = result else {
             self.abandon(session).await;
             return Then::End;
         };
@@ -281,6 +299,7 @@ impl Worker<'_> {
                 service_ns,
                 response_ns,
                 statements_ns: session.statements_ns(),
+                retries,
                 error: result.as_ref().err().map(SessionError::code),
             });
         }
@@ -290,11 +309,27 @@ impl Worker<'_> {
         }
     }
 
+    /// Runs a transaction, and again as often as it may if it loses against another one. Its time counts from the first run.
+    async fn tries(&self, session: &mut Session, arrival: &Arrival, retries: &mut u32) -> Result<Times, SessionError> {
+        let mut first = None;
+        loop {
+            let began = Instant::now();
+            let result = session.run(arrival, End::Commit, None).await;
+            let sent = *first.get_or_insert(result.as_ref().map_or(began, |times| times.sent));
+            match result {
+                Err(error) if error.is_conflict() && *retries + 1 < self.shared.spec.max_tries && self.shared.halted().is_none() => {
+                    *retries += 1;
+                }
+                result => return result.map(|times| Times { sent, ..times }),
+            }
+        }
+    }
+
     /// When to give up on a transaction that begins now.
     fn latest(&self, now: Instant) -> Instant {
         let patience = &self.shared.spec.patience;
         match self.shared.spec.work {
-            Work::Open { .. } | Work::Closed { .. } => self.begin + self.shared.spec.work.length() + patience.drain,
+            Work::Open { .. } | Work::Users { .. } | Work::Closed { .. } => self.begin + self.shared.spec.work.length() + patience.drain,
             Work::Fixed { .. } => now + patience.transaction,
         }
     }

@@ -254,6 +254,10 @@ impl Client {
                     }
                     if let Some(prepared) = slot {
                         self.connection.execute(prepared, &self.params, rows).await?;
+                        // Columns are told when a statement is prepared, and not again.
+                        if sql.capture.is_some() {
+                            self.rows.set_columns(&prepared.columns);
+                        }
                     }
                 }
             }

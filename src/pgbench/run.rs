@@ -1,6 +1,7 @@
 //! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use tokio::task::LocalSet;
 
 use super::client::{Client, ClientError, Program};
 use super::evaluate::{Text, Variables};
+use super::log::{Entry, Fate, LogOptions, TransactionLog};
 use super::random::Random;
 use super::script::Symbols;
 use super::tally::Tally;
@@ -52,6 +54,8 @@ pub struct Options {
     pub scale: i64,
     /// `-D`
     pub variables: Vec<(String, String)>,
+    /// `-l`
+    pub log: Option<LogOptions>,
 }
 
 /// What a run came to.
@@ -81,6 +85,14 @@ pub enum RunError {
     /// A thread.
     #[error("could not start a thread")]
     Thread,
+    /// A log that cannot be written.
+    #[error("could not open logfile \"{}\": {error}", .path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
 }
 
 /// Counts that a progress report reads while the run goes on.
@@ -105,6 +117,13 @@ struct Shared {
 type Ready = mpsc::UnboundedSender<Result<(), RunError>>;
 type Start = watch::Receiver<Option<Instant>>;
 
+/// What the clients of a thread share.
+struct Common {
+    /// The thread's part of the rate.
+    schedule: RefCell<Option<Schedule>>,
+    log: RefCell<Option<TransactionLog>>,
+}
+
 /// What one thread brings home.
 #[derive(Default)]
 struct Share {
@@ -123,14 +142,18 @@ pub async fn run(
 ) -> Result<Outcome, RunError> {
     let (clients, threads) = (options.clients, options.threads.clamp(1, options.clients.max(1)));
     let shared = Arc::new(Shared { program, options, target, live, stop });
+    let log = |thread| shared.options.log.as_ref().map(|options| TransactionLog::create(options, thread, shared.options.seed)).transpose();
+    let logs = (0..threads).map(log).collect::<Result<Vec<_>, _>>().map_err(|(path, error)| RunError::Log { path, error })?;
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
     let connecting = Instant::now();
-    let handles: Vec<_> = (0..threads)
-        .map(|thread| {
+    let handles: Vec<_> = logs
+        .into_iter()
+        .enumerate()
+        .map(|(thread, log)| {
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
             let (shared, ready, started) = (shared.clone(), ready.clone(), started.clone());
-            std::thread::spawn(move || load_thread(&shared, thread, &own, &ready, &started))
+            std::thread::spawn(move || load_thread(&shared, thread, &own, log, &ready, &started))
         })
         .collect();
     drop(ready);
@@ -156,20 +179,27 @@ fn new_tally(program: &Program) -> Tally {
     Tally::new(program.scripts.iter().map(|script| script.commands.len()))
 }
 
-fn load_thread(shared: &Arc<Shared>, thread: usize, own: &[usize], ready: &Ready, started: &Start) -> Option<Share> {
+fn load_thread(
+    shared: &Arc<Shared>,
+    thread: usize,
+    own: &[usize],
+    log: Option<TransactionLog>,
+    ready: &Ready,
+    started: &Start,
+) -> Option<Share> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let local = LocalSet::new();
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
-    let schedule = Rc::new(RefCell::new(schedule));
+    let common = Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log) });
     Some(local.block_on(&runtime, async {
         let tasks: Vec<_> = own
             .iter()
             .map(|client| {
-                let (shared, ready, started, schedule) = (shared.clone(), ready.clone(), started.clone(), schedule.clone());
+                let (shared, ready, started, common) = (shared.clone(), ready.clone(), started.clone(), common.clone());
                 let client = *client;
-                tokio::task::spawn_local(async move { client_task(&shared, client, &ready, started, &schedule).await })
+                tokio::task::spawn_local(async move { client_task(&shared, client, &ready, started, &common).await })
             })
             .collect();
         let mut share = Share { tally: new_tally(&shared.program), ..Share::default() };
@@ -180,17 +210,14 @@ fn load_thread(shared: &Arc<Shared>, thread: usize, own: &[usize], ready: &Ready
                 share.last_done = share.last_done.max(one.last_done);
             }
         }
+        if let Some(Err(incomplete)) = common.log.borrow_mut().as_mut().map(TransactionLog::finish) {
+            share.aborted.push(incomplete);
+        }
         share
     }))
 }
 
-async fn client_task(
-    shared: &Shared,
-    number: usize,
-    ready: &Ready,
-    mut started: Start,
-    schedule: &RefCell<Option<Schedule>>,
-) -> Option<Share> {
+async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) -> Option<Share> {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
     let mut variables = Variables::new(symbols);
@@ -217,8 +244,9 @@ async fn client_task(
     };
     ready.send(Ok(())).ok()?;
     let began = (*started.wait_for(Option::is_some).await.ok()?)?;
-    let mut runner = Runner { shared, client, began, share: Share { tally: new_tally(&shared.program), ..Share::default() } };
-    if let Err(error) = runner.transactions(schedule).await {
+    let share = Share { tally: new_tally(&shared.program), ..Share::default() };
+    let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, share };
+    if let Err(error) = runner.transactions().await {
         runner.share.aborted.push(format!("client {number} aborted: {error}"));
     }
     runner.client.close().await;
@@ -228,37 +256,46 @@ async fn client_task(
 /// One client at work.
 struct Runner<'a> {
     shared: &'a Shared,
+    common: &'a Common,
+    number: usize,
     client: Client,
     began: Instant,
+    /// Transactions so far, with the one that runs and those that were skipped.
+    begun: u64,
+    /// What the one that runs was late by; only under a rate.
+    lag: Option<Duration>,
     share: Share,
 }
 
 impl Runner<'_> {
-    async fn transactions(&mut self, schedule: &RefCell<Option<Schedule>>) -> Result<(), ClientError> {
+    async fn transactions(&mut self) -> Result<(), ClientError> {
         let options = &self.shared.options;
         let weights: u64 = self.shared.program.scripts.iter().map(|script| script.weight).sum();
-        let mut begun = 0;
-        while !self.is_over(begun, Instant::now()) {
+        while !self.is_over(Instant::now()) {
             let script = self.draw(weights);
             let mut intended = Instant::now();
-            let due = schedule.borrow_mut().as_mut().and_then(Iterator::next);
+            let due = self.common.schedule.borrow_mut().as_mut().and_then(Iterator::next);
             if let Some(due_ns) = due {
                 intended = self.began + Duration::from_nanos(due_ns);
-                if self.is_over(begun, intended) {
+                if self.is_over(intended) {
                     return Ok(());
                 }
                 if options.latency_limit.is_some_and(|limit| intended + limit < Instant::now()) {
                     // It would be late whatever the server does.
-                    begun += 1;
+                    self.begun += 1;
                     if let Some(tally) = self.share.tally.scripts.get_mut(script) {
                         tally.skipped += 1;
                     }
+                    self.lag = Some(intended.elapsed());
+                    self.log(script, Fate::Skipped, 0);
                     continue;
                 }
                 self.client.pause(intended.saturating_duration_since(Instant::now())).await;
-                self.share.tally.add_lag(intended.elapsed());
+                let lag = intended.elapsed();
+                self.share.tally.add_lag(lag);
+                self.lag = Some(lag);
             }
-            begun += 1;
+            self.begun += 1;
             self.transaction(script, intended).await?;
             if options.reconnect {
                 let reconnecting = Instant::now();
@@ -271,9 +308,17 @@ impl Runner<'_> {
         Ok(())
     }
 
-    fn is_over(&self, begun: u64, at: Instant) -> bool {
+    /// A line in the log, if there is one.
+    fn log(&self, script: usize, fate: Fate, retries: u32) {
+        if let Some(log) = self.common.log.borrow_mut().as_mut() {
+            let retries = (self.shared.options.max_tries != Some(1)).then_some(retries);
+            log.add(&Entry { client: self.number, number: self.begun, script, fate, lag: self.lag, retries });
+        }
+    }
+
+    fn is_over(&self, at: Instant) -> bool {
         let enough = match self.shared.options.length {
-            Length::Transactions(count) => begun >= count,
+            Length::Transactions(count) => self.begun >= count,
             Length::Time(length) => at >= self.began + length,
         };
         enough || self.shared.stop.load(Ordering::Relaxed)
@@ -318,6 +363,7 @@ impl Runner<'_> {
                     live.done.fetch_add(1, Ordering::Relaxed);
                     live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
                 }
+                self.log(script, Fate::Done(latency), tries - 1);
                 return self.is_complete(script);
             };
             let Some(conflict) = error.conflict() else { return Err(error) };
@@ -332,10 +378,17 @@ impl Runner<'_> {
                 *self.client.random() = random.clone();
                 continue;
             }
-            match conflict {
-                SqlState::DEADLOCK_DETECTED => tally.deadlock_failures += 1,
-                _ => tally.serialization_failures += 1,
-            }
+            let fate = match conflict {
+                SqlState::DEADLOCK_DETECTED => {
+                    tally.deadlock_failures += 1;
+                    Fate::Deadlock
+                }
+                _ => {
+                    tally.serialization_failures += 1;
+                    Fate::Serialization
+                }
+            };
+            self.log(script, fate, tries - 1);
             if let Some(live) = &self.shared.live {
                 live.failed.fetch_add(1, Ordering::Relaxed);
             }

@@ -94,7 +94,7 @@ impl BlockRecord {
     }
 }
 
-/// Where every scheduled transaction ended up: `scheduled = ok + error + dropped + in_flight`.
+/// Where every scheduled transaction ended up: `scheduled = ok + error + acquire_timeouts + dropped + in_flight`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct Accounting {
     /// Intended starts within the measured stretch.
@@ -103,6 +103,9 @@ pub struct Accounting {
     pub ok: u64,
     /// Finished with an error.
     pub error: u64,
+    /// Gave up waiting for a connection. No error of the database: it has never heard of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub acquire_timeouts: u64,
     /// Never started (the run was interrupted first).
     pub dropped: u64,
     /// Still running when draining was given up.
@@ -112,9 +115,28 @@ pub struct Accounting {
 impl Accounting {
     /// Whether the identity holds. A record from elsewhere may hold any counts, so the sum has room for all of them.
     pub fn balances(&self) -> bool {
-        let ended: u128 = [self.ok, self.error, self.dropped, self.in_flight].into_iter().map(u128::from).sum();
+        let ended: u128 = u128::from(self.dropped) + u128::from(self.in_flight) + self.answered();
         u128::from(self.scheduled) == ended
     }
+
+    /// Those whose caller has heard how they ended.
+    pub fn answered(&self) -> u128 {
+        u128::from(self.ok) + self.failed()
+    }
+
+    /// Those whose caller was told of a failure.
+    pub fn failed(&self) -> u128 {
+        u128::from(self.error) + u128::from(self.acquire_timeouts)
+    }
+
+    /// Share of the answered that failed; 0 if none was answered.
+    pub fn failed_share(&self) -> f64 {
+        self.failed() as f64 / self.answered().max(1) as f64
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Times of the successful runs of one transaction.
@@ -124,8 +146,23 @@ pub struct TransactionTimes {
     pub response: Histogram,
     /// From the intended start of waiting for a connection to having one.
     pub acquire: Histogram,
-    /// From the first byte sent to the last row, preamble and commit included.
+    /// From the first byte sent to the last row, preamble and commit included; of the first run, where there were several, to the last.
     pub service: Histogram,
+    /// Of those, the ones that took more than one run.
+    #[serde(default, skip_serializing_if = "Histogram::is_empty")]
+    pub retried: Histogram,
+    /// Runs after the first, of those that finished well and of those that did not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u64,
+}
+
+/// How many connections were at work.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Busy {
+    /// On average, over the measured stretch.
+    pub mean: f64,
+    /// How often somebody looked.
+    pub looks: u64,
 }
 
 /// What the generator says of itself over a block.
@@ -140,6 +177,9 @@ pub struct GeneratorReport {
     pub longest_stall_ns: u64,
     /// Transactions finished over transactions offered.
     pub achieved_share: f64,
+    /// Connections at work, looked up beside the recording; `None` where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<Busy>,
 }
 
 /// Counters of the server over a block, this database only where the server tells databases apart.
@@ -248,9 +288,9 @@ mod tests {
 
     #[test]
     fn counts_that_no_run_has_neither_balance_nor_overflow() {
-        let most = Accounting { scheduled: 1, ok: u64::MAX, error: u64::MAX, dropped: u64::MAX, in_flight: 5 };
+        let most = Accounting { scheduled: 1, ok: u64::MAX, error: u64::MAX, dropped: u64::MAX, acquire_timeouts: 0, in_flight: 5 };
         assert!(!most.balances());
-        assert!(Accounting { scheduled: 6, ok: 1, error: 1, dropped: 2, in_flight: 2 }.balances());
-        assert!(!Accounting { scheduled: 7, ok: 1, error: 1, dropped: 2, in_flight: 2 }.balances());
+        assert!(Accounting { scheduled: 6, ok: 1, error: 1, dropped: 2, acquire_timeouts: 0, in_flight: 2 }.balances());
+        assert!(!Accounting { scheduled: 7, ok: 1, error: 1, dropped: 2, acquire_timeouts: 0, in_flight: 2 }.balances());
     }
 }

@@ -18,7 +18,7 @@ mod scenario;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use block::{Accounting, BlockKind, BlockRecord, Discard, GeneratorReport, ProbeRecord, ServerDelta, TransactionTimes};
+pub use block::{Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, TransactionTimes};
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};

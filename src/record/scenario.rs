@@ -40,6 +40,12 @@ pub struct ScenarioRecord {
     pub rtt_per: RttPer,
     /// Whether the scenario changes data.
     pub writes: bool,
+    /// Longest wait for a connection, ns, if there was a limit.
+    #[serde(default)]
+    pub acquire_timeout_ns: Option<u64>,
+    /// Runs of a transaction that lost against another one, at most.
+    #[serde(default = "once")]
+    pub max_tries: u32,
 }
 
 /// What is stated of a scenario before it is measured.
@@ -144,6 +150,15 @@ pub enum LoadRecord {
     Closed {
         /// Sessions that work side by side.
         sessions: u32,
+    },
+    /// Users who share the pool: each thinks, asks, and waits for the answer.
+    Users {
+        /// How many.
+        users: u32,
+        /// How long each thinks, on average, ns.
+        think_ns: u64,
+        /// Connections in the pool.
+        connections: u32,
     },
     /// No load: the scenario ended before it was offered any.
     NotOffered,

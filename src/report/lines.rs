@@ -38,6 +38,18 @@ pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// A name in lines of at most `width` columns, broken at spaces and after slashes; a longer part stands alone.
+pub(super) fn wrapped_name(name: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in name.split_inclusive([' ', '/']) {
+        match lines.last_mut() {
+            Some(line) if letters(line) + letters(part.trim_end()) <= width => line.push_str(part),
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +59,13 @@ mod tests {
         assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
         assert_eq!(wrapped("a incomprehensibilities b\nc", 8), ["a", "incomprehensibilities", "b", "c"]);
         assert_eq!(wrapped("", 8), [""]);
+    }
+
+    #[test]
+    fn names_break_after_slashes() {
+        assert_eq!(wrapped_name("messages-100/history-100 p50", 28), ["messages-100/history-100 p50"]);
+        assert_eq!(wrapped_name("messages-100/history-100 p50", 22), ["messages-100/", "history-100 p50"]);
+        assert_eq!(wrapped_name("one/two p50", 4), ["one/", "two", "p50"]);
+        assert_eq!(wrapped_name("incomprehensibilities/a p50", 8), ["incomprehensibilities/", "a p50"]);
     }
 }

@@ -57,12 +57,14 @@ struct Page {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Loop {
     Open,
+    Users,
     Closed,
 }
 
 fn loop_of(summary: &Summary) -> Loop {
     match summary.scenario.as_ref().map(|scenario| &scenario.load) {
         Some(LoadRecord::Open { .. } | LoadRecord::NotOffered) | None => Loop::Open,
+        Some(LoadRecord::Users { .. }) => Loop::Users,
         Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
     }
 }
@@ -132,7 +134,7 @@ impl Page {
                 format!("{rate} arrivals/s finished well, over {seconds} s and {late} s more until the last was done")
             }
             Loop::Open => format!("{rate} arrivals/s finished well, over {seconds} s"),
-            Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
+            Loop::Users | Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
         };
         self.fact("throughput", &text);
         self.line("");
@@ -141,11 +143,14 @@ impl Page {
     /// Where each transaction waits for the last, nothing waits for a connection, and response and service are one.
     fn times(&mut self, load: &Load, kind: Loop) {
         let mut lines = Vec::new();
-        for one in &load.transactions {
+        for one in load.all.iter().chain(&load.transactions) {
             lines.push(Line { label: format!("{} response", one.name), times: &one.response });
-            if kind == Loop::Open {
+            if kind != Loop::Closed {
                 lines.push(Line { label: "  acquire".to_owned(), times: &one.acquire });
                 lines.push(Line { label: "  service".to_owned(), times: &one.service });
+            }
+            if let Some(retried) = &one.retried {
+                lines.push(Line { label: "  run again".to_owned(), times: retried });
             }
             lines.extend(one.statements.iter().map(|one| Line { label: format!("    {}", one.name), times: &one.service }));
             let classes = load.classes.iter().filter(|class| class.transaction == one.name);
@@ -196,20 +201,27 @@ impl Page {
     fn facts(&mut self, load: &Load, kind: Loop) {
         let a = &load.accounting;
         let sign = if load.balanced { "=" } else { "but not" };
-        let parts = [
-            format!("{} scheduled {sign} {} ok", count(a.scheduled), count(a.ok)),
-            format!("{} failed", count(a.error)),
-            format!("{} dropped", count(a.dropped)),
-            format!("{} unfinished", count(a.in_flight)),
-        ];
-        self.fact("accounting", &parts.join(" + "));
+        let parts = [format!("{} scheduled {sign} {} ok", count(a.scheduled), count(a.ok)), format!("{} failed", count(a.error))];
+        // Where nobody may give up, nobody asks how many did.
+        let timed_out = (a.acquire_timeouts > 0).then(|| format!("{} timed out waiting for a connection", count(a.acquire_timeouts)));
+        let left = [format!("{} dropped", count(a.dropped)), format!("{} unfinished", count(a.in_flight))];
+        let all: Vec<String> = parts.into_iter().chain(timed_out).chain(left).collect();
+        self.fact("accounting", &all.join(" + "));
+        let retries: u64 = load.transactions.iter().map(|one| one.retries).sum();
+        if retries > 0 {
+            let lost = "after serialization failures and deadlocks; response and service times have all runs in them";
+            self.fact("retries", &format!("{} {lost}", words::plural(retries, "run")));
+        }
         let server = &load.server;
         let written = format!("{} of WAL, {} of temporary files", bytes(server.wal_bytes), bytes(server.temp_bytes));
         let read = format!("{} blocks from memory, {} read", significant(server.blocks_hit), significant(server.blocks_read));
         self.fact("server", &format!("{read}, {written} a transaction"));
         let generator = &load.generator;
+        if let (Some(busy), true) = (generator.busy, kind != Loop::Closed) {
+            self.fact("pool", &format!("{} connections at work on average", significant(busy)));
+        }
         let lag = match kind {
-            Loop::Open => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
+            Loop::Open | Loop::Users => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
             Loop::Closed => String::new(),
         };
         let busy = percent(generator.cpu_share);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::format::plain;
-use super::lines::{letters, wrapped};
+use super::lines::{letters, wrapped, wrapped_name};
 use super::view::{MetricView, RunView, ScenarioView, view};
 use super::words::Tone;
 use super::{Run, words};
@@ -179,7 +179,7 @@ impl Page {
         for metric in metrics {
             let tone = Some(Paint::Tone(metric.tone));
             table.add_row([
-                self.cell(&plain(&format!("{} {}", metric.subject, metric.quantity)), None),
+                self.cell(&wrapped_name(&plain(&format!("{} {}", metric.subject, metric.quantity)), widths.name).join("\n"), None),
                 self.cell(&metric.before, None),
                 self.cell(&metric.after, None),
                 self.cell(&change_text(metric), tone),

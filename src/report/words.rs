@@ -6,7 +6,7 @@ use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Ver
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, StopReason};
 
 use super::Ending;
-use super::format::{Direction, change, count, crossing, factor, percent, significant};
+use super::format::{Direction, change, count, crossing, duration, factor, percent, significant};
 use super::view::CheckView;
 
 /// How a thing is to be looked at: the class of its colour, also in terminals.
@@ -142,6 +142,12 @@ pub fn load(load: &LoadRecord) -> String {
             format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
         }
         LoadRecord::NotOffered => "no load".to_owned(),
+        LoadRecord::Users { users, think_ns, connections } => format!(
+            "{} who think for {}, on {}",
+            plural(u64::from(*users), "user"),
+            duration(*think_ns as f64),
+            plural(u64::from(*connections), "connection")
+        ),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
         LoadRecord::FixedWork { sessions, iterations, .. } => format!(
             "fixed work, {}, {} a block before and {} after",

@@ -83,6 +83,25 @@ pub struct Load {
     pub rtt_per: RttPer,
     /// How statements are planned.
     pub plans: Plans,
+    /// Longest wait for a connection; one that waits longer gives up.
+    pub acquire_timeout: Option<Duration>,
+    /// Runs of a transaction that loses against another one, at most; 1 or more.
+    pub max_tries: u32,
+}
+
+impl Default for Load {
+    /// What holds where a file says nothing.
+    fn default() -> Load {
+        Load {
+            arrival: Arrival::Auto,
+            connections: 4,
+            rtt: Duration::ZERO,
+            rtt_per: RttPer::RoundTrip,
+            plans: Plans::Auto,
+            acquire_timeout: None,
+            max_tries: 1,
+        }
+    }
 }
 
 impl Load {
@@ -98,7 +117,7 @@ impl Load {
     pub fn sessions(&self) -> u32 {
         match self.arrival {
             Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(self.connections),
-            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) => self.connections,
+            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Users { .. } => self.connections,
         }
     }
 }
@@ -114,6 +133,13 @@ pub enum Arrival {
     Constant(f64),
     /// A fixed number of sessions, one after the other, for as long as the block lasts.
     Closed(u32),
+    /// Users who share the pool: each thinks, asks, and waits for the answer.
+    Users {
+        /// How many.
+        users: u32,
+        /// How long each thinks, on average (exponential).
+        think: Duration,
+    },
     /// Fixed work: sessions, and transactions a block (`None`: chosen by a probe).
     Work {
         /// Sessions side by side.

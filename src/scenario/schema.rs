@@ -88,6 +88,10 @@ pub struct Load {
     pub rtt_per: Option<RttPer>,
     /// How PostgreSQL plans prepared statements. Default "auto".
     pub plans: Option<Plans>,
+    /// Longest wait for a connection with a unit, such as "5s"; one that waits longer gives up. Default: none.
+    pub acquire_timeout: Option<String>,
+    /// Runs of a transaction that ends in a serialization failure or a deadlock, 1 to 100. Default 1.
+    pub max_tries: Option<u32>,
 }
 
 /// When transactions start.
@@ -104,6 +108,8 @@ pub enum Rate {
     Constant(Constant),
     /// So many sessions, each starting its next transaction when the last one is done.
     Closed(Closed),
+    /// Users who share the pool.
+    Users(Users),
     /// Fixed work: sessions, and transactions a block.
     Work(Work),
 }
@@ -130,6 +136,16 @@ pub struct Poisson {
 pub struct Constant {
     /// Transactions a second.
     pub constant: f64,
+}
+
+/// Users who share the pool: each thinks, asks, and waits for the answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// How many, 1 to 10000.
+    pub users: u32,
+    /// How long each thinks on average, with a unit. Default "1s".
+    pub think: Option<String>,
 }
 
 /// Closed loop.

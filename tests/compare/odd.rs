@@ -96,7 +96,7 @@ fn counts_that_do_not_add_up_are_invalid_even_beyond_64_bits() {
 fn failures_and_unfinished_transactions_are_told() {
     let record = edit(run(1, &[made("failing", 0.5)]), |block| {
         if block.side == Side::After {
-            block.accounting = Accounting { scheduled: 420, ok: 400, error: 19, dropped: 0, in_flight: 1 };
+            block.accounting = Accounting { scheduled: 420, ok: 400, error: 19, dropped: 0, in_flight: 1, ..Accounting::default() };
             block.errors.insert("57014".into(), times(1e8, 1.0, 19));
         }
     });
@@ -111,7 +111,7 @@ fn whoever_fails_is_not_called_improved() {
     let failing = |ratio: f64, before: u64, after: u64| {
         compare(&edit(run(1, &[made("failing", ratio)]), move |block| {
             let error = if block.side == Side::After { after } else { before };
-            block.accounting = Accounting { scheduled: 400 + error, ok: 400, error, dropped: 0, in_flight: 0 };
+            block.accounting = Accounting { scheduled: 400 + error, ok: 400, error, dropped: 0, in_flight: 0, ..Accounting::default() };
         }))
     };
     let verdict = |comparison: &Comparison| comparison.scenarios[0].metrics[0].verdict;

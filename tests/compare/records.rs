@@ -146,7 +146,12 @@ impl Machine {
             Depth::StatementsOnly => BTreeMap::new(),
             Depth::Full => {
                 let service = if statements.len() == 1 { sum } else { times(total_ns, 1.0, samples) };
-                let whole = TransactionTimes { response: service.clone(), acquire: times(3_000.0, 1.0, samples.min(50)), service };
+                let whole = TransactionTimes {
+                    response: service.clone(),
+                    acquire: times(3_000.0, 1.0, samples.min(50)),
+                    service,
+                    ..TransactionTimes::default()
+                };
                 BTreeMap::from([("fetch".to_owned(), whole)])
             }
         };
@@ -223,6 +228,8 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
         margins: Margins::default(),
         rtt_ns: 0,
         rtt_per: Default::default(),
+        acquire_timeout_ns: None,
+        max_tries: 1,
         overlays: vec![],
         writes: false,
     }

@@ -7,7 +7,9 @@ mod support;
 
 mod answers;
 mod course;
+mod failures;
 mod outages;
+mod pool;
 mod project;
 mod records;
 mod rejected;

@@ -21,10 +21,10 @@ use crate::project::{Project, Running};
 use crate::signals::{LIST, server_of};
 use crate::support::{OwnHome, TestServer};
 
-const CONNECTIONS: u32 = 2;
-const SECOND: Duration = Duration::from_secs(1);
+pub const CONNECTIONS: u32 = 2;
+pub const SECOND: Duration = Duration::from_secs(1);
 /// No test shall wait for the real ones.
-const SHORT: Patience = Patience { drain: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
+pub const SHORT: Patience = Patience { drain: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
 
 fn target(info: &ConnInfo) -> ConnectTarget {
     let Endpoint::Socket { directory, port } = &info.endpoint else { panic!("an embedded server has a socket") };
@@ -43,8 +43,10 @@ fn target(info: &ConnInfo) -> ConnectTarget {
 }
 
 /// A block of one transaction with one statement.
-fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> BlockSpec {
-    let transaction = "[[transaction]]\nname = \"only\"\nidentity = \"none\"\n\n[[transaction.statement]]\nname = \"only\"";
+pub fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> BlockSpec {
+    let writes = if sql.starts_with("update") { "writes = true\n" } else { "" };
+    let transaction =
+        format!("[[transaction]]\nname = \"only\"\nidentity = \"none\"\n{writes}\n[[transaction.statement]]\nname = \"only\"");
     let project = Project::with_scenario(["before", "after"], "", &format!("{transaction}\nsql = \"{sql}\"\n"));
     let scenario = scenario::load(&project.path(""), "notes/planted").expect("the scenario");
     let model = suite::load(&project.path("seeds/notes")).expect("the example's suite").model;
@@ -61,24 +63,27 @@ fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> BlockSpec
         seed: 1,
         work,
         patience,
+        acquire_timeout: None,
+        max_tries: 1,
+        count_busy: true,
         stop: Arc::new(AtomicBool::new(false)),
     }
 }
 
-fn open(rate: f64, measure: Duration) -> Work {
+pub fn open(rate: f64, measure: Duration) -> Work {
     Work::Open { process: Process::Constant(rate), settle: Duration::ZERO, measure }
 }
 
 /// A table of its own for `count(*)`, so that a block waits whenever the table is locked.
-struct Held {
-    server: Arc<TestServer>,
-    database: String,
+pub struct Held {
+    pub server: Arc<TestServer>,
+    pub database: String,
 }
 
 const COUNT: &str = "select count(*) from held";
 
 impl Held {
-    async fn new() -> Held {
+    pub async fn new() -> Held {
         let server = TestServer::shared().await;
         let database = server.fresh_database().await;
         let mut connection = server.connect(&database).await;
@@ -91,14 +96,14 @@ impl Held {
     }
 
     /// Locked until the connection is dropped.
-    async fn lock(&self) -> PgConnection {
+    pub async fn lock(&self) -> PgConnection {
         let mut connection = self.server.connect(&self.database).await;
         sqlx::raw_sql("begin; lock table held in access exclusive mode").execute(&mut connection).await.expect("locked");
         connection
     }
 
     /// Runs what is ready while the table is locked, and sees to it that the server is left with nothing to do.
-    async fn run_locked(&self, prepared: Prepared) -> BlockResult {
+    pub async fn run_locked(&self, prepared: Prepared) -> BlockResult {
         let mut lock = self.lock().await;
         let result = prepared.run().await.expect("the block ends");
         assert!(result.recording.accounting.balances(), "{:?}", result.recording.accounting);

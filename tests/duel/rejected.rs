@@ -75,6 +75,18 @@ async fn a_rejected_statement_is_placed_in_its_own_transaction() {
     run.expect_code(4).expect_said(&place);
 }
 
+#[tokio::test]
+async fn an_exact_form_that_postgresql_rejects() {
+    let server = TestServer::shared().await;
+    let search = COUNT.replace("name     = \"count\"", "name     = \"count\"\nanswers  = { recall = 0.9 }");
+    let search = format!("{search}exact = \"\"\"\nselect count(*) from notes\n where workspaec_id = :workspace\n\"\"\"\n");
+    let project = Project::with_scenario(["before", "after"], "", &search);
+    let text = project.read("scenarios/notes/planted.toml");
+    let place = format!("scenarios/notes/planted.toml:{}: before, exact form, count/notes: ", line_of(&text, "workspaec_id"));
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said(&place).expect_said("42703");
+}
+
 /// What both sides refuse whoever asks is a scenario that cannot run, and no wrong answer.
 #[tokio::test]
 async fn a_statement_that_always_fails_on_both_sides() {

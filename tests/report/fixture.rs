@@ -154,6 +154,8 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
         margins: Margins::default(),
         rtt_ns: 0,
         rtt_per: Default::default(),
+        acquire_timeout_ns: None,
+        max_tries: 1,
         overlays: vec![],
         writes: false,
     }

@@ -92,11 +92,15 @@ impl Session {
             b'N' => self.notices += 1,
             b'S' => {
                 let mut fields = Cursor::new(body, "ParameterStatus");
-                let name = String::from_utf8_lossy(fields.cstr()?).into_owned();
-                let value = String::from_utf8_lossy(fields.cstr()?).into_owned();
+                let name = String::from_utf8_lossy(fields.cstr()?);
+                let value = String::from_utf8_lossy(fields.cstr()?);
                 match self.parameters.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, old)) => *old = value,
-                    None => self.parameters.push((name, value)),
+                    // Taking on a role and leaving it tells is_superuser twice a transaction.
+                    Some((_, old)) => {
+                        old.clear();
+                        old.push_str(&value);
+                    }
+                    None => self.parameters.push((name.into_owned(), value.into_owned())),
                 }
             }
             _ => {}
@@ -185,19 +189,23 @@ impl Connection {
             )));
         }
         self.write_bind(&statement.name, statement.format, params)?;
+        self.write_execute();
         self.request(rows, None).await
     }
 
-    /// Parses and runs a statement under no name: Parse, Bind, Execute and Sync in one round trip. Parameters are text.
+    /// Parses and runs a statement under no name: Parse, Bind, Describe, Execute and Sync in one round trip. Parameters are text; collected
+    /// rows know their columns.
     pub async fn execute_unprepared(&mut self, sql: &str, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
         self.begin_request()?;
         frontend::parse("", sql, [], &mut self.out)
             .map_err(|error| WireError::Invalid(format!("the statement cannot be sent: {error}")))?;
         self.write_bind("", Format::Text, params)?;
+        self.out.put_slice(b"D\0\0\0\x06P\0"); // the unnamed portal
+        self.write_execute();
         self.request(rows, None).await
     }
 
-    /// Appends Bind, Execute and Sync for the statement of this name.
+    /// Appends Bind for the statement of this name.
     fn write_bind(&mut self, name: &str, format: Format, params: &Params) -> Result<(), WireError> {
         let out = &mut self.out;
         let start = out.len();
@@ -212,9 +220,13 @@ impl Connection {
         if let Some(field) = out.get_mut(start + 1..start + 5) {
             field.copy_from_slice(&length.to_be_bytes());
         }
-        out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
-        out.put_slice(b"S\0\0\0\x04");
         Ok(())
+    }
+
+    /// Appends Execute and Sync.
+    fn write_execute(&mut self) {
+        self.out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
+        self.out.put_slice(b"S\0\0\0\x04");
     }
 
     /// Runs one or more commands in the simple protocol, which always answers in text. One round trip.

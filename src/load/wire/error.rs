@@ -26,6 +26,12 @@ impl SqlState {
     /// `disk_full`
     pub const DISK_FULL: SqlState = SqlState(*b"53100");
 
+    /// Whether a prepared statement was not there, or was there already: names are used once a session here, so that happens where the
+    /// session is not the one that it was.
+    fn is_of_another_session(self) -> bool {
+        matches!(&self.0, b"26000" | b"42P05")
+    }
+
     /// Reads a code; anything but five letters and digits becomes [`SqlState::UNKNOWN`].
     pub fn new(code: &str) -> SqlState {
         match <[u8; 5]>::try_from(code.as_bytes()) {
@@ -56,6 +62,10 @@ impl fmt::Debug for SqlState {
         f.write_str(self.as_str())
     }
 }
+
+/// What is behind a prepared statement that is not where it was left.
+const OTHER_SESSION: &str = "a pooler in transaction mode may stand between, which hands each transaction another session; prepared \
+                             statements need session mode, PgBouncer 1.21 or newer with max_prepared_statements, or the server itself";
 
 /// How bad an error is, by the server's word.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,6 +108,7 @@ impl DbError {
         loop {
             let field = fields.u8()?;
             if field == 0 {
+                error.hint = error.hint.or_else(|| error.sqlstate.is_of_another_session().then(|| OTHER_SESSION.to_owned()));
                 return Ok(error);
             }
             let value = String::from_utf8_lossy(fields.cstr()?).into_owned();
@@ -200,6 +211,16 @@ mod tests {
         assert_eq!(error.position, Some(17));
         assert_eq!(error.to_string(), "canceled (SQLSTATE 57014); because; hint: wait");
         assert_eq!(error.sqlstate.class(), "57");
+    }
+
+    #[test]
+    fn a_statement_of_another_session_is_explained() {
+        let hint = |body: &[u8]| DbError::parse(body).unwrap().hint;
+        assert!(
+            hint(b"VERROR\0C26000\0Mprepared statement \"x\" does not exist\0\0").is_some_and(|hint| hint.contains("transaction mode"))
+        );
+        assert_eq!(hint(b"VERROR\0C26000\0Mno\0Hask\0\0"), Some("ask".to_owned()));
+        assert_eq!(hint(b"VERROR\0C42601\0Mno\0\0"), None);
     }
 
     #[test]

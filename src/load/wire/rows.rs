@@ -26,8 +26,10 @@ impl Rows<'_> {
         }
     }
 
+    /// Columns begin another answer: of several statements sent at once, a buffer keeps the last one's rows.
     pub(super) fn columns(&mut self, body: &[u8]) -> Result<(), WireError> {
         if let Rows::Collect(buffer) = self {
+            buffer.clear();
             buffer.columns = columns(body)?;
         }
         Ok(())
@@ -154,10 +156,16 @@ impl RowBuffer {
         self.rows.is_empty()
     }
 
-    /// Columns of the last answer of a simple query. An execution of a prepared statement leaves this empty: see
-    /// [`super::Prepared::columns`].
+    /// Columns of the last answer of a simple query, or of a statement that was not prepared. The execution of a prepared one leaves this
+    /// empty: see [`super::Prepared::columns`].
     pub fn columns(&self) -> &[ColumnDescription] {
         &self.columns
+    }
+
+    /// Takes the columns from where they are known.
+    pub fn set_columns(&mut self, columns: &[ColumnDescription]) {
+        self.columns.clear();
+        self.columns.extend_from_slice(columns);
     }
 
     /// The cells of row `row`, `None` for NULL; nothing if there is no such row.

@@ -9,16 +9,20 @@ use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
 use crate::diagnostic::{closest, list};
 use crate::record::RttPer;
 
-const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, { work = 1 } or \
-                     { work = 1, transactions = 200 }";
+const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, \
+                     { users = 200, think = \"1s\" }, { work = 1 } or { work = 1, transactions = 200 }";
 const MOST_PER_SECOND: f64 = 1e6;
 const MOST_SESSIONS: i64 = 10_000;
+const USUAL_THINK: Duration = Duration::from_secs(1);
+const LONGEST_THINK: Duration = Duration::from_secs(3600);
+const MOST_TRIES: i64 = 100;
+const LONGEST_ACQUIRE: Duration = Duration::from_secs(600);
 
 /// The load, or the default if the file has none.
 pub fn load(node: Option<&Node>, f: &mut Findings) -> Option<Load> {
-    let default = Load { arrival: Arrival::Auto, connections: 4, rtt: Duration::ZERO, rtt_per: RttPer::RoundTrip, plans: Plans::Auto };
+    let default = Load::default();
     let Some(node) = node else { return Some(default) };
-    let mut keys = Keys::of(node, f, "a table with rate, connections, rtt, rtt-per, plans")?;
+    let mut keys = Keys::of(node, f, "a table with rate, connections, rtt, rtt-per, plans, acquire-timeout, max-tries")?;
     let arrival = keys.get("rate").map_or(Some(default.arrival), |node| arrival(node, f));
     let connections = keys.get("connections").map_or(Some(i64::from(default.connections)), |node| node.int(f, 1..=MOST_SESSIONS));
     let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", Duration::from_secs(10)));
@@ -26,8 +30,19 @@ pub fn load(node: Option<&Node>, f: &mut Findings) -> Option<Load> {
     let rtt_per = keys.get("rtt-per").map_or(Some(default.rtt_per), |node| node.word(f, &per));
     let words = [("auto", Plans::Auto), ("custom", Plans::Custom), ("generic", Plans::Generic)];
     let plans = keys.get("plans").map_or(Some(default.plans), |node| node.word(f, &words));
+    let timeout = |node: &Node, f: &mut Findings| units::duration_of(node, f, "5s", LONGEST_ACQUIRE).map(Some);
+    let acquire_timeout = keys.get("acquire-timeout").map_or(Some(default.acquire_timeout), |node| timeout(node, f));
+    let max_tries = keys.get("max-tries").map_or(Some(i64::from(default.max_tries)), |node| node.int(f, 1..=MOST_TRIES));
     keys.finish(f);
-    Some(Load { arrival: arrival?, connections: u32::try_from(connections?).ok()?, rtt: rtt?, rtt_per: rtt_per?, plans: plans? })
+    Some(Load {
+        arrival: arrival?,
+        connections: u32::try_from(connections?).ok()?,
+        rtt: rtt?,
+        rtt_per: rtt_per?,
+        plans: plans?,
+        acquire_timeout: acquire_timeout?,
+        max_tries: u32::try_from(max_tries?).ok()?,
+    })
 }
 
 fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
@@ -35,7 +50,7 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
         Value::Text(text) if text == "auto" => Some(Arrival::Auto),
         Value::Int(_) | Value::Float(_) => per_second(node, f).map(Arrival::Poisson),
         Value::Table(entries) => {
-            const KINDS: [&str; 4] = ["poisson", "constant", "closed", "work"];
+            const KINDS: [&str; 5] = ["poisson", "constant", "closed", "users", "work"];
             let named: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).filter(|key| KINDS.contains(key)).collect();
             let [named] = named[..] else {
                 let near = entries.first().and_then(|entry| closest(&entry.key, KINDS));
@@ -55,13 +70,18 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
     }
 }
 
-/// An arrival as a table that names this one of the four kinds.
+/// An arrival as a table that names this one of the kinds.
 fn kind(named: &str, node: &Node, f: &mut Findings) -> Option<Arrival> {
     let mut keys = Keys::of(node, f, RATES)?;
     let sessions = |node: &Node, f: &mut Findings| node.int(f, 1..=MOST_SESSIONS).and_then(|n| u32::try_from(n).ok());
     let arrival = match named {
         "poisson" => keys.get("poisson").and_then(|node| per_second(node, f)).map(Arrival::Poisson),
         "constant" => keys.get("constant").and_then(|node| per_second(node, f)).map(Arrival::Constant),
+        "users" => {
+            let users = keys.get("users").and_then(|node| sessions(node, f));
+            let think = keys.get("think").map_or(Some(USUAL_THINK), |node| units::duration_of(node, f, "1s", LONGEST_THINK));
+            users.zip(think).map(|(users, think)| Arrival::Users { users, think })
+        }
         "closed" => keys.get("closed").and_then(|node| sessions(node, f)).map(Arrival::Closed),
         _ => {
             let sessions = keys.get("work").and_then(|node| sessions(node, f));

@@ -1,0 +1,105 @@
+//! What the generator could do if the server did nothing: a server in this process that answers at once, without looking at what it is asked.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use super::arena::{Arena, Program, ratio, shown};
+
+/// Prints the table.
+pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::Result<()> {
+    if !"ceilings".contains(only) {
+        return Ok(());
+    }
+    println!("## Ceilings\n");
+    println!(
+        "What one thread of the generator could do: against a server in the same machine that answers at once and does nothing, and `SELECT 1` on \
+         PostgreSQL, both as a multiple of the point selects that PostgreSQL answers. {pairs} neighbours of {seconds} s in turn, 8 clients on 1 \
+         thread, `-M prepared`.\n"
+    );
+    println!("| against | throughput, of point selects | client CPU per transaction, of point selects |");
+    println!("|---|---|---|");
+    let port = answer_at_once()?;
+    let one = arena.script("one.sql", "SELECT 1;\n")?;
+    let usual = ["-n", "-M", "prepared", "-c8", "-j1"].map(str::to_owned);
+    let timed = |script: [&str; 2]| -> Vec<String> {
+        let script = script.into_iter().filter(|word| !word.is_empty()).map(str::to_owned);
+        usual.iter().cloned().chain(script).chain([format!("-T{seconds}")]).collect()
+    };
+    let nothing: Vec<String> = timed(["-f", &one]).into_iter().chain([format!("-p{port}")]).collect();
+    let arms = [("nothing", nothing), ("`SELECT 1`", timed(["-f", &one]))];
+    let point = timed(["-S", ""]);
+    for (name, arguments) in &arms {
+        let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
+        for turn in 0..pairs {
+            let (this, base) = match turn % 2 {
+                0 => {
+                    let this = arena.run(Program::Pgduel, arguments)?;
+                    (this, arena.run(Program::Pgduel, &point)?)
+                }
+                _ => {
+                    let base = arena.run(Program::Pgduel, &point)?;
+                    (arena.run(Program::Pgduel, arguments)?, base)
+                }
+            };
+            throughput.push(this.tps / base.tps);
+            cpu.push(this.cpu_per_transaction() / base.cpu_per_transaction());
+        }
+        println!("| {name} | {} | {} |", shown(&ratio(&throughput)), shown(&ratio(&cpu)));
+    }
+    println!();
+    Ok(())
+}
+
+/// Listens, and serves every client on a thread of its own.
+fn answer_at_once() -> std::io::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    Ok(port)
+}
+
+/// As much of the protocol as a client needs that prepares a statement without parameters, and runs it for ever.
+fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    const READY: &[u8] = b"Z\0\0\0\x05I";
+    stream.set_nodelay(true)?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut rest = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
+    stream.read_exact(&mut rest)?;
+    // AuthenticationOk, BackendKeyData, ReadyForQuery.
+    stream.write_all(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x01")?;
+    stream.write_all(READY)?;
+    let mut buffer = Vec::with_capacity(4096);
+    let mut scratch = [0; 4096];
+    loop {
+        let count = stream.read(&mut scratch)?;
+        if count == 0 {
+            return Ok(());
+        }
+        buffer.extend_from_slice(&scratch[..count]);
+        let mut answer = Vec::new();
+        let mut at = 0;
+        while let Some([tag, a, b, c, d]) = buffer.get(at..at + 5).and_then(|head| <[u8; 5]>::try_from(head).ok()) {
+            let end = at + 1 + u32::from_be_bytes([a, b, c, d]) as usize;
+            if buffer.len() < end {
+                break;
+            }
+            match tag {
+                b'P' => answer.extend_from_slice(b"1\0\0\0\x04"),
+                b'D' => answer.extend_from_slice(b"t\0\0\0\x06\0\0n\0\0\0\x04"),
+                b'B' => answer.extend_from_slice(b"2\0\0\0\x04"),
+                b'E' => answer.extend_from_slice(b"C\0\0\0\x0dSELECT 0\0"),
+                b'S' => answer.extend_from_slice(READY),
+                b'X' => return Ok(()),
+                _ => {}
+            }
+            at = end;
+        }
+        buffer.drain(..at);
+        stream.write_all(&answer)?;
+    }
+}

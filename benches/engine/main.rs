@@ -1,0 +1,84 @@
+//! The load engine beside pgbench: `make bench` writes docs/engine.md.
+//!
+//! Both run the same script with the same flags on the same server, in processes of their own, one after the other and in turn, so that
+//! what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
+//! cannot tell apart. Every number is a ratio of neighbours, or a mean over the runs that were compared.
+
+mod arena;
+mod ceilings;
+mod lag;
+mod memory;
+mod rtt;
+mod throughput;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// Tables of the engine beside the installed pgbench, as Markdown.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which; all of them if none is named
+    #[arg(value_enum)]
+    tables: Vec<TableName>,
+    /// Neighbours a row of the throughput table
+    #[arg(long, default_value_t = 15)]
+    pairs: usize,
+    /// Neighbours a row of the lag table
+    #[arg(long, default_value_t = 30)]
+    lag_pairs: usize,
+    /// Seconds a run
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// Seconds of the memory run
+    #[arg(long, default_value_t = 600)]
+    memory_seconds: u64,
+    /// Scale of pgbench's tables
+    #[arg(long, default_value_t = 50)]
+    scale: u32,
+    /// Only rows whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Cargo says so.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum TableName {
+    /// Transactions a second, and processor time a transaction
+    Throughput,
+    /// Lateness under a rate
+    Lag,
+    /// What the generator could do if the server did nothing
+    Ceilings,
+    /// Injected round-trip time
+    Rtt,
+    /// Resident memory over time
+    Memory,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let wanted = |table| arguments.tables.is_empty() || arguments.tables.contains(&table);
+    let arena = arena::Arena::new(arguments.scale)?;
+    println!("# The engine beside pgbench\n");
+    println!("Made by `make bench`; do not edit. What is compared, and why: [architecture.md](architecture.md#decisions).\n");
+    println!("{}\n", arena.description());
+    if wanted(TableName::Throughput) {
+        throughput::table(&arena, arguments.pairs, arguments.seconds, &arguments.only)?;
+    }
+    if wanted(TableName::Lag) {
+        lag::table(&arena, arguments.lag_pairs, arguments.seconds, &arguments.only)?;
+    }
+    if wanted(TableName::Ceilings) {
+        ceilings::table(&arena, arguments.pairs, arguments.seconds, &arguments.only)?;
+    }
+    if wanted(TableName::Rtt) {
+        rtt::table(&arena, &arguments.only)?;
+    }
+    if wanted(TableName::Memory) {
+        memory::table(&arena, Duration::from_secs(arguments.memory_seconds), &arguments.only)?;
+    }
+    arena.finish()
+}

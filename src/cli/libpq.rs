@@ -1,0 +1,90 @@
+//! Where programs that use libpq would connect to: arguments, environment, password file.
+
+use std::path::Path;
+
+use super::pgpass::{self, Wanted};
+use super::{Failure, out};
+use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
+
+/// Where Debian's packages and PostgreSQL itself put the Unix socket.
+const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+/// What the arguments name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'a> {
+    /// A database, or a URL.
+    pub database: Option<&'a str>,
+    /// A host, or the folder of a socket.
+    pub host: Option<&'a str>,
+    /// A port.
+    pub port: Option<u16>,
+    /// A user.
+    pub user: Option<&'a str>,
+}
+
+/// As libpq finds its server: arguments, then its variables of the environment, then what it is built with.
+pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
+    if let Some(url) = named.database.filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
+        let database = server.database().unwrap_or("postgres").to_owned();
+        return Ok(crate::experiment::connect_target(&server.conn_info(&database)));
+    }
+    if named.database.is_some_and(|text| text.contains('=')) {
+        return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
+    }
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let login = || variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned());
+    let user = named.user.map(str::to_owned).or_else(|| variable("PGUSER")).unwrap_or_else(login);
+    let host = named.host.map(str::to_owned).or_else(|| variable("PGHOST"));
+    let host = match host {
+        Some(host) if host.starts_with('/') => Host::Unix(host.into()),
+        Some(host) => Host::Tcp(host),
+        None => match SOCKETS.into_iter().find(|folder| Path::new(folder).is_dir()) {
+            Some(folder) => Host::Unix(folder.into()),
+            None => Host::Tcp("localhost".to_owned()),
+        },
+    };
+    let port = match (named.port, variable("PGPORT")) {
+        (Some(port), _) => port,
+        (None, Some(text)) => text.parse().map_err(|_| Failure::Usage(format!("PGPORT is {text}, which is no port")))?,
+        (None, None) => 5432,
+    };
+    let ssl_mode = match variable("PGSSLMODE").as_deref() {
+        Some("disable") => SslMode::Disable,
+        Some("allow") => SslMode::Allow,
+        None | Some("prefer") => SslMode::Prefer,
+        Some("require") => SslMode::Require,
+        Some("verify-ca") => SslMode::VerifyCa,
+        Some("verify-full") => SslMode::VerifyFull,
+        Some(other) => {
+            let modes = "disable, allow, prefer, require, verify-ca or verify-full";
+            return Err(Failure::Usage(format!("PGSSLMODE is {other}, and may be {modes}")));
+        }
+    };
+    let database =
+        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(|| user.clone());
+    let name = match &host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) if SOCKETS.iter().any(|usual| Path::new(usual) == folder) => "localhost".to_owned(),
+        Host::Unix(folder) => folder.display().to_string(),
+    };
+    let kept = || match pgpass::password(&Wanted { host: &name, port, database: &database, user: &user }) {
+        Ok(password) => password,
+        Err(why) => {
+            out::say(&format!("pgduel pgbench: warning: {why}"));
+            None
+        }
+    };
+    Ok(ConnectTarget {
+        password: variable("PGPASSWORD").or_else(kept).map(Password::new),
+        host,
+        port,
+        database,
+        user,
+        application_name: "pgbench".to_owned(),
+        settings: variable("PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect(),
+        ssl_mode,
+        certificate_name: None,
+        authorities: ConnectTarget::usual_authorities(),
+    })
+}

@@ -1,0 +1,93 @@
+//! Users who share a pool: each thinks, asks, waits for its answer, and thinks again.
+//!
+//! Between an open loop, where nobody waits for anybody, and sessions that each have a connection to themselves: there are as many at most in
+//! the queue as there are users, so an overloaded pool settles instead of falling behind for ever.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::block::{Job, Shared};
+use super::priority::go_first;
+use super::scheduler::{Offered, POLL, SPIN, SPIN_PART, drain};
+use crate::dataset::stream;
+
+/// A user has heard of its transaction, whatever became of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    /// Its number.
+    pub(super) user: u32,
+    /// When.
+    pub(super) at: Instant,
+}
+
+/// Lets each of them ask as soon as it has thought, for the length of the block. How long it thinks is drawn anew each time: exponential, with this
+/// mean.
+pub(super) fn users(
+    shared: &Shared,
+    (users, think): (u32, Duration),
+    answers: &Receiver<Answered>,
+    begin: Instant,
+    settle: Duration,
+    measure: Duration,
+) -> Offered {
+    go_first();
+    let mut offered = Offered::default();
+    let (measured_from, end) = (begin + settle, begin + settle + measure);
+    let mut rng = stream(shared.spec.seed, "users", shared.spec.first_sequence);
+    // They do not all come at once.
+    let mut due: BinaryHeap<Reverse<(Instant, u32)>> = (0..users).map(|user| Reverse((begin + thought(think, &mut rng), user))).collect();
+    let mut sequence = shared.spec.first_sequence;
+    while shared.halted().is_none() {
+        let next = due.peek().map_or(end, |Reverse((at, _))| end.min(*at));
+        if let Some(Answered { user, at }) = answer_before(shared, answers, next) {
+            due.push(Reverse((at + thought(think, &mut rng), user)));
+            continue;
+        }
+        if shared.halted().is_some() || next >= end {
+            break;
+        }
+        let Some(Reverse((intended, user))) = due.pop() else { break };
+        let measured = intended >= measured_from;
+        offered.scheduled += u64::from(measured);
+        let arrival = shared.spec.mix.arrival(sequence);
+        sequence += 1;
+        shared.queue.push(Job { arrival, intended, queued: Instant::now(), measured, user: Some(user) });
+    }
+    drain(shared, offered, begin, end)
+}
+
+fn thought(mean: Duration, rng: &mut ChaCha8Rng) -> Duration {
+    let uniform: f64 = rng.random();
+    // At most 37 times the mean: the least number above zero that is drawn is 2^-53.
+    mean.mul_f64(-libm::log(1.0 - uniform))
+}
+
+/// The next answer, if one comes before that instant.
+fn answer_before(shared: &Shared, answers: &Receiver<Answered>, instant: Instant) -> Option<Answered> {
+    loop {
+        let left = instant.saturating_duration_since(Instant::now());
+        let spin = SPIN.min(left / SPIN_PART);
+        match answers.recv_timeout((left - spin).min(POLL)) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Timeout) if shared.halted().is_some() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+            // Nobody is left to answer.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep((left - spin).min(POLL)),
+        }
+        if left < POLL {
+            break;
+        }
+    }
+    while Instant::now() < instant {
+        if let Ok(answer) = answers.try_recv() {
+            return Some(answer);
+        }
+        std::hint::spin_loop();
+    }
+    None
+}

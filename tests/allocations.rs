@@ -1,0 +1,94 @@
+//! Once warm, a transaction allocates next to nothing: what the generator does with memory is not to be part of what it measures.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pgduel::dataset::{Dataset, Sizing};
+use pgduel::diagnostic::Source;
+use pgduel::experiment::connect_target;
+use pgduel::load::bind::{Mix, SequenceRange};
+use pgduel::load::program::Program;
+use pgduel::load::session::{End, Session};
+use pgduel::load::wire::ConnectTarget;
+use pgduel::pgbench::client::{self, Client, QueryMode};
+use pgduel::pgbench::evaluate::Variables;
+use pgduel::pgbench::random::Random;
+use pgduel::pgbench::script::{Script, Symbols};
+use pgduel::record::Side;
+use pgduel::{scenario, suite};
+use support::TestServer;
+
+const TRANSACTIONS: u64 = 1_000;
+
+/// A server with the roles that PostgREST becomes, and a way there.
+async fn ready() -> (Arc<TestServer>, ConnectTarget) {
+    let server = TestServer::shared().await;
+    let database = server.fresh_database().await;
+    let mut connection = server.connect(&database).await;
+    let role = "do $$ begin create role authenticated nologin; exception when duplicate_object or unique_violation then null; end $$; \
+                create table numbers as select i from generate_series(1, 1000) i; grant select on numbers to public; \
+                create index on numbers (i); analyze numbers";
+    sqlx::raw_sql(role).execute(&mut connection).await.expect("a role and a table");
+    let target = connect_target(&server.conn_info(&database));
+    (server, target)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Allocations of this thread a transaction, once `run` has had some to warm up with.
+fn per_transaction(runtime: &tokio::runtime::Runtime, mut run: impl AsyncFnMut()) -> f64 {
+    runtime.block_on(async {
+        for _ in 0..200 {
+            run().await;
+        }
+    });
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for _ in 0..TRANSACTIONS {
+                run().await;
+            }
+        });
+    });
+    counted.count_total as f64 / TRANSACTIONS as f64
+}
+
+#[test]
+fn a_transaction_as_postgrest_sends_it() {
+    let runtime = runtime();
+    let (_server, target) = runtime.block_on(ready());
+    let text = "title = \"T\"\nduel = [\"before\", \"after\"]\n\n[[transaction]]\nname = \"only\"\nidentity = \"member\"\n\
+                draw.i = { int = [1, 1000] }\n\n[[transaction.statement]]\nname = \"only\"\nsql = \"select i from numbers where i = :i\"\n";
+    let scenario = scenario::parse("notes", "only", Path::new("only.toml"), text).expect("a scenario");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/notes/seeds/notes");
+    let model = suite::load(&root).expect("the example's suite").model;
+    let dataset = Arc::new(Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("its data"));
+    let mix = Mix::new(dataset.clone(), &scenario, 1).expect("something to draw");
+    let program = Arc::new(Program::new(&scenario, Side::Before));
+    let mut session = runtime.block_on(Session::open(&target, program, dataset.now())).expect("a session");
+    // Arrivals are drawn ahead, and by another thread.
+    let arrival = mix.arrival(SequenceRange::Pair(0).first());
+    let allocations = per_transaction(&runtime, async || {
+        session.run(&arrival, End::Commit, None).await.expect("an answer");
+    });
+    assert!(allocations <= 1.0, "{allocations} allocations a transaction");
+}
+
+#[test]
+fn a_transaction_of_a_script() {
+    let runtime = runtime();
+    let (_server, target) = runtime.block_on(ready());
+    for mode in [QueryMode::Prepared, QueryMode::Simple] {
+        let mut symbols = Symbols::new();
+        let text = "\\set i random(1, 1000)\nbegin;\nselect i from numbers where i = :i;\nend;\n";
+        let script = Script::read(&Source::new(Path::new("numbers.sql"), text), 1, &mut symbols).expect("a script");
+        let variables = Variables::new(&symbols);
+        let program = Arc::new(client::Program::new(vec![script], symbols, mode));
+        let mut client = runtime.block_on(Client::connect(program, &target, variables, Random::new(1))).expect("a client");
+        let allocations = per_transaction(&runtime, async || client.run(0, None).await.expect("an answer"));
+        assert!(allocations <= 1.0, "{mode:?}: {allocations} allocations a transaction");
+    }
+}

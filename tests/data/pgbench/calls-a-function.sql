@@ -1,0 +1,2 @@
+\set low random(1, 10)
+SELECT pick(:low, 100), nextval('orders_seq');

@@ -1,0 +1,2 @@
+\set tenant random(0, 19)
+INSERT INTO events (tenant, kind) SELECT :tenant, 'many' FROM generate_series(1, 50);

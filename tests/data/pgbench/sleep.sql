@@ -1,0 +1,3 @@
+\sleep 2 ms
+SELECT 1;
+\sleep 500 us
