@@ -38,14 +38,16 @@ async fn count(connection: &mut PgConnection) -> u64 {
 async fn a_killed_backend_costs_one_transaction_and_is_replaced() {
     let held = Held::new().await;
     let spec = block(&held, "select pg_sleep(0.01)", Work::Fixed { transactions: 200 }, &[]).await;
+    let prepared = prepare(spec).await.expect("ready");
     let mut connection = held.server.connect(&held.database).await;
     tokio::spawn(async move {
-        tokio::time::sleep(SECOND / 4).await;
         let one = "select pg_terminate_backend(pid) from pg_stat_activity \
                    where datname = current_database() and application_name = 'outage' and state = 'active' limit 1";
-        sqlx::raw_sql(one).execute(&mut connection).await.expect("one is killed");
+        while sqlx::query(one).fetch_optional(&mut connection).await.expect("a look").is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     });
-    let result = run(spec).await;
+    let result = prepared.run().await.expect("the block ends");
     let accounting = result.recording.accounting;
     assert_eq!((accounting.scheduled, accounting.ok, accounting.error), (200, 199, 1));
     assert_eq!((codes(&result), &result.end), (vec!["57P01"], &BlockEnd::Finished));
