@@ -6,6 +6,7 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -37,7 +38,7 @@ struct Case {
 #[derive(Clone, Copy)]
 enum Happens {
     Nothing,
-    /// SQL on a connection of its own; what the sessions call themselves is put in the place of %.
+    /// SQL on a connection of its own.
     Sql(&'static str),
     /// A backend dies so that the server starts anew.
     Crash,
@@ -55,7 +56,7 @@ const USUAL: Case = Case {
     identity: "none",
 };
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         name: "one backend is terminated",
         happens: Happens::Sql(
@@ -87,6 +88,15 @@ const CASES: [Case; 7] = [
         ..USUAL
     },
     Case { name: "more clients than the server takes", pgbench: &["-c", "300"], pgduel: &["--clients", "300"], ..USUAL },
+    Case {
+        name: "a lock for 3 s; who waits for a connection for more than 1 s gives up (pgbench has no such limit, nor a queue)",
+        sql: "select pg_sleep(0.005), count(*) from counter",
+        prepare: "create table counter (n int); insert into counter values (0); grant all on counter to public;",
+        happens: Happens::Sql("begin; lock table counter in access exclusive mode; select pg_sleep(3); commit"),
+        pgduel: &["--rate", "400", "--connections", "4"],
+        load: "acquire-timeout = \"1s\"",
+        ..USUAL
+    },
     Case { name: "SIGINT", happens: Happens::Interrupt, ..USUAL },
 ];
 
@@ -178,9 +188,11 @@ fn told_by_pgbench(output: &Output) -> String {
     told.extend(line("number of failed transactions"));
     told.extend(line("tps"));
     let complaints = String::from_utf8_lossy(&output.stderr);
-    let aborted = complaints.lines().filter(|line| line.contains("aborted")).count();
-    if aborted > 0 {
-        told.push(format!("{aborted} of {CLIENTS} clients ended for good"));
+    let aborted = |line: &&str| line.contains("client ") && line.contains(" aborted");
+    let number = |line: &str| line.split("client ").nth(1)?.split(' ').next().map(str::to_owned);
+    let ended: BTreeSet<String> = complaints.lines().filter(aborted).filter_map(number).collect();
+    if !ended.is_empty() {
+        told.push(format!("{} of the clients ended for good", ended.len()));
     }
     if told.len() == 1 {
         told.extend(complaints.lines().next_back().map(|line| format!("“{line}”")));
@@ -222,10 +234,11 @@ fn told_by_pgduel(output: &Output) -> anyhow::Result<String> {
             let load = &report["summary"]["load"];
             let count = |key: &str| load["accounting"][key].as_u64().unwrap_or(0);
             told.push(format!(
-                "{} scheduled = {} ok + {} failed + {} dropped + {} unfinished",
+                "{} scheduled = {} ok + {} failed + {} timed out + {} dropped + {} unfinished",
                 count("scheduled"),
                 count("ok"),
                 count("error"),
+                count("acquire_timeouts"),
                 count("dropped"),
                 count("in_flight")
             ));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockRecord, Discard, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason, TenantClassRecord,
+    Accounting, BlockKind, BlockRecord, Discard, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason, TenantClassRecord,
     TransactionTimes, VariantRecord,
 };
 
@@ -183,7 +183,7 @@ pub struct Generator {
     pub cpu_share: f64,
     /// Longest stall, ns.
     pub longest_stall_ns: u64,
-    /// Transactions finished over transactions offered.
+    /// Transactions answered, be it by giving up the wait for a connection, over transactions offered.
     pub achieved_share: f64,
     /// Connections at work on average, as they were looked up; `None` where nobody looked.
     pub busy: Option<f64>,
@@ -252,8 +252,12 @@ fn outcome(summary: &Summary, interrupted: bool) -> RunOutcome {
 fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<ClassLoad>) -> Load {
     let seconds = block.duration_ns as f64 / 1e9;
     let drain_seconds = block.drain_ns as f64 / 1e9;
-    // All that was scheduled in the stretch is counted, so the time that it took to finish counts too.
-    let throughput_per_second = per_second(block.accounting.ok, seconds + drain_seconds);
+    let throughput_per_second = match block.kind {
+        // They ask as fast as they are answered: what ends in the stretch makes up for what began before it.
+        BlockKind::Users => per_second(block.completed, seconds),
+        // All that was scheduled in the stretch is counted, so the time that it took to finish counts too.
+        _ => per_second(block.accounting.ok, seconds + drain_seconds),
+    };
     let transactions = block.server.transactions.max(1) as f64;
     let names = in_order(block, scenario);
     Load {
@@ -322,11 +326,7 @@ fn transaction(block: &BlockRecord, name: &str, statements: &[&str]) -> Transact
 fn together(block: &BlockRecord) -> TransactionLoad {
     let mut all = TransactionTimes::default();
     for times in block.transactions.values() {
-        all.response.add(&times.response);
-        all.acquire.add(&times.acquire);
-        all.service.add(&times.service);
-        all.retried.add(&times.retried);
-        all.retries += times.retries;
+        all.add(times);
     }
     transaction_load("all transactions", &all, Vec::new())
 }

@@ -69,7 +69,7 @@ fn a_transaction_as_postgrest_sends_it() {
     let mix = Mix::new(dataset.clone(), &scenario, 1).expect("something to draw");
     let program = Arc::new(Program::new(&scenario, Side::Before));
     let mut session = runtime.block_on(Session::open(&target, program, dataset.now())).expect("a session");
-    // Arrivals are drawn ahead, and by another thread.
+    // Under open load arrivals are drawn ahead, and by another thread; what a closed loop draws comes on top.
     let arrival = mix.arrival(SequenceRange::Pair(0).first());
     let allocations = per_transaction(&runtime, async || {
         session.run(&arrival, End::Commit, None).await.expect("an answer");

@@ -23,6 +23,7 @@ fn every_key_is_read() {
     assert_eq!(read.path(), "omniops/every-key");
     assert_eq!(read.load.arrival, Arrival::Work { sessions: 1, transactions: Some(200) });
     assert_eq!(read.load.rtt.as_micros(), 1500);
+    assert_eq!((read.load.max_tries, read.load.acquire_timeout.map(|limit| limit.as_secs())), (1, Some(5)));
     assert_eq!(read.analysis, "Why *this* exists.");
     let [fetch, ingest, count] = &read.transactions[..] else { panic!() };
     let draws: Vec<&str> = fetch.draws.iter().map(|(name, _)| name.as_str()).collect();

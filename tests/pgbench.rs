@@ -382,6 +382,7 @@ async fn mistakes_are_told_with_their_line() {
         ("\\gset\n", 1, "\\gset must follow an SQL statement"),
         ("\\set x 1 / 0\nselect :x;\n", 2, ":1: division by zero"),
         ("select 1;\nselect nothing from nowhere;\n", 2, ":2: "),
+        ("select 1 as a \\; set work_mem = '4MB' \\gset\n", 2, ":1: \\gset expects one row, and the statement returned 0"),
         ("begin;\nselect 1;\n", 2, "end of script reached without completing the last transaction"),
     ];
     for (script, code, wanted) in cases {

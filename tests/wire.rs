@@ -500,12 +500,13 @@ fn simple_queries_run_several_commands_and_none() {
     block_on(async {
         let mut connection = Connection::connect(&server.unix()).await.unwrap();
         let mut buffer = RowBuffer::new();
-        let sql =
-            "create temp table t (a int); insert into t select generate_series(1, 7); select a as one from t where a < 3; delete from t";
+        let sql = "create temp table t (a int); insert into t select generate_series(1, 7); select 0; select a as one from t where a < 3";
         let stats = connection.simple(sql, Rows::Collect(&mut buffer)).await.unwrap();
-        assert_eq!((stats.rows, stats.affected, buffer.len()), (2, 7, 2));
+        assert_eq!((stats.rows, stats.affected, buffer.len()), (3, 2, 2), "the last one's rows are kept");
         assert_eq!(buffer.columns()[0].name, "one");
         assert_ne!(buffer.columns()[0].table_oid, 0);
+        let stats = connection.simple("select 1; delete from t", Rows::Collect(&mut buffer)).await.unwrap();
+        assert_eq!((stats.affected, buffer.len()), (7, 0), "and a DELETE has none");
         assert_eq!(connection.simple("", Rows::Discard).await.unwrap().rows, 0);
         let notices = connection.notices();
         connection.simple("do $$ begin raise notice 'hello'; raise warning 'you'; end $$", Rows::Discard).await.unwrap();

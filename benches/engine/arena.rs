@@ -133,6 +133,7 @@ impl Arena {
             }
         }
         let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "pgduel pgbench {arguments:?} failed");
         reading(String::from_utf8_lossy(&output.stdout).into_owned(), Duration::ZERO)
     }
 
@@ -234,6 +235,12 @@ pub fn number_after(printed: &str, label: &str) -> Option<f64> {
 pub fn ratio(ratios: &[f64]) -> Estimate {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
     confidence_interval(&logs, 0.025).exp()
+}
+
+/// The one in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// `1.03 [1.01, 1.05]`

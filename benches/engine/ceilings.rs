@@ -12,7 +12,7 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
     }
     println!("## Ceilings\n");
     println!(
-        "What one thread of the generator could do: against a server in the same machine that answers at once and does nothing, and `SELECT 1` on \
+        "What one thread of `pgduel pgbench` could do: against a server in the same machine that answers at once and does nothing, and `SELECT 1` on \
          PostgreSQL, both as a multiple of the point selects that PostgreSQL answers. {pairs} neighbours of {seconds} s in turn, 8 clients on 1 \
          thread, `-M prepared`.\n"
     );

@@ -15,8 +15,8 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
     println!("## Lateness\n");
     println!(
         "Point selects at half of what pgbench reaches without a rate, Poisson, {CLIENTS} clients on {THREADS} threads, `-M prepared`, {pairs} \
-         neighbours of {seconds} s in turn. Lateness counts from when a transaction was due to when the program began it. p50 is a ratio of \
-         neighbours with its interval of 95%, p99 that of all transactions together.\n"
+         runs of {seconds} s each in turn. Lateness counts from when a transaction was due to when the program began it. p50 is a ratio of \
+         runs of the same turn with its interval of 95%, p99 that of all transactions together.\n"
     );
     println!("| rate | p50, pgduel / pgbench | at most | pooled p99, pgduel | pgbench | ratio | at most |");
     println!("|---|---|---|---|---|---|---|");

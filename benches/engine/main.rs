@@ -2,7 +2,7 @@
 //!
 //! Both run the same script with the same flags on the same server, in processes of their own, one after the other and in turn, so that
 //! what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
-//! cannot tell apart. Every number is a ratio of neighbours, or a mean over the runs that were compared.
+//! cannot tell apart. Where both are compared, numbers are ratios of runs in the same turn.
 
 mod arena;
 mod ceilings;
@@ -22,7 +22,7 @@ struct Arguments {
     #[arg(value_enum)]
     tables: Vec<TableName>,
     /// Neighbours a row of the throughput table
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 18)]
     pairs: usize,
     /// Neighbours a row of the lag table
     #[arg(long, default_value_t = 30)]
@@ -62,8 +62,10 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let wanted = |table| arguments.tables.is_empty() || arguments.tables.contains(&table);
     let arena = arena::Arena::new(arguments.scale)?;
-    println!("# The engine beside pgbench\n");
-    println!("Made by `make bench`; do not edit. What is compared, and why: [architecture.md](architecture.md#decisions).\n");
+    println!("# `pgduel pgbench` beside pgbench\n");
+    println!(
+        "Made by `make bench`; do not edit. What it shares with `duel` and `run` is the connection, its clock and its pauses: [architecture.md](architecture.md#decisions-and-what-they-rest-on).\n"
+    );
     println!("{}\n", arena.description());
     if wanted(TableName::Throughput) {
         throughput::table(&arena, arguments.pairs, arguments.seconds, &arguments.only)?;

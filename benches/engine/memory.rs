@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use super::arena::Arena;
 
 /// Until everything has its size.
@@ -33,7 +35,7 @@ pub fn table(arena: &Arena, length: Duration, only: &str) -> anyhow::Result<()> 
         }
     })?;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let first = first.unwrap_or(last);
+    let first = first.context("the memory run is shorter than its warm-up")?;
     println!(
         "| {:.1} MiB | {:.1} MiB | {:.1} MiB | {:+.1} MiB | {} |\n",
         mib(first),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use pgduel::load::network::RttProxy;
 use pgduel::load::wire::{Connection, Params, Rows};
 
-use super::arena::Arena;
+use super::arena::{Arena, median};
 
 const RTTS_MS: [f64; 8] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 100.0, 200.0];
 
@@ -47,10 +47,11 @@ async fn compare(arena: &Arena, proxy: &RttProxy, rtt: Duration, rounds: usize) 
     let (mut through, mut past) = (Vec::new(), Vec::new());
     let params = Params::new();
     for _ in 0..rounds {
+        // Both find the server as cold as the other.
+        tokio::time::sleep(rtt).await;
         let began = Instant::now();
         slow.execute(&of_slow, &params, Rows::Discard).await?;
         through.push(began.elapsed().as_secs_f64());
-        // Both find the server as cold as the other.
         tokio::time::sleep(rtt).await;
         let began = Instant::now();
         direct.execute(&of_direct, &params, Rows::Discard).await?;
@@ -60,9 +61,4 @@ async fn compare(arena: &Arena, proxy: &RttProxy, rtt: Duration, rounds: usize) 
     slow.close().await;
     direct.close().await;
     Ok((through, past, counted))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,8 +1,8 @@
 //! Transactions a second, and processor time a transaction.
 
-use super::arena::{Arena, Program, Reading, ratio, shown};
+use super::arena::{Arena, Program, Reading, median, ratio, shown};
 
-/// What PostgREST sends around a read, as `duel` does it.
+/// What PostgREST sends around a read, with its settings as text.
 const IDENTITY: &str = r#"\set aid random(1, 100000 * :scale)
 BEGIN;
 SELECT set_config('search_path', 'public, extensions', true), set_config('statement_timeout', '8s', true), set_config('role', 'authenticated', true), set_config('request.jwt.claims', '{"role": "authenticated", "sub": "4f1f2a7e-8d1c-4c0e-9f55-0a6b3a9f1c11"}', true), set_config('request.method', 'POST', true), set_config('request.path', '/rpc', true), set_config('request.headers', '{}', true), set_config('request.cookies', '{}', true);
@@ -44,9 +44,10 @@ type Readings = [Vec<Reading>; 3];
 pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::Result<()> {
     println!("## Throughput and processor time\n");
     println!(
-        "`-M prepared`, {pairs} neighbours of {seconds} s a row, in turning order. A ratio is pgduel's over pgbench's, in brackets the interval \
-         of 95%; beside it that of one pgbench over another. Throughput is without connecting, and so is the processor time of the client, per \
-         transaction. Floor and aim are what this project asks of itself.\n"
+        "`-M prepared`, {pairs} turns of {seconds} s runs a row, in every order. A ratio is pgduel's over pgbench's of the same turn, in brackets the \
+         interval of 95%; beside it that of one pgbench over another. Throughput is without connecting, and so is the processor time of the \
+         client, per transaction. Both send as many Syncs; libpq asks for a description of the rows at each execution (Describe), which pgduel \
+         does once, so the server has a little less to answer here. Floor and aim are what this project asks of itself.\n"
     );
     println!(
         "| script | clients × threads | throughput | floor, aim | pgbench / pgbench | client CPU | floor, aim | pgbench / pgbench | round trips |"
@@ -126,13 +127,8 @@ fn print_row(arena: &Arena, row: &Row, script: &[String], pairs: usize, seconds:
     Ok(())
 }
 
-/// Every order of the three in turn, so that each stands first, in the middle and last as often as the others, and next to each.
+/// Every order of the three in turn: over six turns each stands first, in the middle and last as often as the others.
 fn order(turn: usize) -> [usize; 3] {
     const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1], [0, 2, 1], [1, 2, 0]];
     ORDERS[turn % ORDERS.len()]
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -9,6 +9,9 @@ use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
 /// Where Debian's packages and PostgreSQL itself put the Unix socket.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
+/// What pgbench calls itself.
+const APPLICATION_NAME: &str = "pgbench";
+
 /// What the arguments name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Named<'a> {
@@ -25,14 +28,22 @@ pub struct Named<'a> {
 /// As libpq finds its server: arguments, then its variables of the environment, then what it is built with.
 pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
     if let Some(url) = named.database.filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+        if named.host.is_some() || named.port.is_some() || named.user.is_some() {
+            return Err(Failure::Usage("-h, -p and -U do not go with a URL, which has all of them".to_owned()));
+        }
         let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
         let database = server.database().unwrap_or("postgres").to_owned();
-        return Ok(crate::experiment::connect_target(&server.conn_info(&database)));
+        let mut target = crate::experiment::connect_target(&server.conn_info(&database));
+        target.application_name = APPLICATION_NAME.to_owned();
+        target.settings = options();
+        if target.password.is_none() {
+            target.password = kept(&target.host, target.port, &target.database, &target.user);
+        }
+        return Ok(target);
     }
     if named.database.is_some_and(|text| text.contains('=')) {
         return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
     }
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let login = || variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned());
     let user = named.user.map(str::to_owned).or_else(|| variable("PGUSER")).unwrap_or_else(login);
     let host = named.host.map(str::to_owned).or_else(|| variable("PGHOST"));
@@ -62,29 +73,42 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         }
     };
     let database =
-        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(|| user.clone());
-    let name = match &host {
-        Host::Tcp(name) => name.clone(),
-        Host::Unix(folder) if SOCKETS.iter().any(|usual| Path::new(usual) == folder) => "localhost".to_owned(),
-        Host::Unix(folder) => folder.display().to_string(),
-    };
-    let kept = || match pgpass::password(&Wanted { host: &name, port, database: &database, user: &user }) {
-        Ok(password) => password,
-        Err(why) => {
-            out::say(&format!("pgduel pgbench: warning: {why}"));
-            None
-        }
-    };
+        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(login);
     Ok(ConnectTarget {
-        password: variable("PGPASSWORD").or_else(kept).map(Password::new),
+        password: variable("PGPASSWORD").map(Password::new).or_else(|| kept(&host, port, &database, &user)),
         host,
         port,
         database,
         user,
-        application_name: "pgbench".to_owned(),
-        settings: variable("PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect(),
+        application_name: APPLICATION_NAME.to_owned(),
+        settings: options(),
         ssl_mode,
         certificate_name: None,
         authorities: ConnectTarget::usual_authorities(),
     })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `PGOPTIONS`, as a start-up parameter.
+fn options() -> Vec<(String, String)> {
+    variable("PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect()
+}
+
+/// The password that the file of passwords has for this server.
+fn kept(host: &Host, port: u16, database: &str, user: &str) -> Option<Password> {
+    let name = match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(folder) if SOCKETS.iter().any(|usual| Path::new(usual) == folder) => "localhost".to_owned(),
+        Host::Unix(folder) => folder.display().to_string(),
+    };
+    let found = pgpass::password(&Wanted { host: &name, port, database, user });
+    found
+        .unwrap_or_else(|why| {
+            out::say(&format!("pgduel pgbench: warning: {why}"));
+            None
+        })
+        .map(Password::new)
 }

@@ -38,7 +38,7 @@ Examples:
 The flags, scripts and report are those of pgbench(1), and percentiles follow. Tables are made by pgbench -i. The exit code is 0, \
 1 if the run could not begin, 2 if it failed on the way.
 
-Not supported: -i and its options, --aggregate-interval, \\shell, \\setshell, \\aset, pipelines."
+Not supported: -i and its options, --aggregate-interval, --progress-timestamp, --verbose-errors, --debug, \\shell, \\setshell, \\aset, pipelines."
 )]
 pub struct PgbenchArgs {
     /// Database, or a URL postgresql://user:password@host:port/database [default: PGDATABASE, PGUSER, your name]

@@ -53,7 +53,7 @@ struct Field {
     text: String,
 }
 
-/// The first four end at a colon, the password at the end of the line. A backslash takes the meaning from what follows it.
+/// Each ends at a colon, as in libpq also the password. A backslash takes the meaning from what follows it.
 fn fields(line: &str) -> Vec<Field> {
     let mut fields = vec![Field::default()];
     let mut letters = line.chars();
@@ -61,7 +61,8 @@ fn fields(line: &str) -> Vec<Field> {
         let count = fields.len();
         let Some(field) = fields.last_mut() else { break };
         match letter {
-            ':' if count < 5 => fields.push(Field::default()),
+            ':' if count == 5 => break,
+            ':' => fields.push(Field::default()),
             '\\' => {
                 let meant = letters.next().unwrap_or('\\');
                 field.raw.extend([letter, meant]);
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     const FILE: &str =
-        "# a comment\ndb.example:5432:shop:ann:one\n*:6432:*:ann:two:with\\:colons\\\\\nlocalhost:*:*:*:three\nincomplete:5432\n";
+        "# a comment\ndb.example:5432:shop:ann:one\n*:6432:*:ann:two\\:with\\:colons\\\\\nlocalhost:*:*:*:three:cut\nincomplete:5432\n";
 
     fn found(host: &str, port: u16, database: &str, user: &str) -> Option<String> {
         find(FILE, &Wanted { host, port, database, user })

@@ -73,7 +73,7 @@ impl Planned {
 /// Service quantities that can decide, by kind of block.
 pub(super) fn service(kind: BlockKind) -> &'static [Quantity] {
     match kind {
-        BlockKind::Timed | BlockKind::Capacity | BlockKind::OwnRate => &[Quantity::ServiceP50, Quantity::ServiceP95],
+        BlockKind::Timed | BlockKind::Users | BlockKind::Capacity | BlockKind::OwnRate => &[Quantity::ServiceP50, Quantity::ServiceP95],
         BlockKind::FixedWork => &[Quantity::ServiceMean],
     }
 }

@@ -163,7 +163,8 @@ impl BlockContext<'_> {
             side: slot.side,
             build: 0,
             kind: match offer {
-                Offer::Timed { .. } | Offer::Users { .. } => BlockKind::Timed,
+                Offer::Timed { .. } => BlockKind::Timed,
+                Offer::Users { .. } => BlockKind::Users,
                 Offer::OwnRate { .. } => BlockKind::OwnRate,
                 Offer::Closed { .. } => BlockKind::Capacity,
                 Offer::FixedWork { .. } => BlockKind::FixedWork,
@@ -173,6 +174,7 @@ impl BlockContext<'_> {
             duration_ns: ns(result.duration),
             drain_ns: ns(result.drain),
             accounting: recording.accounting,
+            completed: recording.completed,
             transactions: names.zip(recording.transactions.iter().cloned()).collect(),
             statements,
             errors: recording.errors.clone(),

@@ -90,7 +90,7 @@ fn shortfall(block: &BlockRecord) -> Option<Discard> {
 }
 
 fn is_open(block: &BlockRecord) -> bool {
-    matches!(block.kind, BlockKind::Timed | BlockKind::OwnRate)
+    matches!(block.kind, BlockKind::Timed | BlockKind::OwnRate | BlockKind::Users)
 }
 
 /// The least median response of a block's transactions, ns; infinite if none finished.
@@ -131,6 +131,7 @@ mod tests {
             started_ns: 0,
             duration_ns: 750_000_000,
             drain_ns: 0,
+            completed: 0,
             accounting: Default::default(),
             transactions: [("t".to_owned(), times)].into(),
             statements: Default::default(),

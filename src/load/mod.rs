@@ -22,6 +22,6 @@ mod scheduler;
 pub mod session;
 #[cfg(test)]
 mod theory_tests;
-pub mod wire;
 mod users;
+pub mod wire;
 mod worker;

@@ -43,6 +43,8 @@ pub struct Recording {
     pub errors: BTreeMap<String, Histogram>,
     /// Lags of all.
     pub lag: Histogram,
+    /// Those that ended well within the measured stretch, whenever they began.
+    pub completed: u64,
 }
 
 impl Recording {
@@ -100,12 +102,9 @@ impl Recording {
         sum.dropped += other.accounting.dropped;
         sum.in_flight += other.accounting.in_flight;
         self.lag.add(&other.lag);
+        self.completed += other.completed;
         for (mine, theirs) in self.transactions.iter_mut().zip(&other.transactions) {
-            mine.response.add(&theirs.response);
-            mine.acquire.add(&theirs.acquire);
-            mine.service.add(&theirs.service);
-            mine.retried.add(&theirs.retried);
-            mine.retries += theirs.retries;
+            mine.add(theirs);
         }
         for (mine, theirs) in self.statements.iter_mut().flatten().zip(other.statements.iter().flatten()) {
             mine.add(theirs);

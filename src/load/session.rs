@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::bind::{Actor, Arrival, Bound, json_array};
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
-use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, SqlState, TransactionStatus, WireError};
+use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
 use crate::scenario::Repeat;
 
@@ -71,8 +71,7 @@ impl SessionError {
 
     /// Whether the same transaction may succeed if it is run again: it lost against another one.
     pub fn is_conflict(&self) -> bool {
-        let retried = [SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK_DETECTED];
-        matches!(self, SessionError::Rejected { error, .. } if retried.contains(&error.sqlstate))
+        matches!(self, SessionError::Rejected { error, .. } if error.sqlstate.is_conflict())
     }
 
     /// Whether the session can run another transaction.
@@ -181,7 +180,17 @@ impl Session {
     }
 
     /// Runs one transaction. With `collect`, keeps every statement's answer.
-    pub async fn run(
+    pub async fn run(&mut self, arrival: &Arrival, end: End, collect: Option<&mut Vec<StatementAnswer>>) -> Result<Times, SessionError> {
+        self.statements_ns.clear();
+        self.transaction(arrival, end, collect).await
+    }
+
+    /// Runs the same transaction again after it lost against another one: its statements' times are added to those that were lost.
+    pub async fn run_again(&mut self, arrival: &Arrival) -> Result<Times, SessionError> {
+        self.transaction(arrival, End::Commit, None).await
+    }
+
+    async fn transaction(
         &mut self,
         arrival: &Arrival,
         end: End,
@@ -189,7 +198,6 @@ impl Session {
     ) -> Result<Times, SessionError> {
         let program = self.program.clone();
         let transaction = &program.transactions[arrival.transaction];
-        self.statements_ns.clear();
         self.statements_ns.resize(transaction.statements, 0);
         let sent = Instant::now();
         for (index, request) in transaction.requests.iter().enumerate() {
@@ -293,7 +301,12 @@ impl Session {
                 }
                 None => Rows::Discard,
             };
-            let done = self.connection.execute(prepared, &self.params, sink).await.map_err(|error| failed(&statement.path, error))?;
+            let began = Instant::now();
+            let executed = self.connection.execute(prepared, &self.params, sink).await;
+            let done = executed.map_err(|error| {
+                self.statements_ns[statement.index] += began.elapsed().as_nanos() as u64;
+                failed(&statement.path, error)
+            })?;
             // Outside a transaction the commit is part of the statement.
             let end = if wrapped { done.last_row } else { done.done };
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;

@@ -12,8 +12,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::block::{Job, Shared};
-use super::priority::go_first;
-use super::scheduler::{Offered, POLL, SPIN, SPIN_PART, drain};
+use super::priority::{go_first, yield_to_others};
+use super::scheduler::{HOPELESS, Offered, POLL, SPIN, SPIN_PART, drain};
 use crate::dataset::stream;
 
 /// A user has heard of its transaction, whatever became of it.
@@ -36,6 +36,7 @@ pub(super) fn users(
     measure: Duration,
 ) -> Offered {
     go_first();
+    let mut first = true;
     let mut offered = Offered::default();
     let (measured_from, end) = (begin + settle, begin + settle + measure);
     let mut rng = stream(shared.spec.seed, "users", shared.spec.first_sequence);
@@ -56,7 +57,12 @@ pub(super) fn users(
         offered.scheduled += u64::from(measured);
         let arrival = shared.spec.mix.arrival(sequence);
         sequence += 1;
-        shared.queue.push(Job { arrival, intended, queued: Instant::now(), measured, user: Some(user) });
+        let queued = Instant::now();
+        if first && queued.saturating_duration_since(intended) > HOPELESS {
+            yield_to_others();
+            first = false;
+        }
+        shared.queue.push(Job { arrival, intended, queued, measured, user: Some(user) });
     }
     drain(shared, offered, begin, end)
 }
@@ -76,8 +82,8 @@ fn answer_before(shared: &Shared, answers: &Receiver<Answered>, instant: Instant
             Ok(answer) => return Some(answer),
             Err(RecvTimeoutError::Timeout) if shared.halted().is_some() => return None,
             Err(RecvTimeoutError::Timeout) => {}
-            // Nobody is left to answer.
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep((left - spin).min(POLL)),
+            // Not as long as this block has its own end of it.
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
         if left < POLL {
             break;

@@ -1,6 +1,7 @@
 //! The load threads: each owns its connections, runs what they are given, and notes the times.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -128,7 +129,9 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     }
     let begin = begin_of(started).await?;
     tokio::time::sleep_until(begin.into()).await;
-    let mut worker = Worker { shared, begin, recording: new_recording(shared), last_done: None, lost_at: None, out_for: Duration::ZERO };
+    let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
+    let mut worker =
+        Worker { shared, begin, stretch, recording: new_recording(shared), last_done: None, lost_at: None, out_for: Duration::ZERO };
     match shared.spec.work {
         Work::Open { .. } | Work::Users { .. } => worker.open_loop(&mut session).await,
         Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + settle, begin + settle + measure).await,
@@ -197,6 +200,8 @@ async fn plan_counts(session: &mut Session) -> PlanCounts {
 struct Worker<'a> {
     shared: &'a Shared,
     begin: Instant,
+    /// The measured stretch; empty where no time ends it.
+    stretch: Range<Instant>,
     recording: Recording,
     last_done: Option<Instant>,
     /// When the connection was lost, until the transaction that waited for a new one begins.
@@ -215,12 +220,7 @@ enum Then {
 impl Worker<'_> {
     async fn open_loop(&mut self, session: &mut Session) {
         while let Some(job) = self.shared.queue.take().await {
-            let then = self.run(session, &job).await;
-            if let Some(user) = job.user {
-                // Nobody listens once no more are to come.
-                let _ = self.shared.answered.send(Answered { user, at: Instant::now() });
-            }
-            if then == Then::End {
+            if self.run(session, &job).await == Then::End {
                 return;
             }
         }
@@ -270,6 +270,7 @@ impl Worker<'_> {
                 self.shared.ended_measured.fetch_add(1, Ordering::Relaxed);
                 self.recording.give_up(job.queued.saturating_duration_since(job.intended).as_nanos() as u64);
             }
+            self.answer(job, acquired);
             return Then::Next;
         }
         self.shared.busy.fetch_add(1, Ordering::Relaxed);
@@ -284,6 +285,8 @@ impl Worker<'_> {
         let done = Instant::now();
         self.shared.finished.fetch_add(1, Ordering::Relaxed);
         self.last_done = Some(done);
+        self.answer(job, done);
+        self.recording.completed += u64::from(result.is_ok() && self.stretch.contains(&done));
         if job.measured {
             self.shared.ended_measured.fetch_add(1, Ordering::Relaxed);
             let ns = |from: Instant, to: Instant| to.saturating_duration_since(from).as_nanos() as u64;
@@ -309,12 +312,23 @@ impl Worker<'_> {
         }
     }
 
+    /// Tells a user how it ended; it thinks from then on, also while the connection is lost.
+    fn answer(&self, job: &Job, at: Instant) {
+        if let Some(user) = job.user {
+            // Nobody listens once no more are to come.
+            let _ = self.shared.answered.send(Answered { user, at });
+        }
+    }
+
     /// Runs a transaction, and again as often as it may if it loses against another one. Its time counts from the first run.
     async fn tries(&self, session: &mut Session, arrival: &Arrival, retries: &mut u32) -> Result<Times, SessionError> {
-        let mut first = None;
+        let mut first: Option<Instant> = None;
         loop {
             let began = Instant::now();
-            let result = session.run(arrival, End::Commit, None).await;
+            let result = match first {
+                None => session.run(arrival, End::Commit, None).await,
+                Some(_) => session.run_again(arrival).await,
+            };
             let sent = *first.get_or_insert(result.as_ref().map_or(began, |times| times.sent));
             match result {
                 Err(error) if error.is_conflict() && *retries + 1 < self.shared.spec.max_tries && self.shared.halted().is_none() => {

@@ -86,10 +86,7 @@ impl ClientError {
     /// Whether the same transaction may succeed if it is run again: it lost against another one.
     pub fn conflict(&self) -> Option<SqlState> {
         match self {
-            ClientError::Rejected { error, .. } => {
-                let retried = [SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK_DETECTED];
-                retried.contains(&error.sqlstate).then_some(error.sqlstate)
-            }
+            ClientError::Rejected { error, .. } => error.sqlstate.is_conflict().then_some(error.sqlstate),
             _ => None,
         }
     }

@@ -312,7 +312,9 @@ impl Runner<'_> {
     fn log(&self, script: usize, fate: Fate, retries: u32) {
         if let Some(log) = self.common.log.borrow_mut().as_mut() {
             let retries = (self.shared.options.max_tries != Some(1)).then_some(retries);
-            log.add(&Entry { client: self.number, number: self.begun, script, fate, lag: self.lag, retries });
+            // As in pgbench, only what was done has a lag.
+            let lag = self.lag.map(|lag| if matches!(fate, Fate::Done(_)) { lag } else { Duration::ZERO });
+            log.add(&Entry { client: self.number, number: self.begun, script, fate, lag, retries });
         }
     }
 

@@ -28,6 +28,8 @@ pub struct ProbeRecord {
 pub enum BlockKind {
     /// Open loop for a fixed time.
     Timed,
+    /// Users who share the pool, for a fixed time.
+    Users,
     /// Closed loop for a fixed number of transactions.
     FixedWork,
     /// Closed loop for a fixed time, all connections busy: capacity.
@@ -65,6 +67,9 @@ pub struct BlockRecord {
     pub drain_ns: u64,
     /// Where every scheduled transaction of the measured stretch ended up.
     pub accounting: Accounting,
+    /// Transactions that ended well within the measured stretch, whenever they began.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub completed: u64,
     /// By transaction name.
     pub transactions: BTreeMap<String, TransactionTimes>,
     /// Service time by `transaction/statement`; one sample an execution, or a transaction where a statement is repeated (its sum).
@@ -165,6 +170,17 @@ pub struct Busy {
     pub looks: u64,
 }
 
+impl TransactionTimes {
+    /// Adds those of another connection, or of another transaction.
+    pub fn add(&mut self, other: &TransactionTimes) {
+        self.response.add(&other.response);
+        self.acquire.add(&other.acquire);
+        self.service.add(&other.service);
+        self.retried.add(&other.retried);
+        self.retries = self.retries.saturating_add(other.retries);
+    }
+}
+
 /// What the generator says of itself over a block.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct GeneratorReport {
@@ -175,7 +191,7 @@ pub struct GeneratorReport {
     pub cpu_share: f64,
     /// Longest time a load thread went without running its event loop, ns.
     pub longest_stall_ns: u64,
-    /// Transactions finished over transactions offered.
+    /// Transactions that were answered, be it by giving up the wait for a connection, over transactions offered.
     pub achieved_share: f64,
     /// Connections at work, looked up beside the recording; `None` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! Holds a scenario against its suite and dataset: does everything exist that it names?
 
-use super::{Draw, Identity, Pick, Scenario, Within};
+use super::{Draw, Identity, Pick, Scenario, Transaction, Within};
 use crate::diagnostic::document::did_you_mean;
 use crate::diagnostic::{Diagnostic, Findings, closest, list};
 use crate::record::Side;
@@ -76,6 +76,19 @@ impl Checker<'_> {
         }
     }
 
+    /// What was committed must not be run again.
+    fn tries(&mut self, transaction: &Transaction) {
+        let commits = |side: Side| match &transaction.identity {
+            Identity::None => transaction.statements.get(side).iter().map(|statement| transaction.executions(statement)).sum::<u64>(),
+            _ => transaction.requests(side),
+        };
+        if self.scenario.load.max_tries > 1 && Side::BOTH.into_iter().any(|side| commits(side) > 1) {
+            let message =
+                format!("is more than 1, but {} commits more than once, and what it has committed would be run again", transaction.name);
+            self.fault("load.max-tries", message, "1, or transactions of one request each".to_owned());
+        }
+    }
+
     fn transaction(&mut self, index: usize) {
         let Some(transaction) = self.scenario.transactions.get(index) else { return };
         let path = format!("transaction[{index}]");
@@ -85,6 +98,7 @@ impl Checker<'_> {
             known.dedup();
             self.exists(&format!("{path}.identity"), "role", role, &known);
         }
+        self.tries(transaction);
         for (name, draw) in &transaction.draws {
             self.draw(&format!("{path}.draw.{name}"), draw, &transaction.draws);
         }

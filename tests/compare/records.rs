@@ -167,6 +167,7 @@ impl Machine {
             started_ns: 0,
             duration_ns: 750_000_000,
             drain_ns: 0,
+            completed: 0,
             accounting: Accounting { scheduled: samples, ok: samples, ..Default::default() },
             transactions,
             statements: by_statement,
@@ -219,6 +220,7 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
         load: match made.kind {
             BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
             BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
+            BlockKind::Users => LoadRecord::Users { users: 4, think_ns: 0, connections: 4 },
             BlockKind::Timed | BlockKind::OwnRate => {
                 LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true }
             }

@@ -43,6 +43,8 @@ async fn users_think_between_an_answer_and_their_next_question() {
     // A pool of one serves a hundred a second at most, and a thousand users do not make its queue longer than a thousand.
     let result = run(&held, "select pg_sleep(0.01)", users(1_000, 10), 1).await;
     let accounting = result.recording.accounting;
+    let completed = result.recording.completed;
+    assert!((100..=330).contains(&completed), "{completed} ended in three seconds of a hundred a second at most");
     assert!(accounting.ok <= 400 && accounting.in_flight + accounting.ok + accounting.dropped <= 1_400, "{accounting:?}");
     assert!(result.generator.busy.is_some_and(|busy| busy.mean > 0.9), "{:?}", result.generator.busy);
 }

@@ -292,6 +292,8 @@ impl Connection {
         let sending = self.stream.send(&self.out).await;
         let mut stats = ExecStats { rows: 0, affected: 0, sent, first_byte: sent, last_row: sent, done: sent };
         let mut failure = None;
+        let simple = self.out.first() == Some(&b'Q');
+        let mut has_columns = false;
         loop {
             // A backend that was terminated has left its last words, even if it could not be written to.
             let read = self.stream.receive(&mut self.inbox).await;
@@ -314,6 +316,10 @@ impl Connection {
                     }
                     b'C' => {
                         stats.affected = affected(body);
+                        // Of several statements sent at once, the last one's rows are kept, and it may have none.
+                        if simple && !std::mem::take(&mut has_columns) {
+                            rows.forget();
+                        }
                         if stats.rows == 0 {
                             stats.last_row = read_at;
                         }
@@ -332,9 +338,12 @@ impl Connection {
                     }
                     // Answers to Parse, Bind and Close, "no data", the empty query, and the data of a COPY to the client.
                     b'1' | b'2' | b'3' | b'n' | b'I' | b'H' | b'd' | b'c' => {}
-                    b't' | b'T' => described(tag, body, &mut rows, &mut description)?,
+                    b't' | b'T' => {
+                        has_columns = tag == b'T';
+                        described(tag, body, &mut rows, &mut description)?;
+                    }
                     b'N' | b'S' | b'A' => self.session.asynchronous(tag, body)?,
-                    b'G' => refuse_copy(&mut self.stream, self.out.first() == Some(&b'Q')).await?,
+                    b'G' => refuse_copy(&mut self.stream, simple).await?,
                     other => return Err(unexpected(other, "a statement")),
                 }
             }

@@ -26,8 +26,8 @@ impl SqlState {
     /// `disk_full`
     pub const DISK_FULL: SqlState = SqlState(*b"53100");
 
-    /// Whether a prepared statement was not there, or was there already: names are used once a session here, so that happens where the
-    /// session is not the one that it was.
+    /// Whether a prepared statement was not there, or was there already. Where no script prepares its own, that happens if the session is not
+    /// the one that it was.
     fn is_of_another_session(self) -> bool {
         matches!(&self.0, b"26000" | b"42P05")
     }
@@ -38,6 +38,11 @@ impl SqlState {
             Ok(bytes) if bytes.iter().all(u8::is_ascii_alphanumeric) => SqlState(bytes),
             _ => SqlState::UNKNOWN,
         }
+    }
+
+    /// Whether the transaction lost against another one, and may succeed if it is run again.
+    pub fn is_conflict(self) -> bool {
+        [SqlState::SERIALIZATION_FAILURE, SqlState::DEADLOCK_DETECTED].contains(&self)
     }
 
     /// All five characters.

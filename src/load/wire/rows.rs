@@ -26,6 +26,13 @@ impl Rows<'_> {
         }
     }
 
+    /// Lets go of rows of an earlier statement.
+    pub(super) fn forget(&mut self) {
+        if let Rows::Collect(buffer) = self {
+            buffer.clear();
+        }
+    }
+
     /// Columns begin another answer: of several statements sent at once, a buffer keeps the last one's rows.
     pub(super) fn columns(&mut self, body: &[u8]) -> Result<(), WireError> {
         if let Rows::Collect(buffer) = self {
