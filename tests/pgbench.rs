@@ -448,6 +448,8 @@ async fn scripts_of_the_kinds_that_people_write_run_unchanged_and_send_the_same(
     scripts.retain(|path| path.file_name().is_some_and(|name| name != "setup.sql"));
     scripts.sort();
     assert!(scripts.len() >= 30, "{} scripts", scripts.len());
+    let extension = "create extension if not exists pg_stat_statements";
+    sqlx::raw_sql(extension).execute(&mut bench.server.connect("postgres").await).await.expect("the extension");
     calls(&bench).await;
     for path in &scripts {
         let script = path.to_str().expect("UTF-8");
