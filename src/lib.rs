@@ -21,15 +21,16 @@
 //! |---|---|
 //! | diagnostic | |
 //! | sql | |
+//! | script | diagnostic, sql |
 //! | dataset | |
 //! | suite | dataset, diagnostic |
-//! | scenario | dataset, diagnostic, record, sql, suite |
+//! | scenario | dataset, diagnostic, record, script, sql, suite |
 //! | seed | dataset |
 //! | target | sql |
-//! | load | dataset, record, scenario |
+//! | load | dataset, record, scenario, script |
 //! | check | dataset, load, record, scenario, suite, target |
 //! | observe | record |
-//! | pgbench | diagnostic, load, record, sql |
+//! | pgbench | diagnostic, load, record, script |
 //! | experiment | check, dataset, load, observe, record, scenario, seed, suite, target |
 //! | record | |
 //! | stats | |
@@ -41,6 +42,7 @@
 
 pub mod diagnostic;
 pub mod sql;
+pub mod script;
 pub mod dataset;
 pub mod suite;
 pub mod scenario;

@@ -13,10 +13,10 @@ use pgduel::load::program::Program;
 use pgduel::load::session::{End, Session};
 use pgduel::load::wire::ConnectTarget;
 use pgduel::pgbench::client::{self, Client, QueryMode};
-use pgduel::pgbench::evaluate::Variables;
-use pgduel::pgbench::random::Random;
-use pgduel::pgbench::script::{Script, Symbols};
 use pgduel::record::Side;
+use pgduel::script::evaluate::Variables;
+use pgduel::script::random::Random;
+use pgduel::script::{Script, Symbols};
 use pgduel::{scenario, suite};
 use support::TestServer;
 

@@ -97,8 +97,9 @@ fn every_block_of_the_scenario_format_is_valid() {
         "name = \"search\"",
         "sql = { before = ",
         "json_populate_recordset",
+        "script ",
     ];
-    let [schema, smallest, margins, load, transaction, draw, search, sides, insert] = named("scenario-format.md", parts);
+    let [schema, smallest, margins, load, transaction, draw, search, sides, insert, script] = named("scenario-format.md", parts);
     let project = omniops();
     let mut files = 0;
     let mut scenario = |name: &str, text: &str| {
@@ -119,6 +120,9 @@ fn every_block_of_the_scenario_format_is_valid() {
     scenario("sides", &format!("{HEAD}{TRANSACTION}{x}[[transaction.statement]]\nname = 's'\n{sides}"));
     let rows = "writes = true\ndraw.rows = { rows = 'page_embeddings', count = 3 }\n";
     scenario("insert", &format!("{HEAD}{TRANSACTION}{rows}{insert}"));
+    let shipped = root().join("tests/data/pgbench/tpcb-classic.sql");
+    project.write("scenarios/omniops/tpcb.sql", &std::fs::read_to_string(shipped).expect("a script"));
+    scenario("script", &format!("{HEAD}{script}"));
     project.expect_good(files + 1);
 
     let path = schema.trim().strip_prefix("#:schema ").expect("a path to the schema");
@@ -127,7 +131,7 @@ fn every_block_of_the_scenario_format_is_valid() {
 
 #[test]
 fn the_load_that_is_shown_is_the_default() {
-    let [.., load, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", ""]);
+    let [.., load, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", ""]);
     let one = statement(&["now".to_owned()]);
     let read = |text: String| {
         let name = Path::new("shown.toml");

@@ -7,7 +7,7 @@ use pgduel::cli::lint::{self, Colour, Outcome, Style};
 use pgduel::cli::list;
 use pgduel::diagnostic::Diagnostic;
 use pgduel::record::Side;
-use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Pick, Within, schema};
+use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Identity, Pick, Within, schema};
 use pgduel::suite;
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ fn every_key_is_read() {
     assert_eq!(read.load.rtt.as_micros(), 1500);
     assert_eq!((read.load.max_tries, read.load.acquire_timeout.map(|limit| limit.as_secs())), (1, Some(5)));
     assert_eq!(read.analysis, "Why *this* exists.");
-    let [fetch, ingest, count] = &read.transactions[..] else { panic!() };
+    let [fetch, ingest, count, look] = &read.transactions[..] else { panic!() };
     let draws: Vec<&str> = fetch.draws.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(draws[..4], ["conversation", "message", "anywhere", "session"], "draws keep file order");
     let draw = |name: &str| &fetch.draws.iter().find(|(other, _)| other == name).unwrap().1;
@@ -50,6 +50,10 @@ fn every_key_is_read() {
     assert_eq!(ingest.statements.get(Side::Before)[0].each.as_ref().unwrap().chunk, 1);
     assert_eq!(ingest.statements.after[0].name, "at-once");
     assert!(!ingest.comparable_by_statement() && count.comparable_by_statement() && read.writes());
+    assert_eq!((&look.identity, look.commits(Side::After)), (&Identity::None, 1), "a script is about the login role");
+    let names = look.statements.before.iter().map(|statement| statement.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["begin-2", "select-3", "update-6", "end-8"]);
+    assert!(look.statements.after[1].parameters.0.contains("conversation_id = $1 AND created_at < $2 LIMIT $3"));
 }
 
 /// Compares with a checked-in file, or writes it where `PGDUEL_BLESS` is set.

@@ -5,11 +5,11 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pgduel::pgbench::evaluate::{Text, Variables};
-use pgduel::pgbench::expression::parse;
-use pgduel::pgbench::random::Random;
-use pgduel::pgbench::script::Symbols;
-use pgduel::pgbench::value::Value;
+use pgduel::script::Symbols;
+use pgduel::script::evaluate::{Text, Variables};
+use pgduel::script::expression::parse;
+use pgduel::script::random::Random;
+use pgduel::script::value::Value;
 use pgduel::target::{Endpoint, Installation, Server};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

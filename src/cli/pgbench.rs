@@ -16,9 +16,9 @@ use crate::pgbench::builtin::{BUILTINS, Builtin};
 use crate::pgbench::client::{Program, QueryMode};
 use crate::pgbench::log::LogOptions;
 use crate::pgbench::run::{self, Length, Live, Options};
-use crate::pgbench::script::{Script, Symbols, is_variable_name};
 use crate::pgbench::setup;
 use crate::report::{Details, pgbench_json, pgbench_text};
+use crate::script::{Script, Symbols, is_variable_name};
 
 /// pgbench's own exit codes.
 const RUN_FAILED: i32 = 2;

@@ -195,6 +195,11 @@ impl Findings {
         self.found.push(Diagnostic { source: self.source.clone(), span, key: without_indexes(key), message: message.into(), help });
     }
 
+    /// Adds what was found in another file that this one names.
+    pub fn adopt(&mut self, found: Vec<Diagnostic>) {
+        self.found.extend(found);
+    }
+
     /// Number kept so far.
     pub fn count(&self) -> usize {
         self.found.len()
@@ -216,7 +221,9 @@ impl Findings {
 
     /// All of them, in file order.
     pub fn into_vec(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by_key(|diagnostic| diagnostic.span.start);
+        // This file first, then those that it names.
+        let other = |file: &Path| (file != self.source.file()).then(|| file.to_owned());
+        self.found.sort_by_key(|diagnostic| (other(diagnostic.source.file()), diagnostic.span.start));
         if self.more > 0 {
             let end = self.source.text().len();
             let message = format!("{} more errors are not shown", self.more);

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::dataset::Value;
-use crate::load::bind::{Arrival, Bound, decimal, json_array, timestamp};
+use crate::load::bind::{Arrival, Bound, json_array, text};
+use crate::load::captured::Captured;
 use crate::load::program::{Program, Source, StatementProgram};
 use crate::load::session::{End, SEARCH_PATH, Session, SessionError, identity, query_text};
 use crate::load::wire::{Connection, Rows, WireError};
@@ -45,9 +46,10 @@ pub async fn explain(
     let Some(transaction) = program.transactions.get(arrival.transaction) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for request in &transaction.requests {
-        for statement in &request.statements {
-            let connection = session.connection();
-            let explained = one(connection, transaction.wrapped, &request.settings, statement, arrival, now).await;
+        // Commands that begin and end transactions have no plan, and what was not sent has no parameters.
+        for statement in request.statements.iter().filter(|statement| statement.is_sent(arrival) && !statement.controls_transaction) {
+            let execute = execute_sql(statement, arrival, now, session.captured());
+            let explained = one(session.connection(), transaction.wrapped, &request.settings, statement, arrival, &execute).await;
             found.push(explained.map_err(|error| SessionError::Lost { statement: statement.path.clone(), error })?);
         }
     }
@@ -60,9 +62,8 @@ async fn one(
     settings: &[(String, String)],
     statement: &StatementProgram,
     arrival: &Arrival,
-    now: i64,
+    execute: &str,
 ) -> Result<Explained, WireError> {
-    let execute = execute_sql(statement, arrival, now);
     let mut texts = Vec::new();
     // The last one executes nothing: only VERBOSE tells the statement's identifier, and it would blow up the plan that people read.
     for options in ["analyze, buffers, format text", "analyze, buffers, format json", "verbose, format json"] {
@@ -102,11 +103,13 @@ fn preamble(arrival: &Arrival, settings: &[(String, String)]) -> String {
 }
 
 /// `EXECUTE name (...)` with values as text; PostgreSQL reads each as its parameter's type. Rows in chunks are given as the first chunk.
-fn execute_sql(statement: &StatementProgram, arrival: &Arrival, now: i64) -> String {
+fn execute_sql(statement: &StatementProgram, arrival: &Arrival, now: i64, captured: &Captured) -> String {
     let value = |source: &Source| match source {
         Source::Now => text(&Value::Timestamp(now)),
+        Source::Captured(variable) => captured.get(*variable).map(str::to_owned),
         Source::Draw(draw) => match arrival.values.get(*draw) {
             Some(Bound::One(value)) => text(value),
+            Some(Bound::Text(text)) => Some(text.to_string()),
             Some(Bound::Rows(rows)) => {
                 let length = statement.chunk.unwrap_or(rows.len()).min(rows.len());
                 Some(json_array(&rows[..length]))
@@ -120,27 +123,6 @@ fn execute_sql(statement: &StatementProgram, arrival: &Arrival, now: i64) -> Str
         true => format!("execute {}", statement.prepared),
         false => format!("execute {}({})", statement.prepared, arguments.join(", ")),
     }
-}
-
-fn text(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(value) => value.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Decimal(unscaled, digits) => decimal(*unscaled, *digits),
-        Value::Text(text) | Value::Json(text) => text.to_string(),
-        Value::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
-        Value::Timestamp(micros) => timestamp(*micros),
-        Value::Vector(vector) => format!("[{}]", vector.iter().map(f32::to_string).collect::<Vec<_>>().join(",")),
-        Value::Array(values) => {
-            let quoted = |value: &Value| match text(value) {
-                Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
-                None => "NULL".to_owned(),
-            };
-            format!("{{{}}}", values.iter().map(quoted).collect::<Vec<_>>().join(","))
-        }
-    })
 }
 
 fn literal(text: &str) -> String {

@@ -10,6 +10,7 @@
 pub mod bind;
 pub mod block;
 mod busy;
+pub mod captured;
 pub mod network;
 pub mod patience;
 pub mod pause;

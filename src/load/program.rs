@@ -1,7 +1,11 @@
 //! A scenario's transactions for one side, compiled to what goes over the wire: requests, statements, parameter sources.
 
+use std::sync::Arc;
+
+use super::bind::Arrival;
 use crate::record::{Side, StatementRecord};
-use crate::scenario::{Identity, Plans, Repeat, Scenario, Statement, Transaction};
+use crate::scenario::script::Parameter;
+use crate::scenario::{Identity, Plans, Repeat, Scenario, ScriptedTransaction, Statement, Transaction};
 
 /// Everything one side runs.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct TransactionProgram {
     pub requests: Vec<Request>,
     /// Number of statements over all requests.
     pub statements: usize,
+    /// The script that they are from.
+    pub script: Option<Arc<ScriptedTransaction>>,
 }
 
 /// What PostgREST would send for one HTTP request: BEGIN, the settings, the statements, COMMIT.
@@ -61,6 +67,10 @@ pub struct StatementProgram {
     pub chunked: Option<usize>,
     /// Executions a transaction.
     pub executions: u64,
+    /// Whether it begins or ends a transaction.
+    pub controls_transaction: bool,
+    /// `\gset`, with its prefix.
+    pub capture: Option<String>,
 }
 
 /// Where a parameter comes from.
@@ -70,6 +80,8 @@ pub enum Source {
     Now,
     /// The draw at this position.
     Draw(usize),
+    /// What `\gset` took, under the variable of this number.
+    Captured(usize),
 }
 
 impl Program {
@@ -130,6 +142,7 @@ impl TransactionProgram {
             wrapped: transaction.identity != Identity::None,
             requests,
             statements: statements.len(),
+            script: transaction.script.clone(),
         }
     }
 
@@ -143,8 +156,14 @@ impl StatementProgram {
     fn new(number: usize, index: usize, transaction: &Transaction, statement: &Statement) -> StatementProgram {
         let position = |name: &str| transaction.draws.iter().position(|(draw, _)| draw == name);
         let (sql, names) = &statement.parameters;
-        // A name that is neither drawn nor `now` was refused when the file was read.
-        let sources = names.iter().map(|name| position(name).map_or(Source::Now, Source::Draw)).collect();
+        let sources = match &transaction.script {
+            Some(script) => {
+                let slots = transaction.draws.len();
+                script.parameters.get(index).into_iter().flatten().map(|parameter| Source::of(*parameter, slots)).collect()
+            }
+            // A name that is neither drawn nor `now` was refused when the file was read.
+            None => names.iter().map(|name| position(name).map_or(Source::Now, Source::Draw)).collect(),
+        };
         let chunked = statement.each.as_ref().and_then(|each| position(&each.parameter));
         let chunk = statement.each.as_ref().map(|each| each.chunk.max(1) as usize);
         StatementProgram {
@@ -157,6 +176,25 @@ impl StatementProgram {
             chunk,
             chunked,
             executions: transaction.executions(statement),
+            controls_transaction: statement.controls_transaction,
+            capture: statement.capture.clone(),
+        }
+    }
+
+    /// Whether an arrival sends it: a script may take another branch.
+    pub fn is_sent(&self, arrival: &Arrival) -> bool {
+        arrival.course.as_ref().is_none_or(|course| course.sends.get(self.index).copied().unwrap_or(true))
+    }
+}
+
+impl Source {
+    /// Of a script's parameter, whose own values follow those of so many draws.
+    fn of(parameter: Parameter, draws: usize) -> Source {
+        match parameter {
+            Parameter::Slot { slot, .. } => Source::Draw(draws + slot),
+            Parameter::Draw(position) => Source::Draw(position),
+            Parameter::Now => Source::Now,
+            Parameter::Captured(variable) => Source::Captured(variable),
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Outcome<'a> {
     pub service_ns: u64,
     /// From the intended start to the last row, ns.
     pub response_ns: u64,
-    /// Service time by statement, ns.
+    /// Service time by statement, ns; 0 for one that was not sent.
     pub statements_ns: &'a [u64],
     /// Runs after the first.
     pub retries: u32,
@@ -86,7 +86,8 @@ impl Recording {
         if outcome.retries > 0 {
             times.retried.record(outcome.service_ns);
         }
-        for (histogram, ns) in self.statements[outcome.transaction].iter_mut().zip(outcome.statements_ns) {
+        let statements = self.statements[outcome.transaction].iter_mut().zip(outcome.statements_ns);
+        for (histogram, ns) in statements.filter(|(_, ns)| **ns > 0) {
             histogram.record(*ns);
         }
         self.classes[outcome.transaction][outcome.class as usize].record(outcome.service_ns);

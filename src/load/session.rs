@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bind::{Actor, Arrival, Bound, json_array};
+use super::captured::Captured;
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
 use crate::scenario::Repeat;
+use crate::script::value::EvalError;
 
 /// Where a Supabase project looks for names.
 pub const SEARCH_PATH: &str = "public, extensions";
@@ -50,6 +52,14 @@ pub enum SessionError {
         /// What the server said.
         error: Box<DbError>,
     },
+    /// A value that a script needs cannot be had; the session can go on.
+    #[error("{place}: {error}")]
+    Script {
+        /// `script:line`, or `transaction/statement`.
+        place: String,
+        /// Why.
+        error: EvalError,
+    },
     /// The connection is gone or out of step; a new session is needed.
     #[error("{statement}: {error}")]
     Lost {
@@ -61,10 +71,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// SQLSTATE, or `connection`.
+    /// SQLSTATE, `script`, or `connection`.
     pub fn code(&self) -> &str {
         match self {
             SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
+            SessionError::Script { .. } => "script",
             SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
         }
     }
@@ -113,6 +124,7 @@ pub struct Session {
     statements_ns: Vec<u64>,
     pauser: Pauser,
     now: Value,
+    captured: Captured,
 }
 
 struct PreparedRequest {
@@ -142,6 +154,7 @@ impl Session {
             statements_ns: Vec::new(),
             pauser: Pauser::default(),
             now: Value::Timestamp(now),
+            captured: Captured::default(),
         };
         for (number, transaction) in program.transactions.iter().enumerate() {
             let mut requests = Vec::new();
@@ -169,9 +182,14 @@ impl Session {
         Ok(PreparedRequest { preamble, statements })
     }
 
-    /// Service times of the last transaction's statements, ns, in order.
+    /// Service times of the last transaction's statements, ns, in order; 0 for what was not sent.
     pub fn statements_ns(&self) -> &[u64] {
         &self.statements_ns
+    }
+
+    /// What `\gset` took in the last transaction.
+    pub fn captured(&self) -> &Captured {
+        &self.captured
     }
 
     /// The connection, for what no program says.
@@ -199,6 +217,11 @@ impl Session {
         let program = self.program.clone();
         let transaction = &program.transactions[arrival.transaction];
         self.statements_ns.resize(transaction.statements, 0);
+        self.captured.clear();
+        if let (Some(script), Some((line, error))) = (&transaction.script, arrival.course.as_ref().and_then(|course| course.fault.as_ref()))
+        {
+            return Err(SessionError::Script { place: format!("{}:{line}", script.source.file().display()), error: error.clone() });
+        }
         let sent = Instant::now();
         for (index, request) in transaction.requests.iter().enumerate() {
             for part in parts(request, arrival) {
@@ -233,8 +256,14 @@ impl Session {
             self.preamble(arrival, index, request).await?;
         }
         for (position, statement) in request.statements.iter().enumerate() {
+            // What is rolled back as a whole begins and ends nothing of its own.
+            if !statement.is_sent(arrival) || (statement.controls_transaction && end == End::Rollback) {
+                continue;
+            }
+            self.sleep(arrival, statement.index).await;
             self.statement(arrival, place, position, statement, collect.as_deref_mut()).await?;
         }
+        self.sleep(arrival, usize::MAX).await;
         if in_transaction {
             let last = match end {
                 End::Commit => &self.commit,
@@ -244,6 +273,15 @@ impl Session {
             self.connection.execute(last, &self.params, Rows::Discard).await.map_err(|error| failed("commit", error))?;
         }
         Ok(())
+    }
+
+    /// Sleeps as the script does before a statement; behind the last one for a position beyond.
+    async fn sleep(&mut self, arrival: &Arrival, statement: usize) {
+        let Some(course) = &arrival.course else { return };
+        let length = course.sleeps.get(statement).or(course.sleeps.last()).copied().unwrap_or_default();
+        if length > Duration::ZERO {
+            self.pauser.pause(length).await;
+        }
     }
 
     async fn begin(&mut self, writes: bool) -> Result<(), SessionError> {
@@ -276,7 +314,7 @@ impl Session {
         collect: Option<&mut Vec<StatementAnswer>>,
     ) -> Result<(), SessionError> {
         let request = place.index;
-        let mut buffer = collect.is_some().then(RowBuffer::new);
+        let mut buffer = (collect.is_some() || statement.capture.is_some()).then(RowBuffer::new);
         let mut answer = Answer::default();
         let mut affected = 0;
         let wrapped = self.transactions[arrival.transaction][request].preamble.is_some();
@@ -311,8 +349,13 @@ impl Session {
             let end = if wrapped { done.last_row } else { done.done };
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;
             affected += done.affected;
-            if let Some(buffer) = &buffer {
+            if let (Some(buffer), true) = (&buffer, collect.is_some()) {
                 keep(&mut answer, prepared, buffer);
+            }
+            let script = self.program.transactions[arrival.transaction].script.as_ref();
+            if let (Some(prefix), Some(script), Some(buffer)) = (&statement.capture, script, &buffer) {
+                let taken = self.captured.take(script, prefix, &prepared.columns, buffer);
+                taken.map_err(|error| SessionError::Script { place: statement.path.clone(), error })?;
             }
         }
         if let Some(collect) = collect {
@@ -341,8 +384,19 @@ impl Session {
         for (source, wanted) in statement.sources.iter().zip(&prepared.parameters) {
             let bound = match source {
                 Source::Now => self.params.bind(&self.now, *wanted),
+                Source::Captured(variable) => match self.captured.get(*variable) {
+                    Some(text) => {
+                        self.params.bind_text(text);
+                        Ok(())
+                    }
+                    None => return Err(self.uncaptured(arrival, statement, *variable)),
+                },
                 Source::Draw(draw) => match (arrival.values.get(*draw), chunk) {
                     (Some(Bound::One(value)), _) => self.params.bind(value, *wanted),
+                    (Some(Bound::Text(text)), _) => {
+                        self.params.bind_text(text);
+                        Ok(())
+                    }
                     (Some(Bound::Rows(_)), Some(chunk)) => self.params.bind(&Value::Json(json_array(chunk).into()), *wanted),
                     (Some(Bound::Rows(rows)), None) => self.params.bind(&Value::Json(json_array(rows).into()), *wanted),
                     (None, _) => self.params.bind(&Value::Null, *wanted),
@@ -351,6 +405,13 @@ impl Session {
             bound.map_err(|error| failed(&statement.path, error.into()))?;
         }
         Ok(())
+    }
+
+    /// No answer gave a variable its value: another branch was taken, or no column has that name.
+    fn uncaptured(&self, arrival: &Arrival, statement: &StatementProgram, variable: usize) -> SessionError {
+        let script = self.program.transactions[arrival.transaction].script.as_ref();
+        let name = script.map_or("", |script| script.symbols.name(variable));
+        SessionError::Script { place: statement.path.clone(), error: EvalError::new(format!("undefined variable \"{name}\"")) }
     }
 
     /// After an error: leaves the transaction, if the connection is still good for it.
@@ -388,7 +449,7 @@ fn parts(request: &Request, arrival: &Arrival) -> impl Iterator<Item = Part> + u
     let repeated = request.statements.first().filter(|_| request.repeat == Repeat::Request);
     let chunks = repeated.and_then(|statement| match arrival.values.get(statement.chunked?)? {
         Bound::Rows(rows) => Some(rows.len().div_ceil(statement.chunk?.max(1))),
-        Bound::One(_) => None,
+        Bound::One(_) | Bound::Text(_) => None,
     });
     (0..chunks.unwrap_or(1)).map(move |number| if chunks.is_some() { Part::Chunk(number) } else { Part::Whole })
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::script::{Script, Symbols};
 use crate::diagnostic::{Diagnostic, Source, closest, list};
+use crate::script::{Script, Symbols};
 
 /// A script that comes along.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

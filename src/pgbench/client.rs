@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::evaluate::{Text, Variables};
-use super::random::Random;
-use super::script::{Action, Amount, Piece, Script, Sql, Symbols};
 use super::tally::CommandTally;
-use super::value::{EvalError, Value};
 use crate::load::pause::Pauser;
 use crate::load::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, SqlState, TransactionStatus, WireError};
+use crate::script::evaluate::{Text, Todo, Variables};
+use crate::script::random::Random;
+use crate::script::value::{EvalError, Value};
+use crate::script::{Action, Piece, Script, Sql, Symbols};
 
 /// How statements are sent (`-M`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -155,32 +155,15 @@ impl Client {
             let began = times.is_some().then(Instant::now);
             let at = next;
             next += 1;
-            let result = match &command.action {
-                Action::Sql(sql) => self.sql(&program, script, at, sql).await,
-                Action::Set { variable, expression } => {
-                    let value = expression.evaluate(&self.variables, &program.symbols, &mut self.random);
-                    value.map(|value| self.variables.set(*variable, Text::Value(value))).map_err(Failure::Script)
-                }
-                Action::Sleep { amount, unit } => match self.amount(amount, &program.symbols) {
-                    Ok(length) => {
-                        self.pauser.pause(unit.saturating_mul(length)).await;
-                        Ok(())
-                    }
-                    Err(error) => Err(Failure::Script(error)),
-                },
-                Action::Unless { condition, otherwise } => match condition.evaluate(&self.variables, &program.symbols, &mut self.random) {
-                    Ok(value) if value.is_true() => Ok(()),
-                    Ok(_) => {
-                        next = *otherwise;
-                        Ok(())
-                    }
-                    Err(error) => Err(Failure::Script(error)),
-                },
-                Action::Jump(to) => {
-                    next = *to;
+            let todo = command.action.perform(&mut next, &mut self.variables, &program.symbols, &mut self.random);
+            let result = match todo {
+                Ok(Todo::Nothing) => Ok(()),
+                Ok(Todo::Send(sql)) => self.sql(&program, script, at, sql).await,
+                Ok(Todo::Sleep(length)) => {
+                    self.pauser.pause(length).await;
                     Ok(())
                 }
-                Action::Label => Ok(()),
+                Err(error) => Err(Failure::Script(error)),
             };
             if let (Some(tally), Some(began)) = (times.as_deref_mut().and_then(|times| times.get_mut(at)), began) {
                 tally.add(began.elapsed(), result.is_ok());
@@ -204,15 +187,6 @@ impl Client {
     /// Whether a script ended without ending its transaction, which would swallow all that come after it.
     pub fn is_in_transaction(&self) -> bool {
         self.connection.transaction_status() != TransactionStatus::Idle
-    }
-
-    fn amount(&self, amount: &Amount, symbols: &Symbols) -> Result<u32, EvalError> {
-        let number = match amount {
-            Amount::Fixed(number) => *number,
-            Amount::Variable(variable) => self.variables.value(*variable, symbols)?.integer()?,
-        };
-        // Nobody sleeps for less than nothing.
-        Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
     }
 
     async fn sql(&mut self, program: &Program, script: usize, at: usize, sql: &Sql) -> Result<(), Failure> {

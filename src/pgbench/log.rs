@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::random::Random;
+use crate::script::random::Random;
 
 /// What is written, and where to.
 #[derive(Clone, Debug, PartialEq)]

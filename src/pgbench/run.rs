@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
 use super::client::{Client, ClientError, Program};
-use super::evaluate::{Text, Variables};
 use super::log::{Entry, Fate, LogOptions, TransactionLog};
-use super::random::Random;
-use super::script::Symbols;
-use super::tally::Tally;
-use super::value::Value;
+use super::tally::{CommandTally, ScriptTally, Tally};
 use crate::load::schedule::{Process, Schedule};
 use crate::load::wire::{ConnectTarget, SqlState, WireError};
+use crate::script::Symbols;
+use crate::script::evaluate::{Text, Variables};
+use crate::script::random::Random;
+use crate::script::value::Value;
 
 /// How long a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,11 +117,12 @@ struct Shared {
 type Ready = mpsc::UnboundedSender<Result<(), RunError>>;
 type Start = watch::Receiver<Option<Instant>>;
 
-/// What the clients of a thread share.
+/// What the clients of a thread share. One tally for all of them stays in the processor's cache, one for each would not.
 struct Common {
     /// The thread's part of the rate.
     schedule: RefCell<Option<Schedule>>,
     log: RefCell<Option<TransactionLog>>,
+    share: RefCell<Share>,
 }
 
 /// What one thread brings home.
@@ -192,8 +193,9 @@ fn load_thread(
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
-    let common = Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log) });
-    Some(local.block_on(&runtime, async {
+    let share = Share { tally: new_tally(&shared.program), ..Share::default() };
+    let common = Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share) });
+    local.block_on(&runtime, async {
         let tasks: Vec<_> = own
             .iter()
             .map(|client| {
@@ -202,22 +204,18 @@ fn load_thread(
                 tokio::task::spawn_local(async move { client_task(&shared, client, &ready, started, &common).await })
             })
             .collect();
-        let mut share = Share { tally: new_tally(&shared.program), ..Share::default() };
         for task in tasks {
-            if let Ok(Some(one)) = task.await {
-                share.tally.merge(&one.tally);
-                share.aborted.extend(one.aborted);
-                share.last_done = share.last_done.max(one.last_done);
-            }
+            let _ = task.await;
         }
-        if let Some(Err(incomplete)) = common.log.borrow_mut().as_mut().map(TransactionLog::finish) {
-            share.aborted.push(incomplete);
-        }
-        share
-    }))
+    });
+    let mut share = common.share.take();
+    if let Some(Err(incomplete)) = common.log.borrow_mut().as_mut().map(TransactionLog::finish) {
+        share.aborted.push(incomplete);
+    }
+    Some(share)
 }
 
-async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) -> Option<Share> {
+async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) -> Option<()> {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
     let mut variables = Variables::new(symbols);
@@ -244,13 +242,17 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
     };
     ready.send(Ok(())).ok()?;
     let began = (*started.wait_for(Option::is_some).await.ok()?)?;
-    let share = Share { tally: new_tally(&shared.program), ..Share::default() };
-    let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, share };
-    if let Err(error) = runner.transactions().await {
-        runner.share.aborted.push(format!("client {number} aborted: {error}"));
+    let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
+    let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
+    let result = runner.transactions().await;
+    let Runner { client, commands, .. } = runner;
+    client.close().await;
+    let mut share = common.share.borrow_mut();
+    share.tally.add_commands(&commands);
+    if let Err(error) = result {
+        share.aborted.push(format!("client {number} aborted: {error}"));
     }
-    runner.client.close().await;
-    Some(runner.share)
+    Some(())
 }
 
 /// One client at work.
@@ -264,48 +266,58 @@ struct Runner<'a> {
     begun: u64,
     /// What the one that runs was late by; only under a rate.
     lag: Option<Duration>,
-    share: Share,
+    /// Times by script and command, under `-r`; its own, as they are written while other clients run.
+    commands: Vec<Vec<CommandTally>>,
 }
 
 impl Runner<'_> {
     async fn transactions(&mut self) -> Result<(), ClientError> {
         let options = &self.shared.options;
         let weights: u64 = self.shared.program.scripts.iter().map(|script| script.weight).sum();
-        while !self.is_over(Instant::now()) {
+        let mut now = Instant::now();
+        while !self.is_over(now) {
             let script = self.draw(weights);
-            let mut intended = Instant::now();
+            let mut intended = now;
             let due = self.common.schedule.borrow_mut().as_mut().and_then(Iterator::next);
             if let Some(due_ns) = due {
                 intended = self.began + Duration::from_nanos(due_ns);
                 if self.is_over(intended) {
                     return Ok(());
                 }
-                if options.latency_limit.is_some_and(|limit| intended + limit < Instant::now()) {
+                now = Instant::now();
+                if options.latency_limit.is_some_and(|limit| intended + limit < now) {
                     // It would be late whatever the server does.
                     self.begun += 1;
-                    if let Some(tally) = self.share.tally.scripts.get_mut(script) {
-                        tally.skipped += 1;
-                    }
-                    self.lag = Some(intended.elapsed());
+                    self.tally(script, |tally| tally.skipped += 1);
+                    self.lag = Some(now.saturating_duration_since(intended));
                     self.log(script, Fate::Skipped, 0);
                     continue;
                 }
-                self.client.pause(intended.saturating_duration_since(Instant::now())).await;
+                self.client.pause(intended.saturating_duration_since(now)).await;
                 let lag = intended.elapsed();
-                self.share.tally.add_lag(lag);
+                self.common.share.borrow_mut().tally.add_lag(lag);
                 self.lag = Some(lag);
             }
             self.begun += 1;
-            self.transaction(script, intended).await?;
+            now = self.transaction(script, intended).await?;
             if options.reconnect {
                 let reconnecting = Instant::now();
                 let lost = |error| ClientError::Lost { place: "connecting again".to_owned(), error };
                 self.client.reconnect(&self.shared.target).await.map_err(lost)?;
-                self.share.tally.reconnections += 1;
-                self.share.tally.reconnecting += reconnecting.elapsed();
+                now = Instant::now();
+                let tally = &mut self.common.share.borrow_mut().tally;
+                tally.reconnections += 1;
+                tally.reconnecting += now.saturating_duration_since(reconnecting);
             }
         }
         Ok(())
+    }
+
+    /// Notes something of a script.
+    fn tally(&self, script: usize, note: impl FnOnce(&mut ScriptTally)) {
+        if let Some(tally) = self.common.share.borrow_mut().tally.scripts.get_mut(script) {
+            note(tally);
+        }
     }
 
     /// A line in the log, if there is one.
@@ -342,31 +354,28 @@ impl Runner<'_> {
         0
     }
 
-    /// One transaction, again if it lost against another one and may be tried again.
-    async fn transaction(&mut self, script: usize, intended: Instant) -> Result<(), ClientError> {
+    /// One transaction, again if it lost against another one and may be tried again. When it ended.
+    async fn transaction(&mut self, script: usize, intended: Instant) -> Result<Instant, ClientError> {
         let options = &self.shared.options;
         let limit = options.latency_limit;
         // A transaction that is run again draws the same numbers.
         let random = self.client.random().clone();
         let mut tries = 1;
         loop {
-            let times = match (options.by_command, self.share.tally.scripts.get_mut(script)) {
-                (true, Some(tally)) => Some(tally.commands.as_mut_slice()),
-                _ => None,
-            };
+            let times = self.commands.get_mut(script).map(Vec::as_mut_slice);
             let result = self.client.run(script, times).await;
             let now = Instant::now();
-            self.share.last_done = Some(now);
-            let Some(tally) = self.share.tally.scripts.get_mut(script) else { return Ok(()) };
+            // Of all clients of the thread, this is the last one to end so far.
+            self.common.share.borrow_mut().last_done = Some(now);
             let Err(error) = result else {
                 let latency = now.saturating_duration_since(intended);
-                tally.add(latency, limit);
+                self.tally(script, |tally| tally.add(latency, limit));
                 if let Some(live) = &self.shared.live {
                     live.done.fetch_add(1, Ordering::Relaxed);
                     live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
                 }
                 self.log(script, Fate::Done(latency), tries - 1);
-                return self.is_complete(script);
+                return self.is_complete(script).map(|()| now);
             };
             let Some(conflict) = error.conflict() else { return Err(error) };
             self.client.roll_back().await?;
@@ -374,27 +383,27 @@ impl Runner<'_> {
             let in_time = limit.is_none_or(|limit| now.saturating_duration_since(intended) <= limit);
             let over = matches!(options.length, Length::Time(length) if now >= self.began + length);
             if tries_left && in_time && !over && !self.shared.stop.load(Ordering::Relaxed) {
-                tally.retried += u64::from(tries == 1);
-                tally.retries += 1;
+                self.tally(script, |tally| {
+                    tally.retried += u64::from(tries == 1);
+                    tally.retries += 1;
+                });
                 tries += 1;
                 *self.client.random() = random.clone();
                 continue;
             }
             let fate = match conflict {
-                SqlState::DEADLOCK_DETECTED => {
-                    tally.deadlock_failures += 1;
-                    Fate::Deadlock
-                }
-                _ => {
-                    tally.serialization_failures += 1;
-                    Fate::Serialization
-                }
+                SqlState::DEADLOCK_DETECTED => Fate::Deadlock,
+                _ => Fate::Serialization,
             };
+            self.tally(script, |tally| match fate {
+                Fate::Deadlock => tally.deadlock_failures += 1,
+                _ => tally.serialization_failures += 1,
+            });
             self.log(script, fate, tries - 1);
             if let Some(live) = &self.shared.live {
                 live.failed.fetch_add(1, Ordering::Relaxed);
             }
-            return Ok(());
+            return Ok(now);
         }
     }
 
@@ -404,7 +413,7 @@ impl Runner<'_> {
             return Ok(());
         }
         let place = self.shared.program.scripts.get(script).map_or_else(String::new, |script| script.name.clone());
-        let error = super::value::EvalError::new("end of script reached without completing the last transaction");
+        let error = crate::script::value::EvalError::new("end of script reached without completing the last transaction");
         Err(ClientError::Script { place, error })
     }
 }

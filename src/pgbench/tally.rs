@@ -1,4 +1,4 @@
-//! What came of a run, in counts and histograms. One tally a client, merged at the end.
+//! What came of a run, in counts and histograms. One tally a thread, merged at the end.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl ScriptTally {
         self.squares_ns += latency_ns * latency_ns;
     }
 
-    /// Adds another client's, of the same script.
+    /// Adds another one, of the same script.
     pub fn merge(&mut self, other: &ScriptTally) {
         self.latency.add(&other.latency);
         self.done += other.done;
@@ -150,7 +150,19 @@ impl Tally {
         self.lag_sum_ns / (self.lag.count().max(1) as f64)
     }
 
-    /// Adds another client's.
+    /// Empty tallies by script and command.
+    pub(super) fn by_command(self) -> Vec<Vec<CommandTally>> {
+        self.scripts.into_iter().map(|script| script.commands).collect()
+    }
+
+    /// Adds tallies by script and command.
+    pub(super) fn add_commands(&mut self, commands: &[Vec<CommandTally>]) {
+        for (script, commands) in self.scripts.iter_mut().zip(commands) {
+            script.commands.iter_mut().zip(commands).for_each(|(own, other)| own.merge(other));
+        }
+    }
+
+    /// Adds another thread's.
     pub fn merge(&mut self, other: &Tally) {
         for (own, other) in self.scripts.iter_mut().zip(&other.scripts) {
             own.merge(other);

@@ -1,4 +1,4 @@
-//! The run in a sentence or two: its outcome, then what else of it a reader must not miss.
+//! The run in a sentence or two: its outcome, and beside it what a reader must not miss though it is neither good nor bad.
 
 use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
 use crate::record::{Mode, StopReason};
@@ -10,8 +10,17 @@ use super::{Run, recall};
 /// Scenarios that a sentence names; more are counted.
 const NAMED: usize = 3;
 
-/// The run in few words, and its tone.
-pub fn headline(run: &Run<'_>) -> (Tone, String) {
+/// The run in few words.
+pub struct Headline {
+    /// Of the outcome, and only of it.
+    pub tone: Tone,
+    pub outcome: String,
+    /// What searches find now; nothing where there is nothing to add.
+    pub aside: Option<String>,
+}
+
+/// The run in few words.
+pub fn headline(run: &Run<'_>) -> Headline {
     let comparison = run.comparison;
     let tone = match comparison.outcome {
         Outcome::Passed if comparison.gated_metrics == 0 => Tone::Passed,
@@ -33,10 +42,8 @@ pub fn headline(run: &Run<'_>) -> (Tone, String) {
     // Those that surprised have said so already.
     let others = comparison.scenarios.iter().filter(|one| one.outcome != Outcome::Surprise);
     let told: Vec<String> = others.filter_map(recall_changed).collect();
-    if !told.is_empty() {
-        sentences.push(format!("{}.", names(told, "; ")));
-    }
-    (tone, sentences.join(" "))
+    let aside = (!told.is_empty()).then(|| format!("{}.", names(told, "; ")));
+    Headline { tone, outcome: sentences.join(" "), aside }
 }
 
 /// The exit code of a run that came out so, and what it means.

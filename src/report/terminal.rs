@@ -272,6 +272,9 @@ impl Page {
             self.parts("", &counts, "   ", None);
         }
         self.paragraph("", &view.headline, Some(Paint::Tone(view.tone)));
+        if let Some(aside) = &view.aside {
+            self.paragraph("", aside, None);
+        }
         if let Some(report) = report {
             self.line("report", report);
         }

@@ -79,7 +79,7 @@ impl Checker<'_> {
     /// What was committed must not be run again.
     fn tries(&mut self, transaction: &Transaction) {
         let commits = |side: Side| match &transaction.identity {
-            Identity::None => transaction.statements.get(side).iter().map(|statement| transaction.executions(statement)).sum::<u64>(),
+            Identity::None => transaction.commits(side),
             _ => transaction.requests(side),
         };
         if self.scenario.load.max_tries > 1 && Side::BOTH.into_iter().any(|side| commits(side) > 1) {

@@ -10,11 +10,13 @@ mod files;
 mod origin;
 pub mod schema;
 mod schema_draw;
+pub mod script;
 pub mod sql;
 mod sql_rules;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::{Expectation, Margins, RttPer, Side, Sides};
@@ -23,6 +25,7 @@ pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
 pub use files::{discover, load, suites};
 pub use origin::Origin;
+pub use script::ScriptedTransaction;
 pub use wire::parse;
 
 /// A scenario file, validated.
@@ -179,6 +182,8 @@ pub struct Transaction {
     pub draws: Vec<(String, Draw)>,
     /// Statements by side. If the file does not tell sides apart, both are the same.
     pub statements: Sides<Vec<Statement>>,
+    /// The pgbench script that the statements are from.
+    pub script: Option<Arc<ScriptedTransaction>>,
 }
 
 impl Transaction {
@@ -196,6 +201,19 @@ impl Transaction {
             _ => None,
         });
         count.unwrap_or(1).div_ceil(u64::from(each.chunk.max(1)))
+    }
+
+    /// Transactions of the server that a side makes where no identity is set: one for each execution, but for what stands between begin and
+    /// commit.
+    pub fn commits(&self, side: Side) -> u64 {
+        let statements = self.statements.get(side);
+        let is_one = |statements: &[Statement]| match statements {
+            [first, inner @ .., last] => {
+                first.controls_transaction && last.controls_transaction && inner.iter().all(|statement| !statement.controls_transaction)
+            }
+            _ => false,
+        };
+        if is_one(statements) { 1 } else { statements.iter().map(|statement| self.executions(statement)).sum() }
     }
 
     /// Requests that a side makes: each is a transaction of the server.
@@ -281,9 +299,30 @@ pub struct Statement {
     pub plan_has: Vec<String>,
     /// What its plan must not hold.
     pub plan_lacks: Vec<String>,
+    /// Whether it begins or ends a transaction.
+    pub controls_transaction: bool,
+    /// `\gset`: the columns of its one row become variables of the script, each with this prefix.
+    pub capture: Option<String>,
 }
 
 impl Statement {
+    /// A statement that is nothing but this text, without a name.
+    pub fn of(sql: String) -> Statement {
+        Statement {
+            name: String::new(),
+            sql,
+            parameters: Default::default(),
+            each: None,
+            request: None,
+            settings: Vec::new(),
+            exact: None,
+            plan_has: Vec::new(),
+            plan_lacks: Vec::new(),
+            controls_transaction: false,
+            capture: None,
+        }
+    }
+
     /// Whether each execution is a request of its own.
     pub fn repeats_request(&self) -> bool {
         self.each.as_ref().is_some_and(|each| each.repeat == Repeat::Request)

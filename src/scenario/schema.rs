@@ -196,8 +196,9 @@ pub struct Transaction {
     pub name: String,
     /// Share in the mix, relative to the others. Default 1.
     pub weight: Option<f64>,
-    /// Who runs it: "member", a role of the dataset ("owner", "admin", ...), "anon", "service", or "none" (no preamble).
-    pub identity: String,
+    /// Who runs it: "member", a role of the dataset ("owner", "admin", ...), "anon", "service", or "none" (no preamble). Only with script may
+    /// it be left out, which is "none".
+    pub identity: Option<String>,
     /// Which tenants it is run for. Default "by-weight".
     pub tenants: Option<Tenants>,
     /// Whether it changes data. Default false.
@@ -211,7 +212,23 @@ pub struct Transaction {
     /// Where each :name comes from. :now, the dataset's clock, is always there.
     pub draw: Option<BTreeMap<String, Draw>>,
     /// The statements, in order.
-    pub statement: Vec<Statement>,
+    pub statement: Option<Vec<Statement>>,
+    /// A pgbench script in their place: its path from the scenario's folder.
+    pub script: Option<String>,
+    /// Values of variables that the script does not set itself, as with pgbench -D.
+    pub variables: Option<BTreeMap<String, Variable>>,
+}
+
+/// The value of a script's variable.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Variable {
+    /// A number.
+    Number(f64),
+    /// A truth value.
+    Bool(bool),
+    /// A text.
+    Text(String),
 }
 
 /// Which tenants a transaction is run for.

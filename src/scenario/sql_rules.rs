@@ -16,6 +16,8 @@ pub struct Breach {
     pub message: String,
     /// What to do.
     pub help: String,
+    /// Whether it is that the answer differs from run to run.
+    pub nondeterministic: bool,
 }
 
 /// Functions that are written without parentheses.
@@ -36,7 +38,8 @@ pub fn breaches(sql: &str, scan: &Scan) -> Vec<Breach> {
     let mut found = Vec::new();
     if let Some((what, at)) = scan.unclosed {
         let help = "close it".to_owned();
-        found.push(Breach { span: at..at + 1, message: format!("this {what} is not closed"), help });
+        let message = format!("this {what} is not closed");
+        found.push(Breach { span: at..at + 1, message, help, nondeterministic: false });
     }
     for (index, (token, span)) in scan.tokens.iter().enumerate() {
         let text = sql.get(span.clone()).unwrap_or_default();
@@ -51,7 +54,8 @@ pub fn breaches(sql: &str, scan: &Scan) -> Vec<Breach> {
             }
             _ => None,
         };
-        found.extend(breach.map(|(message, help)| Breach { span: span.clone(), message, help }));
+        let nondeterministic = matches!(token, Token::Word | Token::Text);
+        found.extend(breach.map(|(message, help)| Breach { span: span.clone(), message, help, nondeterministic }));
     }
     found
 }

@@ -13,6 +13,7 @@ mod pool;
 mod project;
 mod records;
 mod rejected;
+mod script;
 mod secrets;
 mod signals;
 mod verdicts;

@@ -1,5 +1,6 @@
 //! One arrival, and the sequence numbers that arrivals come from.
 
+use super::course::Course;
 use crate::dataset::{Tenant, TenantClass, User, Value};
 
 /// Bits of a sequence number that count arrivals within a block; the bits above tell blocks apart.
@@ -58,8 +59,10 @@ pub struct Arrival {
     pub class: TenantClass,
     /// Who runs it.
     pub actor: Actor,
-    /// A value for each draw of the transaction, in order.
+    /// A value for each draw of the transaction, in order; then one for each slot of its script.
     pub values: Vec<Bound>,
+    /// The way through its script.
+    pub course: Option<Box<Course>>,
 }
 
 impl Arrival {
@@ -93,4 +96,6 @@ pub enum Bound {
     One(Value),
     /// Rows to insert, each a JSON object.
     Rows(Vec<String>),
+    /// A value of any type in its text form, as pgbench sends all of them.
+    Text(Box<str>),
 }

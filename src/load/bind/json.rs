@@ -80,6 +80,28 @@ fn string(out: &mut String, text: &str) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
+/// The text form of a value, as PostgreSQL reads it; `None` is null.
+pub fn text(value: &Value) -> Option<String> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(value) => value.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Decimal(unscaled, digits) => decimal(*unscaled, *digits),
+        Value::Text(text) | Value::Json(text) => text.to_string(),
+        Value::Uuid(bytes) => uuid::Uuid::from_bytes(*bytes).to_string(),
+        Value::Timestamp(micros) => timestamp(*micros),
+        Value::Vector(vector) => format!("[{}]", vector.iter().map(f32::to_string).collect::<Vec<_>>().join(",")),
+        Value::Array(values) => {
+            let quoted = |value: &Value| match text(value) {
+                Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+                None => "NULL".to_owned(),
+            };
+            format!("{{{}}}", values.iter().map(quoted).collect::<Vec<_>>().join(","))
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

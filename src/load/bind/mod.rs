@@ -4,6 +4,7 @@
 //! Because parameters come from the dataset's model, the harness knows which tenant every row it asks for belongs to.
 
 mod arrival;
+mod course;
 mod json;
 pub mod pick;
 mod resolve;
@@ -16,9 +17,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::{Dataset, TableId, Tenant, TenantClass, Value, stream};
 use crate::scenario::{Identity, Pick, Scenario};
+use crate::script::random::Random;
 
 pub use arrival::{Actor, Arrival, Bound, SEQUENCES_PER_BLOCK, SequenceRange};
-pub use json::{array as json_array, decimal, timestamp};
+pub use course::Course;
+pub use json::{array as json_array, text, timestamp};
 pub use resolve::BindError;
 
 use resolve::{Bindable, Ready, ReadyWithin};
@@ -37,8 +40,9 @@ pub struct Mix {
 impl Mix {
     /// Looks up every name of the scenario in the dataset.
     pub fn new(dataset: Arc<Dataset>, scenario: &Scenario, seed: u64) -> Result<Mix, BindError> {
-        let mut transactions =
-            scenario.transactions.iter().map(|transaction| Bindable::new(&dataset, transaction)).collect::<Result<Vec<_>, _>>()?;
+        let clients = scenario.load.sessions();
+        let bindable = |transaction| Bindable::new(&dataset, transaction, clients, seed);
+        let mut transactions = scenario.transactions.iter().map(bindable).collect::<Result<Vec<_>, _>>()?;
         let total_weight = transactions.iter().map(|t| t.weight).sum();
         let mut rows_a_sequence = 0;
         for draw in transactions.iter_mut().flat_map(|transaction| &mut transaction.draws) {
@@ -93,7 +97,8 @@ impl Mix {
             values.push(bound);
         }
         let class = tenant.map_or(TenantClass::Tail, |tenant| self.dataset.class(tenant));
-        Arrival { sequence, transaction: index, tenant, class, actor, values }
+        let course = transaction.script.as_ref().map(|script| Box::new(script.follow(Random::new(rng.random()), &mut values)));
+        Arrival { sequence, transaction: index, tenant, class, actor, values, course }
     }
 
     fn actor(&self, transaction: &Bindable, tenant: Option<Tenant>, user: Option<u64>, rng: &mut ChaCha8Rng) -> Actor {

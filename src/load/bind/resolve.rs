@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::course::Start;
 use crate::dataset::{ColumnId, Dataset, TableId, Tenant, Value};
 use crate::scenario::{Constant, Draw, Identity, Pick, TenantPick, Transaction, Within};
 
@@ -83,6 +84,7 @@ pub(super) struct Bindable {
     /// Tenants that can run it, with cumulated weights.
     pub(super) tenants: Vec<(Tenant, f64)>,
     pub(super) draws: Vec<Ready>,
+    pub(super) script: Option<Start>,
 }
 
 /// A draw with its names looked up.
@@ -110,7 +112,7 @@ pub(super) enum ReadyWithin {
 }
 
 impl Bindable {
-    pub(super) fn new(dataset: &Dataset, transaction: &Transaction) -> Result<Bindable, BindError> {
+    pub(super) fn new(dataset: &Dataset, transaction: &Transaction, clients: u32, seed: u64) -> Result<Bindable, BindError> {
         let mut draws: Vec<Ready> = Vec::new();
         for (name, draw) in &transaction.draws {
             let names = Names { dataset, transaction, draw: name, earlier: &draws };
@@ -123,6 +125,7 @@ impl Bindable {
             tenant_pick: transaction.tenants,
             tenants: Vec::new(),
             draws,
+            script: transaction.script.as_ref().map(|script| Start::new(script, clients, seed)),
         };
         bindable.find_tenants(dataset, transaction)?;
         Ok(bindable)

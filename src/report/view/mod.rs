@@ -21,6 +21,8 @@ pub struct RunView {
     pub mode: &'static str,
     pub tone: Tone,
     pub headline: String,
+    /// What the outcome does not rest on, and a reader must know all the same.
+    pub aside: Option<String>,
     /// Exit code and what it means.
     pub exit: String,
     /// How to read the numbers, in sentences.

@@ -10,7 +10,7 @@ use super::{FactGroup, Note, RunView, ScenarioView, Tile};
 
 /// The view of a run.
 pub fn view(run: &Run<'_>) -> RunView {
-    let (tone, headline) = headline::headline(run);
+    let headline = headline::headline(run);
     let scenarios = run.comparison.scenarios.iter().enumerate();
     let scenarios: Vec<ScenarioView> =
         scenarios.map(|(index, one)| scenario(index, one, run.header, run.comparison.minimum_pairs)).collect();
@@ -19,8 +19,9 @@ pub fn view(run: &Run<'_>) -> RunView {
         version: run.header.pgduel.clone(),
         started_at: run.header.started_at.clone(),
         mode: run.header.mode.name(),
-        tone,
-        headline,
+        tone: headline.tone,
+        headline: headline.outcome,
+        aside: headline.aside,
         exit: headline::exit(run.comparison.outcome),
         legend: words::legend(run.comparison),
         notes: scenarios.iter().flat_map(notes).collect(),

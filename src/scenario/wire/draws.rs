@@ -76,11 +76,12 @@ fn refers<'a>(node: &Node, drawn: &Draw, before: &[(String, Draw)], all: impl It
     }
 }
 
-/// Every parameter must be drawn, every draw used, and `each` must repeat over rows that its statement uses.
-pub fn usage(drawn: Option<&Node>, draws: &[(String, Draw)], reads: &[Read], f: &mut Findings) {
+/// Every parameter must be drawn, every draw used (by a script perhaps), and `each` must repeat over rows that its statement uses.
+pub fn usage(drawn: Option<&Node>, draws: &[(String, Draw)], reads: &[Read], by_script: &[String], f: &mut Findings) {
     let entries = drawn.and_then(Node::entries).unwrap_or_default();
     let known: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
     let mut used: Vec<String> = draws.iter().filter_map(|(_, draw)| base(draw).map(|(_, name)| name.to_owned())).collect();
+    used.extend_from_slice(by_script);
     for node in reads.iter().flat_map(|read| &read.texts) {
         let crate::diagnostic::document::Value::Text(sql) = &node.value else { continue };
         for (name, span) in scan(sql).uses {

@@ -3,6 +3,7 @@
 mod draw;
 mod draws;
 mod load;
+mod script;
 mod sides;
 mod statement;
 mod transaction;
@@ -34,10 +35,17 @@ pub fn parse(suite: &str, name: &str, file: &Path, text: &str) -> Result<Scenari
         name: name.to_owned(),
         file: file.to_owned(),
         origin: Origin::new(findings.source(), &root),
-        digest: Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect(),
+        digest: digest(text, &read.transactions),
         ..read
     });
     findings.finish(scenario)
+}
+
+/// Of the file and the scripts that it names, in order.
+fn digest(text: &str, transactions: &[Transaction]) -> String {
+    let scripts = transactions.iter().filter_map(|transaction| transaction.script.as_ref());
+    let hashed = scripts.fold(Sha256::new_with_prefix(text), |hash, script| hash.chain_update(script.source.text()));
+    hashed.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The scenario without what only its file knows.

@@ -125,14 +125,12 @@ fn one_side<'n>(
     let sql = sql?;
     let scanned = scan(sql);
     Some(Statement {
-        name: String::new(),
-        sql: sql.to_owned(),
+        controls_transaction: kind(sql, &scanned).0 == Kind::ControlsTransaction,
         parameters: (scanned.numbered, scanned.names),
         each: match each {
             Some(each) => Some(each?),
             None => None,
         },
-        request: None,
         settings: set.unwrap_or_default(),
         exact: match exact {
             Some(exact) => Some(exact?.to_owned()),
@@ -140,6 +138,7 @@ fn one_side<'n>(
         },
         plan_has,
         plan_lacks,
+        ..Statement::of(sql.to_owned())
     })
 }
 

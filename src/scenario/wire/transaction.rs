@@ -2,7 +2,7 @@
 
 use super::super::{AnswerRule, Answers, Identity, Statement, TenantPick, Transaction};
 use super::statement::{Around, Read, statement};
-use super::{MOST, draws, name_of};
+use super::{MOST, draws, name_of, script};
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
 use crate::diagnostic::{closest, list};
@@ -16,9 +16,15 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
     let mut keys = Keys::of(node, f, "a table, opened by [[transaction]]")?;
     let name = keys.require(f, "name", "\"a-name\"").and_then(|node| name_of(node, f));
     let weight = keys.get("weight").map_or(Some(1.0), |node| node.number(f, 1e-6..=1e6));
-    let identity = match keys.require(f, "identity", "\"member\", a role, \"anon\", \"service\" or \"none\"") {
-        Some(node) => identity(node, f),
-        None => None,
+    let script_node = keys.get("script");
+    // A script is as a rule about the login role, and says itself where transactions begin and end.
+    let identity = match (keys.get("identity"), script_node) {
+        (Some(node), _) => identity(node, f),
+        (None, Some(_)) => Some(Identity::None),
+        (None, None) => {
+            keys.require(f, "identity", "\"member\", a role, \"anon\", \"service\" or \"none\"");
+            None
+        }
     };
     let words = [("by-weight", TenantPick::ByWeight), ("uniform", TenantPick::Uniform), ("whale", TenantPick::Whale)];
     let tenants = keys.get("tenants").map_or(Some(TenantPick::ByWeight), |node| node.word(f, &words));
@@ -26,13 +32,28 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
     let answers = answers(&mut keys, f);
     let drawn = keys.get("draw");
     let draws = drawn.map(|node| draws::draws(node, f, identity.as_ref())).unwrap_or_default();
-    let statements = keys.require(f, "statement", "[[transaction.statement]]");
+    let variables = keys.get("variables");
+    let script = script_node.and_then(|node| {
+        let around = script::Around { identity: identity.as_ref(), writes, variables, draws: &draws };
+        script::script(node, f, &around)
+    });
+    let statements = match script_node {
+        None => keys.require(f, "statement", "[[transaction.statement]]"),
+        Some(_) => keys.get("statement"),
+    };
     keys.finish(f);
+    one_source(script_node, statements, variables, f);
     let around = Around { identity: identity.as_ref(), writes };
     let reads = statements.map(|node| all_statements(node, f, around)).unwrap_or_default();
-    draws::usage(drawn, &draws, &reads, f);
+    if script_node.is_none() || script.is_some() {
+        let uses = script.as_ref().map(|script| script.uses.as_slice()).unwrap_or_default();
+        draws::usage(drawn, &draws, &reads, uses, f);
+    }
     exact_and_recall(node, &reads, answers.as_ref(), f);
-    let statements = by_side(node, reads, f);
+    let statements = match &script {
+        Some(script) => Sides { before: script.statements.clone(), after: script.statements.clone() },
+        None => by_side(node, reads, f),
+    };
     Some(Transaction {
         name: name?,
         weight: weight?,
@@ -42,7 +63,18 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         answers: answers?,
         draws,
         statements,
+        script: script.map(|script| script.scripted),
     })
+}
+
+/// Statements come from a script or stand here, and only a script has variables.
+fn one_source(script: Option<&Node>, statements: Option<&Node>, variables: Option<&Node>, f: &mut Findings) {
+    if let (Some(_), Some(statements)) = (script, statements) {
+        statements.fault(f, "the transaction has a script as well", "write statements or name a script");
+    }
+    if let (None, Some(variables)) = (script, variables) {
+        variables.fault(f, "only a script has variables", "draw the value, or write it into the statement");
+    }
 }
 
 fn identity(node: &Node, f: &mut Findings) -> Option<Identity> {

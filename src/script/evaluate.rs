@@ -1,10 +1,12 @@
-//! What an expression gives for one client: its variables, its random numbers.
+//! What expressions and commands give for one client: its variables, its random numbers.
+
+use std::time::Duration;
 
 use super::expression::Expression;
 use super::function::Function;
 use super::random::Random;
-use super::script::Symbols;
 use super::value::{EvalError, Value};
+use super::{Action, Amount, Sql, Symbols};
 
 /// Arguments that are kept without an allocation.
 const FEW: usize = 4;
@@ -45,7 +47,7 @@ impl Variables {
         self.values.get(number).and_then(Option::as_ref)
     }
 
-    pub(super) fn value(&self, number: usize, symbols: &Symbols) -> Result<Value, EvalError> {
+    fn value(&self, number: usize, symbols: &Symbols) -> Result<Value, EvalError> {
         let name = || symbols.name(number);
         match self.get(number) {
             Some(Text::Value(value)) => Ok(*value),
@@ -57,7 +59,71 @@ impl Variables {
     }
 }
 
+/// What is left to do of a command when all that it reckons is reckoned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Todo<'s> {
+    /// Nothing.
+    Nothing,
+    /// Send this.
+    Send(&'s Sql),
+    /// Wait so long.
+    Sleep(Duration),
+}
+
+impl Action {
+    /// Sets variables and takes branches; `next` is the number of the command that follows.
+    pub fn perform(
+        &self,
+        next: &mut usize,
+        variables: &mut Variables,
+        symbols: &Symbols,
+        random: &mut Random,
+    ) -> Result<Todo<'_>, EvalError> {
+        match self {
+            Action::Sql(sql) => return Ok(Todo::Send(sql)),
+            Action::Set { variable, expression } => {
+                let value = expression.evaluate(variables, symbols, random)?;
+                variables.set(*variable, Text::Value(value));
+            }
+            Action::Sleep { amount, unit } => return Ok(Todo::Sleep(unit.saturating_mul(amount.evaluate(variables, symbols)?))),
+            Action::Unless { condition, otherwise } => {
+                if !condition.evaluate(variables, symbols, random)?.is_true() {
+                    *next = *otherwise;
+                }
+            }
+            Action::Jump(to) => *next = *to,
+            Action::Label => {}
+        }
+        Ok(Todo::Nothing)
+    }
+}
+
+impl Amount {
+    fn evaluate(&self, variables: &Variables, symbols: &Symbols) -> Result<u32, EvalError> {
+        let number = match self {
+            Amount::Fixed(number) => *number,
+            Amount::Variable(variable) => variables.value(*variable, symbols)?.integer()?,
+        };
+        // Nobody sleeps for less than nothing.
+        Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
+    }
+}
+
 impl Expression {
+    /// The variables that it reads, by number.
+    pub fn variables(&self, found: &mut Vec<usize>) {
+        match self {
+            Expression::Constant(_) => {}
+            Expression::Variable(number) => found.push(*number),
+            Expression::Call(_, arguments) => arguments.iter().for_each(|one| one.variables(found)),
+            Expression::And(sides) | Expression::Or(sides) => sides.iter().for_each(|one| one.variables(found)),
+            Expression::Case(branches, otherwise) => {
+                branches.iter().flatten().for_each(|one| one.variables(found));
+                otherwise.variables(found);
+            }
+        }
+    }
+
     /// Its value.
     pub fn evaluate(&self, variables: &Variables, symbols: &Symbols, random: &mut Random) -> Result<Value, EvalError> {
         let mut value = |expression: &Expression| expression.evaluate(variables, symbols, random);

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::Symbols;
 use super::function::Function;
 use super::lexer::{Token, Tokens};
-use super::script::Symbols;
 use super::value::Value;
 use crate::diagnostic::closest;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::expression::{Expression, Misread, parse};
 use super::reader::{Part, Reader};
-use super::script::{Action, Amount, Command, Sql, Symbols, is_variable_name, pieces};
+use super::{Action, Amount, Command, Sql, Symbols, is_variable_name, pieces};
 use crate::diagnostic::{Diagnostic, Findings, Source};
 
 /// An `\if` that is not closed yet.

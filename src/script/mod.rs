@@ -1,10 +1,23 @@
-//! Scripts: what their commands are, once `build` has made them from the text of a file. What pgbench(1) allows, "Custom Scripts" and "Meta Commands".
+//! pgbench's scripts: from the text of a file to commands, and what they reckon. What pgbench(1) allows, "Custom Scripts" and "Meta Commands".
+//!
+//! `reader` cuts a file into commands and `build` makes a [`Script`] of them; `lexer` and `expression` read what `\set` and `\if` reckon with;
+//! `evaluate`, `function`, `value` and `random` reckon. The names and distributions are those of pgbench, the sequences of random numbers are
+//! not. Nothing here talks to PostgreSQL: `pgbench` runs scripts on clients, and `scenario` makes transactions of them.
+
+mod build;
+pub mod evaluate;
+pub mod expression;
+pub mod function;
+mod lexer;
+pub mod random;
+mod reader;
+pub mod value;
 
 use std::time::Duration;
 
-use super::build;
-use super::expression::Expression;
 use crate::diagnostic::{Diagnostic, Source};
+
+use expression::Expression;
 
 /// Names of variables, numbered in order of first use. All scripts of a run share one table, as a client keeps its variables from one
 /// script to the next.
@@ -175,7 +188,7 @@ pub fn is_variable_name(name: &str) -> bool {
 }
 
 /// Cuts SQL at its variables. As in pgbench, quotes protect nothing, but `::` does; a name begins with no digit, so that `12:30` is left alone.
-pub(super) fn pieces(sql: &str, symbols: &mut Symbols) -> Vec<Piece> {
+fn pieces(sql: &str, symbols: &mut Symbols) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut text = String::new();
     let mut rest = sql;

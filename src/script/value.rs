@@ -22,7 +22,8 @@ pub enum Value {
 pub struct EvalError(pub String);
 
 impl EvalError {
-    pub(super) fn new(message: impl Into<String>) -> EvalError {
+    /// With this message.
+    pub fn new(message: impl Into<String>) -> EvalError {
         EvalError(message.into())
     }
 }

@@ -1,0 +1,88 @@
+//! Scripts of pgbench as transactions of a scenario: they duel, and what they did can be counted.
+
+use crate::project::{Project, finish};
+use crate::support::TestServer;
+
+/// pgbench's tables at scale 1, out of reach of the API's roles.
+const TABLES: &str = r"
+create table pgbench_branches as select bid, 0 as bbalance from generate_series(1, 1) as bid;
+create table pgbench_tellers as select tid, 1 as bid, 0 as tbalance from generate_series(1, 10) as tid;
+create table pgbench_accounts as select aid, 1 as bid, 0 as abalance from generate_series(1, 100000) as aid;
+create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp);
+revoke all on pgbench_branches, pgbench_tellers, pgbench_accounts, pgbench_history from anon, authenticated, service_role;
+";
+/// As pgbench(1) prints it.
+const TPCB: &str = r"\set aid random(1, 100000 * :scale)
+\set bid random(1, 1 * :scale)
+\set tid random(1, 10 * :scale)
+\set delta random(-5000, 5000)
+BEGIN;
+UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
+UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
+INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
+END;
+";
+const BRANCHES: &str = r"\set aid random(1, 100000)
+\if :aid % 2 = 0
+SELECT bid, abalance FROM pgbench_accounts WHERE aid = :aid \gset a_
+SELECT count(*) FROM pgbench_tellers WHERE bid = :a_bid;
+\else
+\sleep 1 ms
+SELECT tbalance FROM pgbench_tellers WHERE tid = 1 + :aid % 10;
+\endif
+";
+
+fn project(transactions: &str) -> Project {
+    let project = Project::with_scenario(["tables", "keyed"], "", transactions).variant("tables", "before", TABLES).variant(
+        "keyed",
+        "tables",
+        "alter table pgbench_accounts add primary key (aid);",
+    );
+    project.write("scenarios/notes/tpcb.sql", TPCB);
+    project.write("scenarios/notes/branches.sql", BRANCHES);
+    project
+}
+
+#[tokio::test]
+async fn an_old_script_duels_unchanged() {
+    let server = TestServer::shared().await;
+    let transactions = "[[transaction]]\nname = \"tpcb\"\nscript = \"tpcb.sql\"\nwrites = true\nvariables = { scale = 1 }\n";
+    let project = project(transactions);
+    let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(0).expect_said("tpcb/update-6").expect_said("improved");
+    let names: Vec<String> = project.lines("scenario")[0]["transactions"][0]["statements"]["before"]
+        .as_array()
+        .expect("statements")
+        .iter()
+        .map(|statement| statement["name"].as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(names, ["begin-5", "update-6", "select-7", "update-8", "update-9", "insert-10", "end-11"]);
+    // Only what has a plan is explained, with the values that the script reckons.
+    let explained: Vec<String> =
+        project.lines("evidence").iter().map(|line| line["statement"].as_str().expect("a name").to_owned()).collect();
+    assert!(explained.contains(&"tpcb/select-7".to_owned()) && !explained.contains(&"tpcb/begin-5".to_owned()), "{explained:?}");
+    let blocks = project.lines("block");
+    let errors: u64 = blocks.iter().map(|block| block["accounting"]["error"].as_u64().expect("a count")).sum();
+    assert!(errors == 0 && !blocks.is_empty(), "{errors} errors in {} blocks", blocks.len());
+}
+
+#[tokio::test]
+async fn a_branch_that_is_not_taken_has_no_times_and_what_gset_takes_goes_on() {
+    let server = TestServer::shared().await;
+    let project = project("[[transaction]]\nname = \"look\"\nscript = \"branches.sql\"\n");
+    let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let blocks = project.lines("block");
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let count = |statement: &str| {
+            let text = block["statements"][format!("look/{statement}")].as_str().expect("a histogram");
+            serde_json::from_value::<pgduel::record::Histogram>(text.into()).expect("a histogram").count()
+        };
+        let done = block["accounting"]["ok"].as_u64().expect("a count");
+        assert_eq!((count("select-3"), count("select-3") + count("select-7")), (count("select-4"), done));
+        assert!(count("select-7") > 0 && count("select-4") > 0, "both branches are taken among {done}");
+    }
+}
