@@ -298,7 +298,11 @@ fn overload(block: &BlockRecord) -> Option<Overload> {
     let accounting = &block.accounting;
     block.is_overloaded().then(|| Overload {
         offered_per_second: per_second(accounting.scheduled, seconds),
-        done_per_second: per_second(accounting.ok.saturating_add(accounting.error), seconds + drain),
+        // With a queue that never empties, what ends in the stretch is all that the server can do, whenever it began.
+        done_per_second: match block.completed {
+            0 => per_second(accounting.ok.saturating_add(accounting.error), seconds + drain),
+            completed => per_second(completed, seconds),
+        },
     })
 }
 

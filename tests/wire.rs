@@ -704,7 +704,7 @@ fn nothing_is_allocated_in_the_steady_state() {
 }
 
 #[test]
-fn injected_round_trips_are_at_least_as_long_as_asked_and_counted() {
+fn injected_round_trips_are_as_long_as_asked_and_counted() {
     let server = server::shared();
     block_on(async {
         for target in [server.unix(), server.tcp()] {
@@ -719,7 +719,9 @@ fn injected_round_trips_are_at_least_as_long_as_asked_and_counted() {
                 for _ in 0..20 {
                     let start = Instant::now();
                     let stats = connection.execute(&select, &none, Rows::Discard).await.unwrap();
-                    assert!(start.elapsed() >= rtt && stats.done - stats.sent >= rtt);
+                    // What is noticed late is taken as having come earlier, at most 0.2 ms each way.
+                    let least = rtt.saturating_sub(Duration::from_micros(400));
+                    assert!(start.elapsed() >= least && stats.done - stats.sent >= least);
                     times.push(start.elapsed());
                 }
                 assert_eq!(proxy.round_trips() - before, 20);

@@ -121,20 +121,36 @@ impl Arena {
     }
 
     /// Runs this engine to its end, and tells its resident memory in bytes from time to time.
-    pub fn watch(&self, arguments: &[String], gap: Duration, mut resident: impl FnMut(u64)) -> anyhow::Result<Reading> {
-        let mut child = self.command(Program::Pgduel, None).args(arguments).stdout(Stdio::piped()).spawn()?;
-        let status = format!("/proc/{}/status", child.id());
-        while child.try_wait()?.is_none() {
-            std::thread::sleep(gap);
-            let text = std::fs::read_to_string(&status).unwrap_or_default();
-            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            if let Some(kib) = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|text| text.trim().parse::<u64>().ok()) {
-                resident(kib * 1024);
-            }
-        }
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "pgduel pgbench {arguments:?} failed");
-        reading(String::from_utf8_lossy(&output.stdout).into_owned(), Duration::ZERO)
+    pub fn watch(&self, arguments: &[String], gap: Duration, resident: impl FnMut(u64)) -> anyhow::Result<Reading> {
+        let mut command = self.command(Program::Pgduel, None);
+        reading(watch(command.args(arguments), gap, resident)?, Duration::ZERO)
+    }
+
+    /// `pgduel run` of the example project to its end, watched in the same way.
+    pub fn watch_users(&self, arguments: &[&str], gap: Duration, resident: impl FnMut(u64)) -> anyhow::Result<()> {
+        let (host, port, user, password) = self.access()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgduel"));
+        command.args(["--quiet", "--project", "examples/notes", "run", "notes/list-notes", "--variant", "after", "--out"]);
+        command.arg(self.folder.path().join("users")).args(arguments);
+        command.env("DATABASE_URL", format!("postgres://{user}:{password}@{host}:{port}/postgres?sslmode=disable"));
+        watch(&mut command, gap, resident).map(drop)
+    }
+
+    /// Runs sysbench with a Lua script to its end.
+    pub fn sysbench(&self, script: &str, connections: u32, seconds: u32) -> anyhow::Result<Reading> {
+        let (host, port, user, password) = self.access()?;
+        let before = children_cpu()?;
+        let mut command = Command::new("sysbench");
+        command.arg(script).args(["--db-driver=pgsql", "--verbosity=3"]);
+        command.args([format!("--pgsql-host={host}"), format!("--pgsql-port={port}"), format!("--pgsql-user={user}")]);
+        command.args([format!("--pgsql-db={DATABASE}"), format!("--threads={connections}")]).env("PGPASSWORD", password);
+        let output = command.args([format!("--time={seconds}"), "run".to_owned()]).output()?;
+        let cpu = children_cpu()?.saturating_sub(before);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "sysbench: {}", printed);
+        let events = number_after(&printed, "total number of events:").context("no number of events")?;
+        let time = number_after(&printed, "total time:").context("no time")?;
+        Ok(Reading { transactions: events as u64, tps: events / time, cpu })
     }
 
     fn run_by(&self, program: Program, arguments: &[String], by: Option<&RttProxy>) -> anyhow::Result<Reading> {
@@ -226,7 +242,7 @@ fn children_cpu() -> anyhow::Result<Duration> {
 
 /// The number that follows a label.
 pub fn number_after(printed: &str, label: &str) -> Option<f64> {
-    let (_, rest) = printed.split_once(label)?;
+    let rest = printed.split_once(label)?.1.trim_start();
     let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
     rest[..end].parse().ok()
 }
@@ -246,4 +262,21 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 /// `1.03 [1.01, 1.05]`
 pub fn shown(ratio: &Estimate) -> String {
     format!("{:.2} [{:.2}, {:.2}]", ratio.point, ratio.lower, ratio.upper)
+}
+
+/// Runs a command to its end, and tells its resident memory in bytes from time to time; what it printed.
+fn watch(command: &mut Command, gap: Duration, mut resident: impl FnMut(u64)) -> anyhow::Result<String> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let status = format!("/proc/{}/status", child.id());
+    while child.try_wait()?.is_none() {
+        std::thread::sleep(gap);
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        if let Some(kib) = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|text| text.trim().parse::<u64>().ok()) {
+            resident(kib * 1024);
+        }
+    }
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "{:?} failed", command.get_program());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -51,7 +51,7 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
 }
 
 /// What each transaction was late by, µs, from the logs that both programs write: the last number of a line.
-fn lags(arena: &Arena, program: Program, arguments: &[String]) -> anyhow::Result<Vec<u64>> {
+pub fn lags(arena: &Arena, program: Program, arguments: &[String]) -> anyhow::Result<Vec<u64>> {
     arena.run(program, arguments)?;
     let mut lags = Vec::new();
     for log in logs(arena)? {

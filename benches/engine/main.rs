@@ -5,9 +5,13 @@
 //! cannot tell apart. Where both are compared, numbers are ratios of runs in the same turn.
 
 mod arena;
+mod beside;
 mod ceilings;
+mod duel;
 mod lag;
 mod memory;
+#[path = "../../tests/support/nothing.rs"]
+mod nothing;
 mod rtt;
 mod throughput;
 
@@ -52,10 +56,14 @@ enum TableName {
     Lag,
     /// What the generator could do if the server did nothing
     Ceilings,
+    /// The same of the engine of `duel` and `run`
+    Duel,
     /// Injected round-trip time
     Rtt,
     /// Resident memory over time
     Memory,
+    /// sysbench, and fewer round trips
+    Beside,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -76,11 +84,18 @@ fn main() -> anyhow::Result<()> {
     if wanted(TableName::Ceilings) {
         ceilings::table(&arena, arguments.pairs, arguments.seconds, &arguments.only)?;
     }
+    if wanted(TableName::Duel) {
+        let nothing = nothing::answer_at_once()?;
+        duel::table(&arena, arguments.pairs, arguments.lag_pairs, arguments.seconds, arguments.scale, nothing)?;
+    }
     if wanted(TableName::Rtt) {
         rtt::table(&arena, &arguments.only)?;
     }
     if wanted(TableName::Memory) {
         memory::table(&arena, Duration::from_secs(arguments.memory_seconds), &arguments.only)?;
+    }
+    if wanted(TableName::Beside) {
+        beside::table(&arena, arguments.pairs, arguments.seconds, arguments.scale)?;
     }
     arena.finish()
 }

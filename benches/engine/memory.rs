@@ -44,5 +44,17 @@ pub fn table(arena: &Arena, length: Duration, only: &str) -> anyhow::Result<()> 
         mib(last) - mib(first),
         reading.transactions
     );
+    users(arena)
+}
+
+/// Ten thousand users who share a pool.
+fn users(arena: &Arena) -> anyhow::Result<()> {
+    let mut most = 0;
+    let arguments = ["--users", "10000", "--think", "5s", "--connections", "50", "--time", "30s"];
+    arena.watch_users(&arguments, Duration::from_millis(500), |resident| most = most.max(resident))?;
+    println!(
+        "`pgduel run` with 10,000 users on 50 connections, seeding and reports included: at most {:.1} MiB.\n",
+        most as f64 / f64::from(1 << 20)
+    );
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::arena::{Arena, Program, Reading, median, ratio, shown};
 
 /// What PostgREST sends around a read, with its settings as text.
-const IDENTITY: &str = r#"\set aid random(1, 100000 * :scale)
+pub const IDENTITY: &str = r#"\set aid random(1, 100000 * :scale)
 BEGIN;
 SELECT set_config('search_path', 'public, extensions', true), set_config('statement_timeout', '8s', true), set_config('role', 'authenticated', true), set_config('request.jwt.claims', '{"role": "authenticated", "sub": "4f1f2a7e-8d1c-4c0e-9f55-0a6b3a9f1c11"}', true), set_config('request.method', 'POST', true), set_config('request.path', '/rpc', true), set_config('request.headers', '{}', true), set_config('request.cookies', '{}', true);
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;

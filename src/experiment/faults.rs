@@ -108,7 +108,7 @@ fn common_lag(lag: &Histogram) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GeneratorReport, TransactionTimes};
+    use crate::record::{GeneratorReport, ServerDelta, TransactionTimes};
 
     fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram {
         let mut histogram = Histogram::new();
@@ -159,6 +159,39 @@ mod tests {
         assert_eq!((none.before, none.after), (None, None));
         let crowded = faults(&pair, false, true, true);
         assert_eq!(crowded.before, Some(Discard::GeneratorBusy { percent: 90 }));
+    }
+
+    #[test]
+    fn a_load_thread_that_stood_still_is_a_stall() {
+        let mut stalled = block(Side::After, 2_000_000, 0, 0);
+        stalled.generator.longest_stall_ns = 9_000_000;
+        assert_eq!(found(block(Side::Before, 2_000_000, 0, 0), stalled.clone()).after, None);
+        stalled.generator.longest_stall_ns = 11_000_000;
+        let fault = Some(Discard::GeneratorStall { stall_ns: 11_000_000 });
+        assert_eq!(bottleneck(&stalled), fault);
+        assert_eq!(found(block(Side::Before, 2_000_000, 0, 0), stalled).after, fault);
+    }
+
+    #[test]
+    fn what_the_server_did_beside_is_held_against_a_pair_if_one_side_alone_had_it() {
+        type Disturb = fn(&mut ServerDelta);
+        let disturbances: [(Disturb, Discard); 3] = [
+            (|server| server.checkpoints = 1, Discard::Checkpoint),
+            (|server| server.autovacuums = 2, Discard::Autovacuum),
+            (|server| (server.blocks_hit, server.blocks_read) = (900, 100), Discard::DiskReads { per_mille: 100 }),
+        ];
+        for (disturb, fault) in disturbances {
+            let quiet = block(Side::Before, 2_000_000, 0, 0);
+            let mut disturbed = block(Side::After, 2_000_000, 0, 0);
+            disturb(&mut disturbed.server);
+            assert_eq!(found(quiet.clone(), disturbed.clone()), Sides { before: None, after: Some(fault) });
+            let mut both = quiet.clone();
+            disturb(&mut both.server);
+            assert_eq!(found(both, disturbed.clone()), Sides { before: None, after: None });
+            // Who writes makes checkpoints and work for autovacuum, and that is part of the difference.
+            let pair = Sides { before: quiet, after: disturbed };
+            assert_eq!(faults(&pair, true, true, false), Sides { before: None, after: None });
+        }
     }
 
     #[test]

@@ -5,9 +5,9 @@
 //! to. It must not know the protocol: it counts a round trip whenever the server says something after the client did. Where no
 //! round-trip time is asked for, connect to the server itself: off costs nothing.
 //!
-//! Delays never fall short. They overshoot by 0.1 to 0.2 ms in total (measured on a busy two-core virtual machine, 5 to 200 ms, against
-//! the same statement sent directly after a pause of that length), for which the relay spins up to 0.5 ms before each delivery: some
-//! tenths of a core at 5 ms and four connections. What is not modelled: bandwidth, loss, and the handshake of TCP.
+//! So that delays are right to some tenths of a millisecond, the relay spins up to 0.5 ms before each delivery, which costs some tenths of a core at
+//! 5 ms and four connections, and takes what it noticed late as having come earlier, by as much as it wakes late for its own timers. What
+//! is not modelled: bandwidth, loss, and the handshake of TCP.
 
 use std::collections::VecDeque;
 use std::fs::DirBuilder;
@@ -36,6 +36,10 @@ const READ_BYTES: usize = 64 << 10;
 /// The relay wakes before a chunk is due, by an eighth of its delay but at most this, and spins for the rest: a core that has been idle
 /// takes 0.1 ms to wake on a virtual machine, and a core that others want takes longer.
 const WAKE_EARLY_LIMIT: Duration = Duration::from_micros(500);
+/// A shorter wait is none: the core did not go to sleep for it.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
+/// Whoever wakes later than this was held up by others, which says nothing of the next time.
+const LATEST_WAKING: Duration = Duration::from_micros(200);
 
 /// A running proxy. Dropping it closes all its connections.
 #[derive(Debug)]
@@ -79,8 +83,15 @@ impl RttProxy {
         let (give, take) = channel();
         let round_trips = Arc::new(AtomicU64::new(0));
         let acceptor = Acceptor { listener, host: target.host.clone(), port: target.port, stopped, give, wake };
-        let relay =
-            Relay { half: rtt / 2, round_trips: Arc::clone(&round_trips), take, woken, pairs: Vec::new(), scratch: vec![0; READ_BYTES] };
+        let relay = Relay {
+            half: rtt / 2,
+            round_trips: Arc::clone(&round_trips),
+            take,
+            woken,
+            pairs: Vec::new(),
+            scratch: vec![0; READ_BYTES],
+            wakes_late: Duration::ZERO,
+        };
         let mut proxy = RttProxy { host, port, rtt, round_trips, stop: Some(stop), threads: Vec::new(), directory };
         proxy.threads.push(std::thread::Builder::new().name("rtt-accept".into()).spawn(move || acceptor.run())?);
         proxy.threads.push(std::thread::Builder::new().name("rtt-relay".into()).spawn(move || relay.run())?);
@@ -293,8 +304,8 @@ impl Flow {
         if self.receiver == ReceiverState::Full { None } else { self.chunks.front().map(|chunk| chunk.due) }
     }
 
-    /// Takes in what `from` has to say, due after `delay`; returns the number of bytes.
-    fn read(&mut self, from: &OwnedFd, delay: Duration, scratch: &mut [u8]) -> usize {
+    /// Takes in what `from` has to say; returns the number of bytes.
+    fn read(&mut self, from: &OwnedFd, due: Instant, scratch: &mut [u8]) -> usize {
         let count = match rustix::io::read(from, &mut *scratch) {
             Err(Errno::AGAIN | Errno::INTR) => return 0,
             Ok(count) => count,
@@ -305,7 +316,7 @@ impl Flow {
             self.sender = SenderState::Ended;
         }
         let bytes = scratch.get(..count).unwrap_or_default().to_vec();
-        self.chunks.push_back(Chunk { due: Instant::now() + delay, bytes, sent: 0 });
+        self.chunks.push_back(Chunk { due, bytes, sent: 0 });
         self.bytes += count;
         count
     }
@@ -346,6 +357,8 @@ struct Relay {
     woken: UnixStream,
     pairs: Vec<Pair>,
     scratch: Vec<u8>,
+    /// How late this thread notices that it may go on, after a sleep; learned from its own timers.
+    wakes_late: Duration,
 }
 
 impl Relay {
@@ -357,12 +370,13 @@ impl Relay {
             let now = Instant::now();
             self.pairs
                 .retain_mut(|pair| pair.up.deliver(&pair.server, now) == Life::On && pair.down.deliver(&pair.client, now) == Life::On);
-            let Ok(readable) = self.wait() else { return };
+            let Ok((came, readable)) = self.wait() else { return };
+            let due = came + self.half;
             for (pair, (client, server)) in self.pairs.iter_mut().zip(readable) {
-                if client && pair.up.read(&pair.client, self.half, &mut self.scratch) > 0 {
+                if client && pair.up.read(&pair.client, due, &mut self.scratch) > 0 {
                     pair.turn = Turn::Client;
                 }
-                if server && pair.down.read(&pair.server, self.half, &mut self.scratch) > 0 && pair.turn == Turn::Client {
+                if server && pair.down.read(&pair.server, due, &mut self.scratch) > 0 && pair.turn == Turn::Client {
                     pair.turn = Turn::Server;
                     self.round_trips.fetch_add(1, Ordering::Relaxed);
                 }
@@ -377,8 +391,8 @@ impl Relay {
         (self.half / 8).min(WAKE_EARLY_LIMIT)
     }
 
-    /// Waits until a socket or a chunk is (nearly) ready; says which clients and servers can be read.
-    fn wait(&self) -> Result<Vec<(bool, bool)>, Errno> {
+    /// Waits until a socket or a chunk is (nearly) ready; says which clients and servers can be read, and when what they said came.
+    fn wait(&mut self) -> Result<(Instant, Vec<(bool, bool)>), Errno> {
         let mut sources = Vec::with_capacity(1 + 2 * self.pairs.len());
         sources.push(PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN));
         for pair in &self.pairs {
@@ -391,17 +405,35 @@ impl Relay {
             }
         }
         let due = self.pairs.iter().flat_map(|pair| [pair.up.due(), pair.down.due()]).flatten().min();
-        let timeout = due.and_then(|due| Timespec::try_from(due.saturating_duration_since(Instant::now() + self.wake_early())).ok());
-        match poll(&mut sources, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let began = Instant::now();
+        let pause = due.map(|due| due.saturating_duration_since(began + self.wake_early()));
+        let timeout = pause.and_then(|pause| Timespec::try_from(pause).ok());
+        let awoken_by = match poll(&mut sources, timeout.as_ref()) {
+            Ok(sockets) => sockets,
+            Err(Errno::INTR) => 0,
             Err(error) => return Err(error),
-        }
+        };
         let ready = |source: Option<&PollFd<'_>>, wanted: PollFlags| {
             wanted.contains(PollFlags::IN) && source.is_some_and(|source| !source.revents().is_empty())
         };
         let sockets = sources.get(1..).unwrap_or_default();
         let of_pair = sockets.chunks(2).zip(&self.pairs);
-        Ok(of_pair.map(|(source, pair)| (ready(source.first(), pair.up.reading()), ready(source.get(1), pair.down.reading()))).collect())
+        let readable =
+            of_pair.map(|(source, pair)| (ready(source.first(), pair.up.reading()), ready(source.get(1), pair.down.reading()))).collect();
+        let now = Instant::now();
+        Ok((now - self.noticed_late(now - began, pause, awoken_by > 0), readable))
+    }
+
+    /// By how much what ended a wait of this length came before it was noticed. A wait that ended with its pause teaches how late that is.
+    fn noticed_late(&mut self, waited: Duration, pause: Option<Duration>, by_socket: bool) -> Duration {
+        if waited < SHORTEST_SLEEP {
+            return Duration::ZERO;
+        }
+        if let (Some(pause), false) = (pause.filter(|pause| *pause >= SHORTEST_SLEEP), by_socket) {
+            let late = waited.saturating_sub(pause).min(LATEST_WAKING);
+            self.wakes_late = (self.wakes_late * 7 + late) / 8;
+        }
+        if by_socket { self.wakes_late } else { Duration::ZERO }
     }
 
     /// Takes in new connections; over when the accepting thread has ended.

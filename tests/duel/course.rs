@@ -26,7 +26,7 @@ returning id
 """
 "#;
 
-const OPEN: &str = r#"
+pub const OPEN: &str = r#"
 title = "Open load"
 duel  = ["before", "after"]
 

@@ -4,8 +4,11 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/nothing.rs"]
+mod nothing;
 
 mod answers;
+mod bottleneck;
 mod course;
 mod failures;
 mod outages;

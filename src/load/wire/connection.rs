@@ -180,17 +180,20 @@ impl Connection {
     /// After [`WireError::Db`] of severity `Error` the connection can go on; see [`Connection::transaction_status`].
     pub async fn execute(&mut self, statement: &Prepared, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
         self.begin_request()?;
-        if params.len() != statement.parameters.len() {
-            return Err(WireError::Invalid(format!(
-                "statement \"{}\" takes {} parameters, and {} were given",
-                statement.name,
-                statement.parameters.len(),
-                params.len()
-            )));
-        }
-        self.write_bind(&statement.name, statement.format, params)?;
-        self.write_execute();
+        self.write_execution(statement, params)?;
+        frontend::sync(&mut self.out);
         self.request(rows, None).await
+    }
+
+    /// Runs prepared statements one after the other in one round trip: a Bind and Execute for each, and one Sync. After an error the server
+    /// skips the others. Rows are discarded.
+    pub async fn pipeline(&mut self, steps: &[(&Prepared, &Params)]) -> Result<ExecStats, WireError> {
+        self.begin_request()?;
+        for (statement, params) in steps {
+            self.write_execution(statement, params)?;
+        }
+        frontend::sync(&mut self.out);
+        self.request(Rows::Discard, None).await
     }
 
     /// Parses and runs a statement under no name: Parse, Bind, Describe, Execute and Sync in one round trip. Parameters are text; collected
@@ -202,6 +205,7 @@ impl Connection {
         self.write_bind("", Format::Text, params)?;
         self.out.put_slice(b"D\0\0\0\x06P\0"); // the unnamed portal
         self.write_execute();
+        frontend::sync(&mut self.out);
         self.request(rows, None).await
     }
 
@@ -223,10 +227,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Appends Execute and Sync.
+    /// Appends Execute.
     fn write_execute(&mut self) {
         self.out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
-        self.out.put_slice(b"S\0\0\0\x04");
+    }
+
+    /// Appends Bind and Execute for a prepared statement.
+    fn write_execution(&mut self, statement: &Prepared, params: &Params) -> Result<(), WireError> {
+        if params.len() != statement.parameters.len() {
+            return Err(WireError::Invalid(format!(
+                "statement \"{}\" takes {} parameters, and {} were given",
+                statement.name,
+                statement.parameters.len(),
+                params.len()
+            )));
+        }
+        self.write_bind(&statement.name, statement.format, params)?;
+        self.write_execute();
+        Ok(())
     }
 
     /// Runs one or more commands in the simple protocol, which always answers in text. One round trip.

@@ -1,0 +1,54 @@
+//! A generator that is the bottleneck says so, and what it disturbed decides nothing.
+
+use std::time::Duration;
+
+use pgduel::load::block::{Work, prepare};
+use pgduel::load::schedule::Process;
+use pgduel::load::wire::Host;
+use rustix::process::Signal;
+
+use crate::course::OPEN;
+use crate::nothing::answer_at_once;
+use crate::outages::{Held, SECOND, SHORT, spec};
+use crate::project::{Project, Running};
+use crate::support::TestServer;
+
+/// More than any machine can begin in a second.
+const FAR_TOO_MANY: f64 = 1e6;
+
+#[tokio::test]
+async fn a_rate_that_the_generator_cannot_offer_is_its_own_fault() {
+    let held = Held::new().await;
+    let measure = SECOND / 4;
+    let work = Work::Open { process: Process::Constant(FAR_TOO_MANY), settle: Duration::ZERO, measure };
+    let mut spec = spec(&held.server.conn_info(&held.database), "select 1", work, SHORT);
+    // A server that takes no time at all: whatever is late, is late for the generator.
+    spec.target.host = Host::Tcp("127.0.0.1".to_owned());
+    spec.target.port = answer_at_once().expect("a port");
+    let result = prepare(spec).await.expect("ready").run().await.expect("the block ends");
+    let generator = &result.generator;
+    let lag_p99 = generator.lag.quantile(0.99).unwrap_or(0.0);
+    assert!(result.recording.accounting.balances(), "{:?}", result.recording.accounting);
+    assert!(lag_p99 > 1e6 || generator.cpu_share > 0.7 || generator.achieved_share < 0.99, "{generator:?}");
+}
+
+/// Stopped for 40 ms again and again, as on a machine that others use: there is no pair without a stall.
+#[tokio::test]
+async fn a_generator_that_stands_still_makes_the_run_invalid() {
+    let server = TestServer::shared().await;
+    let project = Project::example();
+    project.write("scenarios/notes/open.toml", OPEN);
+    let mut command = project.duel("notes/open", &["--scale", "0.1", "--quick"]);
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    while run.is_running() {
+        run.signal(Signal::STOP);
+        std::thread::sleep(Duration::from_millis(40));
+        run.signal(Signal::CONT);
+        std::thread::sleep(Duration::from_millis(160));
+    }
+    let finished = run.finish().expect_code(4).expect_said("too many pairs discarded");
+    assert!(finished.says("stalled") || finished.says("late"), "{}", finished.stdout);
+    assert_eq!(project.lines("scenario-end")[0]["stop"]["why"], "too-many-discarded");
+    let reasons: Vec<String> = project.lines("block").iter().map(|block| block["discard"]["reason"].to_string()).collect();
+    assert!(reasons.iter().any(|reason| reason.contains("generator-")), "{reasons:?}");
+}
