@@ -17,6 +17,7 @@ use pgduel::load::wire::{ConnectTarget, Host};
 use pgduel::record::{Histogram, Side};
 use pgduel::{scenario, suite};
 
+use super::Arguments;
 use super::arena::{Arena, Program as Yardstick, ratio, shown};
 use super::throughput::IDENTITY;
 
@@ -133,7 +134,8 @@ fn closed(seconds: u32) -> Work {
 }
 
 /// Prints the tables.
-pub fn table(arena: &Arena, pairs: usize, lag_pairs: usize, seconds: u32, scale: u32, port_of_nothing: u16) -> anyhow::Result<()> {
+pub fn table(arena: &Arena, arguments: &Arguments, port_of_nothing: u16) -> anyhow::Result<()> {
+    let Arguments { pairs, lag_pairs, seconds, scale, .. } = *arguments;
     println!("## `duel` and `run`\n");
     println!(
         "Their blocks bind parameters from the dataset, keep a queue, and record acquire, service and response times by transaction, statement and \
@@ -162,7 +164,7 @@ pub fn table(arena: &Arena, pairs: usize, lag_pairs: usize, seconds: u32, scale:
         println!("| {name} | {} | {} |", shown(&ratio(&throughput)), shown(&ratio(&cpu)));
     }
     println!();
-    ceilings(arena, pairs, seconds, scale, port_of_nothing)?;
+    ceilings(arena, arguments.fewer(), seconds, scale, port_of_nothing)?;
     a_million(arena, scale, port_of_nothing)?;
     lateness(arena, &point, lag_pairs, seconds, &flags(&["-S".to_owned()]))
 }
@@ -203,7 +205,7 @@ fn in_turn<A, B>(
 
 /// What the engine could do if the server did nothing.
 fn ceilings(arena: &Arena, pairs: usize, seconds: u32, scale: u32, port: u16) -> anyhow::Result<()> {
-    println!("| one thread, {CLIENTS} connections | throughput, of point selects | CPU per transaction, of point selects |");
+    println!("| one thread, {CLIENTS} connections, {pairs} turns | throughput, of point selects | CPU per transaction, of point selects |");
     println!("|---|---|---|");
     let point = Subject::new(arena, POINT, scale)?;
     let one = Subject::new(arena, ONE, scale)?;

@@ -66,13 +66,21 @@ enum TableName {
     Beside,
 }
 
+impl Arguments {
+    /// Neighbours where nothing is asked of the numbers.
+    fn fewer(&self) -> usize {
+        self.pairs.div_ceil(2)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let wanted = |table| arguments.tables.is_empty() || arguments.tables.contains(&table);
     let arena = arena::Arena::new(arguments.scale)?;
-    println!("# `pgduel pgbench` beside pgbench\n");
+    println!("# The load engine beside pgbench\n");
     println!(
-        "Made by `make bench`; do not edit. What it shares with `duel` and `run` is the connection, its clock and its pauses: [architecture.md](architecture.md#decisions-and-what-they-rest-on).\n"
+        "Made by `make bench`; do not edit. Why the engine is as it is: [architecture.md](architecture.md#decisions-and-what-they-rest-on). `duel` and \
+         `run` share the connection, its clock and its pauses with `pgduel pgbench`, and have a table of their own below.\n"
     );
     println!("{}\n", arena.description());
     if wanted(TableName::Throughput) {
@@ -82,11 +90,11 @@ fn main() -> anyhow::Result<()> {
         lag::table(&arena, arguments.lag_pairs, arguments.seconds, &arguments.only)?;
     }
     if wanted(TableName::Ceilings) {
-        ceilings::table(&arena, arguments.pairs, arguments.seconds, &arguments.only)?;
+        ceilings::table(&arena, arguments.fewer(), arguments.seconds, &arguments.only)?;
     }
     if wanted(TableName::Duel) {
         let nothing = nothing::answer_at_once()?;
-        duel::table(&arena, arguments.pairs, arguments.lag_pairs, arguments.seconds, arguments.scale, nothing)?;
+        duel::table(&arena, &arguments, nothing)?;
     }
     if wanted(TableName::Rtt) {
         rtt::table(&arena, &arguments.only)?;
@@ -95,7 +103,7 @@ fn main() -> anyhow::Result<()> {
         memory::table(&arena, Duration::from_secs(arguments.memory_seconds), &arguments.only)?;
     }
     if wanted(TableName::Beside) {
-        beside::table(&arena, arguments.pairs, arguments.seconds, arguments.scale)?;
+        beside::table(&arena, arguments.fewer(), arguments.seconds, arguments.scale)?;
     }
     arena.finish()
 }
