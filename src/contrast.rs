@@ -246,7 +246,12 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
                 return Some(format!("the number of connections differs: {connections} and {others}"));
             }
             let far = (other / one - 1.0).abs() > noise || !(other / one).is_finite();
-            far.then(|| format!("the rate differs: {one:.0}/s and {other:.0}/s"))
+            far.then(|| match *auto || *also {
+                true => format!(
+                    "the rate differs: {one:.0}/s and {other:.0}/s, as a probe chose it; a rate in the scenario is the same in each run"
+                ),
+                false => format!("the rate differs: {one:.0}/s and {other:.0}/s"),
+            })
         }
         (LoadRecord::Closed { sessions: one }, LoadRecord::Closed { sessions: other }) => {
             (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))

@@ -306,6 +306,26 @@ fn runs_with_nothing_in_common_are_refused() {
     }
 }
 
+/// Who renders a run that lies in the repository gets what lies beside it.
+#[test]
+fn recorded_reports_are_what_this_version_makes_of_their_records() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ignored = std::fs::read_to_string(root.join(".gitignore")).expect(".gitignore");
+    let kept = ignored.lines().filter_map(|line| line.strip_prefix("!/results/")?.strip_suffix('/'));
+    let runs: Vec<_> = kept.map(|run| root.join("results").join(run)).collect();
+    assert!(!runs.is_empty());
+    for run in runs {
+        let copy = tempfile::tempdir().expect("a folder");
+        std::fs::copy(run.join("run.jsonl"), copy.path().join("run.jsonl")).expect("the record");
+        pgduel(&["report", copy.path().to_str().expect("UTF-8")]).output().expect("pgduel runs");
+        for format in ["report.md", "report.html", "report.json"] {
+            let (kept, made) = (std::fs::read(run.join(format)), std::fs::read(copy.path().join(format)));
+            let same = matches!((&kept, &made), (Ok(kept), Ok(made)) if kept == made);
+            assert!(same, "{}/{format} is not what `pgduel report` makes of the record: render it again", run.display());
+        }
+    }
+}
+
 /// One embedded server, from its first start to its stop, with a run of one variant in between.
 #[test]
 fn a_server_is_started_used_and_stopped() {
@@ -320,6 +340,9 @@ fn a_server_is_started_used_and_stopped() {
     let password = password_in(home.path());
     assert!(!text(&started.stdout).contains(&password), "the password is never printed");
     assert!(text(&call(&["server", "status"]).stdout).starts_with("running  "));
+    let variables = text(&call(&["server", "env", "--fsync", "off"]).stdout);
+    assert!(variables.starts_with("export PGHOST=") && variables.contains(" PGPASSWORD=\"$(cat "), "{variables}");
+    assert!(!variables.contains(&password) && variables.lines().count() == 1, "{variables}");
 
     let folder = results.path().join("one");
     let out = folder.to_str().expect("UTF-8");

@@ -353,7 +353,7 @@ fn a_surprise_says_what_it_finds_once() {
 fn leaks_are_summed_up_and_not_repeated() {
     let mut comparison = fixture::comparison();
     let leaking = comparison.scenarios.iter_mut().find(|one| one.outcome == Outcome::WrongAnswers).expect("one leaks");
-    let findings = |table: &str| (0..8).map(|who| format!("member {who}: leak: sees 3 row(s) of {table} that it must not see")).collect();
+    let findings = |table: &str| (0..8).map(|who| format!("member {who}: leak: sees 3 rows of {table} that it must not see")).collect();
     leaking.checks[0].findings = findings("conversations");
     let mut other = leaking.checks[0].clone();
     (other.subject, other.findings) = ("messages".into(), findings("messages"));

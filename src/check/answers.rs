@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::visibility::counted;
 use crate::load::session::{Answer, StatementAnswer};
 use crate::scenario::{AnswerRule, Answers};
 
@@ -10,9 +11,8 @@ use crate::scenario::{AnswerRule, Answers};
 pub fn difference(rule: &Answers, before: &StatementAnswer, after: &StatementAnswer) -> Option<String> {
     let affected = || match &rule.rule {
         AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
-        AnswerRule::SameCount | AnswerRule::Same | AnswerRule::SameRows => {
-            (before.affected != after.affected).then(|| format!("before affects {} row(s), after {}", before.affected, after.affected))
-        }
+        AnswerRule::SameCount | AnswerRule::Same | AnswerRule::SameRows => (before.affected != after.affected)
+            .then(|| format!("before affects {}, after {}", counted(before.affected as usize), after.affected)),
     };
     rows(rule, &before.answer, &after.answer).or_else(affected)
 }
@@ -28,7 +28,7 @@ fn rows(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
 }
 
 fn count(before: &Answer, after: &Answer) -> String {
-    format!("before returns {} row(s), after {}", before.rows.len(), after.rows.len())
+    format!("before returns {}, after {}", counted(before.rows.len()), after.rows.len())
 }
 
 fn kept(rule: &Answers, answer: &Answer) -> Vec<usize> {
@@ -145,10 +145,10 @@ mod tests {
         let full = answer(&[&["1", "a"], &["2", "b"]]);
         assert_eq!(rows_differ(&same, &full, &full), None);
         let short = answer(&[&["1", "a"]]);
-        assert_eq!(rows_differ(&same, &full, &short).unwrap(), "before returns 2 row(s), after 1; missing after: (2, b)");
+        assert_eq!(rows_differ(&same, &full, &short).unwrap(), "before returns 2 rows, after 1; missing after: (2, b)");
         let doubled = answer(&[&["1", "a"], &["2", "b"], &["2", "b"]]);
         let any = rule(AnswerRule::SameRows, &[], 0.0);
-        assert_eq!(rows_differ(&any, &full, &doubled).unwrap(), "before returns 2 row(s), after 3; only after: (2, b)");
+        assert_eq!(rows_differ(&any, &full, &doubled).unwrap(), "before returns 2 rows, after 3; only after: (2, b)");
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         for compared in [AnswerRule::Same, AnswerRule::SameRows, AnswerRule::SameCount] {
             let compared = rule(compared, &[], 0.0);
             assert_eq!(difference(&compared, &update(1), &update(1)), None);
-            assert_eq!(difference(&compared, &update(0), &update(1)).unwrap(), "before affects 0 row(s), after 1");
+            assert_eq!(difference(&compared, &update(0), &update(1)).unwrap(), "before affects 0 rows, after 1");
         }
         for free in [AnswerRule::Differs("they do".into()), AnswerRule::Recall(0.9)] {
             assert_eq!(difference(&rule(free, &[], 0.0), &update(0), &update(1)), None);

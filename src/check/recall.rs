@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::agreement::{KEPT, Whom, answers, worded};
 use super::identities::class_tenants;
+use super::visibility::counted;
 use crate::dataset::TenantClass;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::session::{Answer, Session, StatementAnswer};
@@ -84,7 +85,7 @@ fn share_found(found: &Answer, wanted: &Answer) -> Option<f64> {
 /// A search that returns more than its exact form would have perfect recall by returning everything.
 fn over_answer(found: &Answer, wanted: &Answer) -> Option<String> {
     let (found, wanted) = (found.rows.len(), wanted.rows.len());
-    (found > wanted).then(|| format!("the search returns {found} row(s), its exact form {wanted}"))
+    (found > wanted).then(|| format!("the search returns {}, its exact form {wanted}", counted(found)))
 }
 
 /// The recall of a side as a check: no search may return more than its exact form, and the after side must reach what the scenario asks for.
@@ -137,7 +138,7 @@ mod tests {
     fn a_search_that_returns_everything_is_no_perfect_search() {
         let (all, nearest) = (ids(&["a", "b", "c"]), ids(&["a", "b"]));
         assert_eq!(share_found(&all, &nearest), Some(1.0));
-        assert_eq!(over_answer(&all, &nearest).unwrap(), "the search returns 3 row(s), its exact form 2");
+        assert_eq!(over_answer(&all, &nearest).unwrap(), "the search returns 3 rows, its exact form 2");
         assert_eq!(over_answer(&nearest, &nearest), None);
         assert_eq!(over_answer(&ids(&["a"]), &nearest), None);
         assert_eq!(share_found(&all, &ids(&[])), None, "nothing to find");
@@ -166,7 +167,7 @@ mod tests {
             ]
         );
 
-        let over = Found { over: vec!["the search returns 30 row(s), its exact form 10".to_owned()], ..found.clone() };
+        let over = Found { over: vec!["the search returns 30 rows, its exact form 10".to_owned()], ..found.clone() };
         for side in Side::BOTH {
             let failed = record(side, &over);
             assert_eq!((failed.outcome, &failed.findings[0]), (CheckOutcome::Failed, &over.over[0]));

@@ -96,18 +96,23 @@ pub fn differences(expected: &BTreeSet<String>, seen: &[String], owner: impl Fn(
     let extra: Vec<&str> = distinct.iter().copied().filter(|key| !expected.contains(*key)).collect();
     let missing: Vec<&String> = expected.iter().filter(|key| !distinct.contains(key.as_str())).collect();
     if !extra.is_empty() {
-        findings.push(format!("leak: sees {} row(s) that it must not see", extra.len()));
+        findings.push(format!("leak: sees {} that it must not see", counted(extra.len())));
         findings.extend(extra.iter().take(limit).map(|key| format!("  foreign row {key}{}", owner(key))));
     }
     if !missing.is_empty() {
-        findings.push(format!("missing: does not see {} row(s) of its own", missing.len()));
+        findings.push(format!("missing: does not see {} of its own", counted(missing.len())));
         findings.extend(missing.iter().take(limit).map(|key| format!("  missing row {key}{}", owner(key))));
     }
     if distinct.len() != seen.len() {
-        findings.push(format!("duplicates: {} row(s) come twice", seen.len() - distinct.len()));
+        findings.push(format!("duplicates: {} too many", counted(seen.len() - distinct.len())));
         findings.extend(doubled(seen).take(limit).map(|key| format!("  row {key} comes twice{}", owner(key))));
     }
     findings
+}
+
+/// So many rows.
+pub(super) fn counted(count: usize) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 /// Keys that come more than once.
@@ -137,11 +142,11 @@ mod tests {
         assert_eq!(
             found,
             [
-                "leak: sees 1 row(s) that it must not see",
+                "leak: sees 1 row that it must not see",
                 "  foreign row x of tenant x",
-                "missing: does not see 1 row(s) of its own",
+                "missing: does not see 1 row of its own",
                 "  missing row b of tenant b",
-                "duplicates: 1 row(s) come twice",
+                "duplicates: 1 row too many",
                 "  row a comes twice of tenant a",
             ]
         );

@@ -339,6 +339,16 @@ Prints the command that connects psql. A server that already runs is left runnin
         #[command(flatten)]
         server: ServerChoice,
     },
+    /// Print how other programs reach it: PGHOST, PGPORT, PGUSER and PGPASSWORD, for a shell
+    #[command(after_help = "\
+Example:
+  eval \"$(pgduel server env)\"     then psql, createdb, pgbench and pgduel pgbench go to it
+
+One that does not run is started. The password is read from its file by the shell.")]
+    Env {
+        #[command(flatten)]
+        server: ServerChoice,
+    },
     /// Stop every one that no run is using
     #[command(after_help = "Example:\n  pgduel server stop")]
     Stop,

@@ -198,7 +198,12 @@ fn unknown(root: &Path, name: &str, scenarios: &[String]) -> String {
             let of_suite = scenarios.iter().filter_map(|path| path.strip_prefix(suite)?.strip_prefix('/'));
             closest(rest, of_suite).map(|near| format!("{suite}/{near}"))
         }
-        _ => closest(name, known.iter().copied()).map(str::to_owned),
+        // Who leaves out the suite means the scenario of that name.
+        _ => {
+            let last = |path: &&String| path.rsplit('/').next().is_some_and(|last| last == name);
+            let without_suite = scenarios.iter().find(last).map(String::as_str);
+            without_suite.or_else(|| closest(name, known.iter().copied())).map(str::to_owned)
+        }
     };
     match near {
         Some(near) => format!("there is no suite or scenario {name}; did you mean {near}? pgduel list shows all"),

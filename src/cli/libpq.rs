@@ -44,8 +44,7 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
     if named.database.is_some_and(|text| text.contains('=')) {
         return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
     }
-    let login = || variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned());
-    let user = named.user.map(str::to_owned).or_else(|| variable("PGUSER")).unwrap_or_else(login);
+    let user = named.user.map(str::to_owned).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
     let host = named.host.map(str::to_owned).or_else(|| variable("PGHOST"));
     let host = match host {
         Some(host) if host.starts_with('/') => Host::Unix(host.into()),
@@ -73,7 +72,7 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         }
     };
     let database =
-        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(login);
+        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
     Ok(ConnectTarget {
         password: variable("PGPASSWORD").map(Password::new).or_else(|| kept(&host, port, &database, &user)),
         host,
@@ -86,6 +85,18 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         certificate_name: None,
         authorities: ConnectTarget::usual_authorities(),
     })
+}
+
+/// The name of who runs this, as libpq has it: by the user's number, and from the environment only where no list of users has that.
+fn login_name() -> String {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_number = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    of_number.or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| "postgres".to_owned())
 }
 
 fn variable(name: &str) -> Option<String> {

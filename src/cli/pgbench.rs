@@ -372,20 +372,23 @@ async fn report_progress(every: Option<u32>, live: Option<Arc<Live>>) {
     let began = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(every)));
     ticks.tick().await;
-    let mut last = (0, 0, 0, began);
+    let mut last = (0, 0, 0, 0, began);
     loop {
         ticks.tick().await;
         let now = Instant::now();
         let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let (done, latency_ns, failed) = (read(&live.done), read(&live.latency_ns), read(&live.failed));
-        let (new, seconds) = (done - last.0, (now - last.3).as_secs_f64());
+        let (done, failed) = (read(&live.done), read(&live.failed));
+        let (latency_ns, squares_us2) = (read(&live.latency_ns), read(&live.squares_us2));
+        let (new, seconds) = (done - last.0, (now - last.4).as_secs_f64());
         let latency_ms = (latency_ns - last.1) as f64 / 1e6 / new.max(1) as f64;
+        let squares_ms2 = (squares_us2 - last.2) as f64 / 1e6 / new.max(1) as f64;
         out::say(&format!(
-            "progress: {:.1} s, {:.1} tps, lat {latency_ms:.3} ms, {} failed",
+            "progress: {:.1} s, {:.1} tps, lat {latency_ms:.3} ms stddev {:.3}, {} failed",
             (now - began).as_secs_f64(),
             new as f64 / seconds.max(1e-9),
-            failed - last.2
+            (squares_ms2 - latency_ms * latency_ms).max(0.0).sqrt(),
+            failed - last.3
         ));
-        last = (done, latency_ns, failed, now);
+        last = (done, latency_ns, squares_us2, failed, now);
     }
 }

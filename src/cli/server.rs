@@ -37,14 +37,16 @@ pub fn server(cli: &Cli, args: &ServerArgs) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     runtime.block_on(async {
         match &args.action {
-            ServerAction::Start { server } => start(server, cli.quiet).await,
+            ServerAction::Start { server } => start(server, cli.quiet, psql).await,
+            ServerAction::Env { server } => start(server, true, exports).await,
             ServerAction::Stop => stop().await,
             ServerAction::Status => status(),
         }
     })
 }
 
-async fn start(choice: &ServerChoice, quiet: bool) -> CommandResult {
+/// Starts it, and prints what `way` makes of it.
+async fn start(choice: &ServerChoice, quiet: bool, way: fn(&Server) -> String) -> CommandResult {
     if choice.database_url.is_some() {
         return Err(Failure::Usage("a server of your own is not pgduel's to start; leave out --database-url and DATABASE_URL".to_owned()));
     }
@@ -54,25 +56,49 @@ async fn start(choice: &ServerChoice, quiet: bool) -> CommandResult {
         let version = version.split(" on ").next().unwrap_or_default();
         out::say(&format!("{version} runs until pgduel server stop. To look into it:"));
     }
-    out::print(&format!("{}\n", psql(&server)))?;
+    out::print(&format!("{}\n", way(&server)))?;
     server.finish().await.map_err(anyhow::Error::from)?;
     Ok(exit::PASS)
 }
 
-/// A command for a shell; the password is read from its file, so that it is in no output and no list of processes.
+/// A command for a shell.
 fn psql(server: &Server) -> String {
-    let info = server.conn_info("postgres");
-    let (host, port) = match &info.endpoint {
-        Endpoint::Socket { directory, port } => (directory.display().to_string(), *port),
-        Endpoint::Tcp { host, port } => (host.clone(), *port),
-    };
-    let password = match server {
-        Server::Embedded(embedded) => {
-            format!("PGPASSWORD=\"$(cat {})\" ", quoted(&embedded.directory().join("password").display().to_string()))
-        }
-        Server::External(_) => String::new(),
-    };
-    format!("{password}psql -h {} -p {port} -U {} -d {}", quoted(&host), quoted(&info.user), quoted(&info.database))
+    let Place { host, port, user, database, password } = Place::of(server);
+    let password = password.map_or_else(String::new, |password| format!("PGPASSWORD={password} "));
+    format!("{password}psql -h {host} -p {port} -U {user} -d {database}")
+}
+
+/// Variables for a shell.
+fn exports(server: &Server) -> String {
+    let Place { host, port, user, database, password } = Place::of(server);
+    let password = password.map_or_else(String::new, |password| format!(" PGPASSWORD={password}"));
+    format!("export PGHOST={host} PGPORT={port} PGUSER={user} PGDATABASE={database}{password}")
+}
+
+/// Where a server is, in a shell's words. The password is read from its file, so that it is in no output and no list of processes.
+struct Place {
+    host: String,
+    port: u16,
+    user: String,
+    database: String,
+    password: Option<String>,
+}
+
+impl Place {
+    fn of(server: &Server) -> Place {
+        let info = server.conn_info("postgres");
+        let (host, port) = match &info.endpoint {
+            Endpoint::Socket { directory, port } => (directory.display().to_string(), *port),
+            Endpoint::Tcp { host, port } => (host.clone(), *port),
+        };
+        let password = match server {
+            Server::Embedded(embedded) => {
+                Some(format!("\"$(cat {})\"", quoted(&embedded.directory().join("password").display().to_string())))
+            }
+            Server::External(_) => None,
+        };
+        Place { host: quoted(&host), port, user: quoted(&info.user), database: quoted(&info.database), password }
+    }
 }
 
 /// For a shell.

@@ -287,11 +287,6 @@ impl Dataset {
         self.inner.model.tenants
     }
 
-    /// The membership table.
-    pub fn membership_table(&self) -> Option<TableId> {
-        self.inner.model.membership.as_ref().map(|m| m.table)
-    }
-
     /// Share of the data that belongs to each tenant; sums to 1.
     pub fn tenant_weights(&self) -> &[f64] {
         &self.inner.plan.tenant_weights

@@ -12,6 +12,7 @@ use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Line, Side, Sides, StopReason};
+use crate::scenario::{Identity, Transaction};
 
 /// Searches a tenant class for recall.
 const RECALL_DRAWS: u64 = 20;
@@ -37,6 +38,7 @@ impl ScenarioDuel<'_, '_> {
     pub(super) async fn checks(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<Checked, Halt> {
         self.environment.progress.note("checking answers and isolation");
         let mut failed = self.isolation(mix, sides).await?;
+        self.policies_that_do_not_act(sides).await?;
         let now = mix.dataset().now();
         let mut sessions = match (sides.before.session(now).await, sides.after.session(now).await) {
             (Ok(before), Ok(after)) => Sides { before, after },
@@ -88,6 +90,37 @@ impl ScenarioDuel<'_, '_> {
             failed |= self.append_checks(records)?;
         }
         Ok(failed)
+    }
+
+    /// Warns of scripts that nobody is signed in for, where there are policies: the login role is a superuser, whom none of them holds.
+    async fn policies_that_do_not_act(&mut self, sides: &Sides<SideUnderTest>) -> Result<(), Halt> {
+        let bare = |one: &&Transaction| one.script.is_some() && one.identity == Identity::None;
+        let names: Vec<String> = self.scenario.transactions.iter().filter(bare).map(|one| one.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.environment.server.connect(&sides.after.database).await.map_err(anyhow::Error::from)?;
+        let guarded: bool = sqlx::query_scalar("select exists (select from pg_class where relrowsecurity and relkind in ('r', 'p'))")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(anyhow::Error::from)?;
+        let _ = sqlx::Connection::close(connection).await;
+        if !guarded {
+            return Ok(());
+        }
+        let finding = "runs as the login role, a superuser, for whom no policy acts; give it an identity, such as \"member\", and take begin and \
+                       end out of the script, to measure what users get";
+        let warn = |subject: String| CheckRecord {
+            scenario: self.scenario.path(),
+            kind: CheckKind::Environment,
+            subject,
+            side: None,
+            cases: 1,
+            outcome: CheckOutcome::Warning,
+            findings: vec![finding.to_owned()],
+        };
+        let warnings = names.into_iter().map(warn).collect();
+        self.append_checks(warnings).map(drop)
     }
 
     /// Adds checks to the record; returns whether any of them failed.

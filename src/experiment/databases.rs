@@ -97,6 +97,7 @@ async fn template_under_lock(
         apply_sql_file(&mut connection, file).await?;
     }
     connection.close().await?;
+    progress.note("filling the tables");
     crate::seed::load(server.connect_options(name), dataset.clone(), SEED_CONNECTIONS, progress.bars()).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.indexes {

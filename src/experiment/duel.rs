@@ -15,6 +15,8 @@ use crate::check::isolation;
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
 use crate::scenario::{Scenario, Transaction};
 
+/// What the end of a long run takes at most.
+const LONGEST_END: Duration = Duration::from_secs(10);
 /// How often seeding and checks look for a signal.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
@@ -93,7 +95,7 @@ impl<'a> Duels<'a> {
             if environment.stop.load(Ordering::Relaxed) {
                 break;
             }
-            if self.plan.budget.is_some_and(|budget| self.started.elapsed() >= budget) {
+            if self.budget().is_some_and(|budget| self.started.elapsed() >= budget) {
                 self.skip(environment, scenario)?;
                 continue;
             }
@@ -108,7 +110,7 @@ impl<'a> Duels<'a> {
     /// What is left of the budget goes to the scenarios that came to no end: first to those that still can get as many pairs as it takes to
     /// decide anything, those that need least first; then to where intervals are widest.
     async fn spend_the_rest(&mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
-        let end = self.plan.budget.map(|budget| self.started + budget);
+        let end = self.budget().map(|budget| self.started + budget);
         if !self.open.is_empty() {
             let unsure = self.open.iter().filter(|open| open.measuring.enough().is_none()).count();
             environment.progress.note(&format!("the rest of the budget goes to {unsure} scenarios that could be surer"));
@@ -195,11 +197,16 @@ impl<'a> Duels<'a> {
         Ok(())
     }
 
+    /// The budget without what it takes to end: the last block's drain, dropping databases, writing reports.
+    fn budget(&self) -> Option<Duration> {
+        self.plan.budget.map(|budget| budget - (budget / 100).min(LONGEST_END))
+    }
+
     /// What is left of the budget is shared evenly among the scenarios that are left.
     fn deadline(&self, index: usize) -> Option<Instant> {
         let now = Instant::now();
         let left = (self.plan.scenarios.len() - index).max(1) as u32;
-        match (self.plan.budget, self.plan.mode) {
+        match (self.budget(), self.plan.mode) {
             (Some(budget), _) => Some(now + (self.started + budget).saturating_duration_since(now) / left),
             (None, Mode::Default) => Some(now + DEFAULT_BUDGET),
             (None, _) => None,

@@ -141,7 +141,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Opti
             let rate = 0.5 * slower;
             let held = rate * longest(mode).measure.as_secs_f64();
             if held < FEWEST_A_BLOCK {
-                let why = format!("a timed block at half of capacity would hold {held:.0} transactions, fewer than {FEWEST_A_BLOCK}");
+                let why = format!("a timed block at half of capacity would hold fewer than {FEWEST_A_BLOCK} transactions, about {held:.0}");
                 fixed_work(1, None, mode, &probed, why)
             } else if faster / slower.max(1e-9) > WIDEST_CAPACITIES {
                 let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));

@@ -20,10 +20,19 @@ pub fn describe(scenario: &Scenario, side: Side, form: Form, error: &SessionErro
     };
     let (transaction, name) = name.split_once('/').unwrap_or((name, ""));
     let transaction = scenario.transactions.iter().find(|one| one.name == transaction);
-    let statement = transaction.and_then(|transaction| transaction.statements.get(side).iter().find(|statement| statement.name == name));
-    let place = match statement.and_then(|statement| line(scenario, statement, form, rejected.position)) {
-        Some(line) => format!("{}:{line}", scenario.file.display()),
-        None => scenario.file.display().to_string(),
+    let statements = transaction.map(|transaction| transaction.statements.get(side).as_slice()).unwrap_or_default();
+    let index = statements.iter().position(|statement| statement.name == name);
+    let script = transaction.and_then(|transaction| transaction.script.as_deref());
+    let (file, line) = match (script, index.and_then(|index| statements.get(index))) {
+        (Some(script), Some(statement)) => {
+            let within = lines_before(&statement.parameters.0, rejected.position);
+            (script.source.file(), index.and_then(|index| script.line_of(index)).map(|line| line + within))
+        }
+        (_, statement) => (scenario.file.as_path(), statement.and_then(|statement| line(scenario, statement, form, rejected.position))),
+    };
+    let place = match line {
+        Some(line) => format!("{}:{line}", file.display()),
+        None => file.display().to_string(),
     };
     let form = if form == Form::Exact { ", exact form" } else { "" };
     format!("{place}: {}{form}, {error}", side.name())
@@ -38,8 +47,13 @@ fn line(scenario: &Scenario, statement: &Statement, form: Form, position: Option
         _ => (&statement.sql, statement.parameters.0.clone()),
     };
     let start = source.text().find(written.trim())?;
-    let before = sent.chars().take(position.map_or(0, |position| position.saturating_sub(1) as usize)).filter(|c| *c == '\n').count();
+    let before = lines_before(&sent, position);
     let leading = sent.len() - sent.trim_start().len();
     let skipped = sent.get(..leading).unwrap_or_default().matches('\n').count();
     Some(source.line_column(start).0 + before.saturating_sub(skipped))
+}
+
+/// Ends of lines before a position in a text, in characters from 1.
+fn lines_before(text: &str, position: Option<u32>) -> usize {
+    text.chars().take(position.map_or(0, |position| position.saturating_sub(1) as usize)).filter(|c| *c == '\n').count()
 }

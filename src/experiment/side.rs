@@ -68,9 +68,9 @@ const OTHER_CONNECTIONS: u32 = 5;
 /// Whether connections that carry load get through, and as many of them as the scenarios want, before minutes are spent on data: they have
 /// no password file yet.
 pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Result<()> {
+    let mut admin = server.connect_admin().await?;
     let target = connect_target(&server.conn_info(server.admin_database()));
     Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
-    let mut admin = server.connect_admin().await?;
     let allowed: i32 = sqlx::query_scalar("select current_setting('max_connections')::int").fetch_one(&mut admin).await?;
     let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut admin).await?;
     let _ = sqlx::Connection::close(admin).await;

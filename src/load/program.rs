@@ -205,6 +205,7 @@ pub fn describe(transaction: &Transaction, side: Side) -> Vec<StatementRecord> {
         name: statement.name.clone(),
         sql: statement.sql.trim().to_owned(),
         executions: transaction.executions(statement),
+        controls_transaction: statement.controls_transaction,
     };
     transaction.statements.get(side).iter().map(describe).collect()
 }

@@ -102,6 +102,8 @@ pub struct Live {
     pub done: AtomicU64,
     /// Their latencies together, ns.
     pub latency_ns: AtomicU64,
+    /// Their squares together, µs².
+    pub squares_us2: AtomicU64,
     /// Given up.
     pub failed: AtomicU64,
 }
@@ -373,6 +375,7 @@ impl Runner<'_> {
                 if let Some(live) = &self.shared.live {
                     live.done.fetch_add(1, Ordering::Relaxed);
                     live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
+                    live.squares_us2.fetch_add((latency.as_secs_f64() * 1e6).powi(2) as u64, Ordering::Relaxed);
                 }
                 self.log(script, Fate::Done(latency), tries - 1);
                 return self.is_complete(script).map(|()| now);

@@ -120,6 +120,9 @@ pub struct StatementRecord {
     pub sql: String,
     /// Executions a transaction (more than 1 for row-by-row work).
     pub executions: u64,
+    /// Whether it begins or ends a transaction.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub controls_transaction: bool,
 }
 
 /// How load was offered in the timed part.

@@ -101,6 +101,12 @@ impl ScriptedTransaction {
         self.script.commands.iter().take(command).filter(|command| matches!(command.action, Action::Sql(_))).count()
     }
 
+    /// Line of the script where a statement begins.
+    pub fn line_of(&self, statement: usize) -> Option<usize> {
+        let sends = self.script.commands.iter().filter(|command| matches!(command.action, Action::Sql(_)));
+        sends.map(|command| command.line).nth(statement)
+    }
+
     /// Names of the draws that it uses.
     pub fn uses(&self, draws: &[&str]) -> Vec<String> {
         self.drawn.iter().filter_map(|(_, position)| draws.get(*position)).map(|name| (*name).to_owned()).collect()

@@ -102,7 +102,7 @@ impl Builder<'_> {
             word => {
                 let help = match crate::diagnostic::closest(word, META) {
                     Some(close) => format!("did you mean \\{close}?"),
-                    None => format!("there are \\{}", META.join(", \\")),
+                    None => "there are \\set, \\if, \\elif, \\else, \\endif, \\gset and \\sleep".to_owned(),
                 };
                 self.findings.add(named, "", format!("there is no meta command \\{word}"), help);
             }

@@ -197,7 +197,13 @@ pub fn path(made: &Made) -> String {
 }
 
 fn statements(list: &[Statement]) -> Vec<StatementRecord> {
-    list.iter().map(|one| StatementRecord { name: one.name.into(), sql: format!("select '{}'", one.name), executions: 1 }).collect()
+    let record = |one: &Statement| StatementRecord {
+        name: one.name.into(),
+        sql: format!("select '{}'", one.name),
+        executions: 1,
+        controls_transaction: false,
+    };
+    list.iter().map(record).collect()
 }
 
 pub fn scenario(made: &Made) -> ScenarioRecord {

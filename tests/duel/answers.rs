@@ -107,7 +107,7 @@ async fn a_policy_that_lets_one_foreign_row_through() {
     let data = dataset(&project);
     let row = newest_note(&data, data.tenants() - 1);
     let leak = format!("{NEWEST}\ncreate policy leak on notes for select to authenticated using (id = '{row}');");
-    let finished = caught(&project.variant("leaky", "after", &leak), &row, "leak: sees 1 row(s) that it must not see").await;
+    let finished = caught(&project.variant("leaky", "after", &leak), &row, "leak: sees 1 row that it must not see").await;
     assert!(finished.says("foreign row"), "{}", finished.stdout);
 }
 
@@ -117,7 +117,7 @@ async fn a_policy_that_hides_one_row_of_the_whale() {
     let data = dataset(&project);
     let row = newest_note(&data, 0);
     let strict = format!("{NEWEST}\ncreate policy strict on notes as restrictive for select to authenticated using (id <> '{row}');");
-    caught(&project.variant("strict", "after", &strict), &row, "missing: does not see 1 row(s) of its own").await;
+    caught(&project.variant("strict", "after", &strict), &row, "missing: does not see 1 row of its own").await;
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ sql  = "update notes set title = 'renamed' where id = :note"
 "#;
     let policy = "create policy notes_change on notes for update to authenticated using (workspace_id in (select my_workspaces()));";
     let project = Project::with_scenario(["after", "wrong"], "", update).variant("wrong", "after", policy);
-    caught(&project, "statement update", "before affects 0 row(s), after 1").await;
+    caught(&project, "statement update", "before affects 0 rows, after 1").await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn what_a_stranger_sees_on_one_side_only() {
                       and (workspace_id in (select public.my_workspaces()) or not exists (select public.my_workspaces()))
                     order by created_at desc, id limit 20 $$;";
     let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST).variant("wrong", "right", wrong);
-    caught(&project, "a user in no tenant", "before returns 0 row(s), after 20").await;
+    caught(&project, "a user in no tenant", "before returns 0 rows, after 20").await;
 }
 
 #[tokio::test]

@@ -63,6 +63,14 @@ async fn an_old_script_duels_unchanged() {
     let explained: Vec<String> =
         project.lines("evidence").iter().map(|line| line["statement"].as_str().expect("a name").to_owned()).collect();
     assert!(explained.contains(&"tpcb/select-7".to_owned()) && !explained.contains(&"tpcb/begin-5".to_owned()), "{explained:?}");
+    let gated = |statement: &str| {
+        let report: serde_json::Value = serde_json::from_str(&project.read("out/report.json")).expect("JSON");
+        let metrics = report["comparison"]["scenarios"][0]["metrics"].as_array().cloned().unwrap_or_default();
+        metrics.iter().any(|metric| metric["statement"] == statement && metric["gate"]["kind"] == "gated")
+    };
+    assert!(gated("update-6") && !gated("begin-5") && !gated("end-11"), "what begins and ends a transaction is shown only");
+    let warned = project.lines("check").iter().any(|check| check["findings"].to_string().contains("no policy acts"));
+    assert!(warned, "the notes suite has policies, and the login role is held by none");
     let blocks = project.lines("block");
     let errors: u64 = blocks.iter().map(|block| block["accounting"]["error"].as_u64().expect("a count")).sum();
     assert!(errors == 0 && !blocks.is_empty(), "{errors} errors in {} blocks", blocks.len());
@@ -85,4 +93,13 @@ async fn a_branch_that_is_not_taken_has_no_times_and_what_gset_takes_goes_on() {
         assert_eq!((count("select-3"), count("select-3") + count("select-7")), (count("select-4"), done));
         assert!(count("select-7") > 0 && count("select-4") > 0, "both branches are taken among {done}");
     }
+}
+
+#[tokio::test]
+async fn a_script_that_postgresql_rejects_is_told_with_its_line() {
+    let server = TestServer::shared().await;
+    let project = project("[[transaction]]\nname = \"look\"\nscript = \"wrong.sql\"\n");
+    project.write("scenarios/notes/wrong.sql", "\\set aid 1\nSELECT 1;\nSELECT abalance\n  FROM pgbench_acounts WHERE aid = :aid;\n");
+    let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrong.sql:4: before, look/select-3");
 }

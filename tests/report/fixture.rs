@@ -132,7 +132,7 @@ fn blocks(before: f64, after: f64, pairs: u32) -> Vec<BlockPoint> {
 }
 
 fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord {
-    let statement = StatementRecord { name: "history".into(), sql: sql.into(), executions: 1 };
+    let statement = StatementRecord { name: "history".into(), sql: sql.into(), executions: 1, controls_transaction: false };
     ScenarioRecord {
         scenario: path.into(),
         title: title.into(),

@@ -154,12 +154,12 @@ pub enum WireError {
     #[error(transparent)]
     Db(Box<DbError>),
     /// The operating system said so.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {cause}")]
     Io {
         /// What was being done.
         doing: String,
-        /// What went wrong.
-        source: io::Error,
+        /// What went wrong. Not named as a source, as it stands in the message.
+        cause: io::Error,
     },
     /// The server closed the connection without a word, as when it crashes.
     #[error("the server closed the connection in the middle of {0}")]
@@ -199,7 +199,7 @@ impl WireError {
     }
 
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> WireError {
-        move |source| WireError::Io { doing: doing.into(), source }
+        move |cause| WireError::Io { doing: doing.into(), cause }
     }
 }
 
