@@ -38,7 +38,7 @@ test: ## every test, against a real PostgreSQL that the tests start themselves
 	@scripts/setup.sh --tests
 	cargo test --locked
 
-bench: build ## the engine beside pgbench: docs/engine.md; takes three quarters of an hour, and wants the machine for itself
+bench: build ## measure the engine beside pgbench, into docs/engine.md; takes an hour, and wants the machine for itself
 	cargo bench --locked --bench engine > docs/engine.md.part
 	mv docs/engine.md.part docs/engine.md
 
