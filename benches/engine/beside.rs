@@ -76,7 +76,7 @@ fn pipelined(arena: &Arena, pairs: usize, seconds: u32, scale: u32) -> anyhow::R
     );
     println!("| round trips a transaction | throughput, of that with 4 |");
     println!("|---|---|");
-    let select = format!("select abalance from pgbench_accounts where aid = 1 + (random() * {})::int", scale * 100_000 - 1);
+    let select = format!("select abalance from pgbench_accounts where aid = (select 1 + (random() * {})::int)", scale * 100_000 - 1);
     let texts: Vec<String> =
         IDENTITY.lines().filter(|line| !line.starts_with('\\')).map(|line| line.trim_end_matches(';').to_owned()).collect();
     let texts: Vec<String> = texts.into_iter().map(|text| if text.contains(":aid") { select.clone() } else { text }).collect();

@@ -70,9 +70,9 @@ fn psql(server: &Server) -> String {
 
 /// Variables for a shell.
 fn exports(server: &Server) -> String {
-    let Place { host, port, user, database, password } = Place::of(server);
+    let Place { host, port, user, password, .. } = Place::of(server);
     let password = password.map_or_else(String::new, |password| format!(" PGPASSWORD={password}"));
-    format!("export PGHOST={host} PGPORT={port} PGUSER={user} PGDATABASE={database}{password}")
+    format!("export PGHOST={host} PGPORT={port} PGUSER={user}{password}")
 }
 
 /// Where a server is, in a shell's words. The password is read from its file, so that it is in no output and no list of processes.

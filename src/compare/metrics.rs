@@ -245,8 +245,9 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
     let planned = minimum_detectable_effect(pairs, pair_spread, planning_level, DEFAULT_POWER);
     // A robust spread forgives a few pairs that are far off, and the interval over few pairs does not: what its width hides was not seen.
     let hidden = (call.estimate.upper - call.estimate.point).max(call.estimate.point - call.estimate.lower);
-    let wider = if hidden.is_finite() && planned > 0.0 { (hidden / planned).max(1.0) } else { 1.0 };
-    let detectable = (planned * wider).exp();
+    let seen = if hidden.is_finite() && planned.is_finite() { planned.max(hidden) } else { planned };
+    let wider = if planned > 0.0 && planned.is_finite() { seen / planned } else { 1.0 };
+    let detectable = seen.exp();
     let pairs_needed = required_pairs(pair_spread * wider, series.margin_ln, planning_level, DEFAULT_POWER);
     Metric {
         transaction: series.planned.transaction,

@@ -99,12 +99,15 @@ impl ScenarioDuel<'_, '_> {
         if names.is_empty() {
             return Ok(());
         }
-        let mut connection = self.environment.server.connect(&sides.after.database).await.map_err(anyhow::Error::from)?;
-        let guarded: bool = sqlx::query_scalar("select exists (select from pg_class where relrowsecurity and relkind in ('r', 'p'))")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(anyhow::Error::from)?;
-        let _ = sqlx::Connection::close(connection).await;
+        let mut guarded = false;
+        for side in Side::BOTH {
+            let mut connection = self.environment.server.connect(&sides.get(side).database).await.map_err(anyhow::Error::from)?;
+            guarded |= sqlx::query_scalar::<_, bool>("select exists (select from pg_class where relrowsecurity and relkind in ('r', 'p'))")
+                .fetch_one(&mut connection)
+                .await
+                .map_err(anyhow::Error::from)?;
+            let _ = sqlx::Connection::close(connection).await;
+        }
         if !guarded {
             return Ok(());
         }

@@ -177,7 +177,14 @@ impl Session {
         let mut statements = Vec::new();
         for statement in &request.statements {
             let prepared = self.connection.prepare(&statement.prepared, &statement.sql).await;
-            statements.push(prepared.map_err(|error| failed(&statement.path, error))?);
+            let prepared = prepared.map_err(|error| failed(&statement.path, error))?;
+            if prepared.parameters.len() != statement.sources.len() {
+                // As in pgbench, quotes protect nothing in a script.
+                let (has, takes) = (statement.sources.len(), prepared.parameters.len());
+                let why = format!("{has} variables stand in it, and PostgreSQL takes {takes} parameters: one is in quotes or in a comment");
+                return Err(SessionError::Script { place: statement.path.clone(), error: EvalError::new(why) });
+            }
+            statements.push(prepared);
         }
         Ok(PreparedRequest { preamble, statements })
     }
@@ -234,6 +241,11 @@ impl Session {
                     return Err(self.recover(error).await);
                 }
             }
+        }
+        let left_open = end == End::Commit && !transaction.wrapped && self.connection.transaction_status() != TransactionStatus::Idle;
+        if left_open && transaction.script.is_some() {
+            let error = EvalError::new("end of script reached without completing the last transaction");
+            return Err(self.recover(SessionError::Script { place: transaction.name.clone(), error }).await);
         }
         Ok(Times { sent, done: Instant::now() })
     }

@@ -207,9 +207,14 @@ impl Transaction {
     /// commit.
     pub fn commits(&self, side: Side) -> u64 {
         let statements = self.statements.get(side);
+        let word =
+            |statement: &Statement| statement.sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase();
+        let branches = self.script.as_ref().is_some_and(|script| script.branches());
         let is_one = |statements: &[Statement]| match statements {
-            [first, inner @ .., last] => {
-                first.controls_transaction && last.controls_transaction && inner.iter().all(|statement| !statement.controls_transaction)
+            [first, inner @ .., last] if !branches => {
+                ["begin", "start"].contains(&word(first).as_str())
+                    && ["end", "commit", "rollback", "abort"].contains(&word(last).as_str())
+                    && inner.iter().all(|statement| !statement.controls_transaction)
             }
             _ => false,
         };

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::sql::scan;
-use super::sql_rules::{Kind, breaches, kind};
+use super::sql_rules::{Breach, Kind, breaches, kind};
 use super::{Identity, Statement};
 use crate::diagnostic::{Findings, Source, closest, document::did_you_mean, list};
 use crate::script::evaluate::Text;
@@ -86,7 +86,18 @@ impl ScriptedTransaction {
         let mut statements = Vec::new();
         for (at, command) in script.commands.iter().enumerate() {
             match &command.action {
-                Action::Sql(sql) => statements.push(scripted.statement(at, command, sql, given, f)),
+                Action::Sql(sql) => {
+                    let mut statement: Statement = scripted.statement(at, command, sql, given, f);
+                    // Several may stand in one line.
+                    let twin = format!("{}-", statement.name);
+                    let twins =
+                        statements.iter().filter(|other: &&Statement| other.name == statement.name || other.name.starts_with(&twin));
+                    let twins = twins.count();
+                    if twins > 0 {
+                        statement.name = format!("{twin}{}", twins + 1);
+                    }
+                    statements.push(statement);
+                }
                 _ => scripted.reckoned(at, command, given, f),
             }
         }
@@ -118,8 +129,16 @@ impl ScriptedTransaction {
         let scanned = scan(&text);
         let (kind, _) = kind(&text, &scanned);
         let returns = scanned.tokens.iter().any(|(_, span)| text[span.clone()].eq_ignore_ascii_case("returning"));
-        // A clock that only goes into what is written is in no answer.
-        let breaches = breaches(&text, &scanned).into_iter().filter(|breach| !breach.nondeterministic || kind != Kind::Writes || returns);
+        let word_at =
+            |word: &str| scanned.tokens.iter().find(|(_, span)| text[span.clone()].eq_ignore_ascii_case(word)).map(|(_, span)| span.start);
+        // A clock that only goes into what is written is in no answer, and chooses no rows.
+        let condition = word_at("where").unwrap_or(usize::MAX);
+        let only_written = kind == Kind::Writes && !returns && word_at("with") != Some(0);
+        let harmless = |breach: &Breach| {
+            let by_chance = ["random", "random_normal", "setseed"].contains(&text[breach.span.clone()].to_lowercase().as_str());
+            breach.nondeterministic && only_written && !by_chance && breach.span.start < condition
+        };
+        let breaches = breaches(&text, &scanned).into_iter().filter(|breach| !harmless(breach));
         for breach in breaches {
             f.add(line.clone(), "", breach.message, breach.help);
         }
@@ -160,7 +179,7 @@ impl ScriptedTransaction {
         if self.symbols.name(variable) == NOW {
             return Parameter::Now;
         }
-        if !self.captures_before(at) {
+        if !self.may_be_captured(variable, at) {
             self.unknown(variable, given, line, f);
         }
         Parameter::Captured(variable)
@@ -180,7 +199,7 @@ impl ScriptedTransaction {
                 continue;
             }
             let line = self.line(command.line);
-            if self.captures_before(at) {
+            if self.may_be_captured(variable, at) {
                 let name = self.symbols.name(variable);
                 let help = "a scenario reckons before it sends, so that both sides get the same: use the column in SQL, or draw a value";
                 f.add(line, "", format!(":{name} would have to come from \\gset, which is not known yet"), help);
@@ -201,9 +220,19 @@ impl ScriptedTransaction {
         variable <= Symbols::SCALE || self.variables.iter().any(|(given, _)| *given == variable) || self.script.commands.iter().any(sets)
     }
 
-    fn captures_before(&self, at: usize) -> bool {
-        let captures = |command: &Command| matches!(&command.action, Action::Sql(sql) if sql.capture.is_some());
+    /// Whether a `\gset` before this command may give a variable: its name begins with that one's prefix.
+    fn may_be_captured(&self, variable: usize, at: usize) -> bool {
+        let name = self.symbols.name(variable);
+        let captures = |command: &Command| match &command.action {
+            Action::Sql(sql) => sql.capture.as_ref().is_some_and(|prefix| name.starts_with(prefix.as_str())),
+            _ => false,
+        };
         self.script.commands.iter().take(at).any(captures)
+    }
+
+    /// Whether it may take another way.
+    pub(super) fn branches(&self) -> bool {
+        self.script.commands.iter().any(|command| matches!(command.action, Action::Unless { .. }))
     }
 
     fn unknown(&self, variable: usize, given: Given<'_>, line: Range<usize>, f: &mut Findings) {

@@ -63,12 +63,14 @@ async fn an_old_script_duels_unchanged() {
     let explained: Vec<String> =
         project.lines("evidence").iter().map(|line| line["statement"].as_str().expect("a name").to_owned()).collect();
     assert!(explained.contains(&"tpcb/select-7".to_owned()) && !explained.contains(&"tpcb/begin-5".to_owned()), "{explained:?}");
-    let gated = |statement: &str| {
+    let gate = |statement: &str| {
         let report: serde_json::Value = serde_json::from_str(&project.read("out/report.json")).expect("JSON");
         let metrics = report["comparison"]["scenarios"][0]["metrics"].as_array().cloned().unwrap_or_default();
-        metrics.iter().any(|metric| metric["statement"] == statement && metric["gate"]["kind"] == "gated")
+        let of_statement = metrics.iter().find(|metric| metric["statement"] == statement);
+        of_statement.map(|metric| metric["gate"]["kind"].as_str().unwrap_or_default().to_owned())
     };
-    assert!(gated("update-6") && !gated("begin-5") && !gated("end-11"), "what begins and ends a transaction is shown only");
+    let gates = ["update-6", "begin-5", "end-11"].map(gate);
+    assert_eq!(gates, ["gated", "shown", "shown"].map(|kind| Some(kind.to_owned())), "what begins and ends a transaction is shown only");
     let warned = project.lines("check").iter().any(|check| check["findings"].to_string().contains("no policy acts"));
     assert!(warned, "the notes suite has policies, and the login role is held by none");
     let blocks = project.lines("block");
@@ -102,4 +104,21 @@ async fn a_script_that_postgresql_rejects_is_told_with_its_line() {
     project.write("scenarios/notes/wrong.sql", "\\set aid 1\nSELECT 1;\nSELECT abalance\n  FROM pgbench_acounts WHERE aid = :aid;\n");
     let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
     finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrong.sql:4: before, look/select-3");
+}
+
+#[tokio::test]
+async fn a_script_that_leaves_its_transaction_open_fails_instead_of_swallowing_the_rest() {
+    let server = TestServer::shared().await;
+    let project = project("[[transaction]]\nname = \"open\"\nscript = \"open.sql\"\n");
+    project.write("scenarios/notes/open.sql", "BEGIN; SELECT 1; SELECT 2;\n");
+    let names = |line: &serde_json::Value| line["transactions"][0]["statements"]["before"].as_array().expect("statements").clone();
+    let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4);
+    let found: Vec<_> =
+        names(&project.lines("scenario")[0]).iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(found, ["begin-1", "select-1", "select-1-2"], "several statements may stand in one line");
+    for block in project.lines("block") {
+        assert_eq!(block["accounting"]["ok"], 0);
+        assert!(block["errors"]["script"].is_string(), "{block}");
+    }
 }
