@@ -247,6 +247,20 @@ pub fn number_after(printed: &str, label: &str) -> Option<f64> {
     rest[..end].parse().ok()
 }
 
+/// Both, one of them first in every other turn.
+pub fn in_turn<A, B>(
+    turn: usize,
+    mut one: impl FnMut() -> anyhow::Result<A>,
+    mut other: impl FnMut() -> anyhow::Result<B>,
+) -> anyhow::Result<(A, B)> {
+    if turn.is_multiple_of(2) {
+        let first = one()?;
+        return Ok((first, other()?));
+    }
+    let first = other()?;
+    Ok((one()?, first))
+}
+
 /// The middle of ratios, with an interval of 95%.
 pub fn ratio(ratios: &[f64]) -> Estimate {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgduel::load::wire::{Connection, Params, Prepared};
 
-use super::arena::{Arena, Program, ratio, shown};
+use super::arena::{Arena, Program, in_turn, ratio, shown};
 use super::throughput::IDENTITY;
 
 const CLIENTS: u32 = 8;
@@ -52,14 +52,7 @@ fn sysbench(arena: &Arena, pairs: usize, seconds: u32, scale: u32) -> anyhow::Re
         .collect();
     let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
     for turn in 0..pairs {
-        let of_theirs = || arena.sysbench(&script, CLIENTS, seconds);
-        let (one, other) = if turn % 2 == 0 {
-            let one = arena.run(Program::Pgduel, &ours)?;
-            (one, of_theirs()?)
-        } else {
-            let other = of_theirs()?;
-            (arena.run(Program::Pgduel, &ours)?, other)
-        };
+        let (one, other) = in_turn(turn, || arena.run(Program::Pgduel, &ours), || arena.sysbench(&script, CLIENTS, seconds))?;
         throughput.push(one.tps / other.tps);
         cpu.push(one.cpu_per_transaction() / other.cpu_per_transaction());
     }
@@ -84,13 +77,7 @@ fn pipelined(arena: &Arena, pairs: usize, seconds: u32, scale: u32) -> anyhow::R
         let mut ratios = Vec::new();
         for turn in 0..pairs {
             let run = |cuts: &[usize]| arena.block_on(requests(arena, &texts, cuts, Duration::from_secs(seconds.into())));
-            let (fewer, four) = if turn % 2 == 0 {
-                let fewer = run(&cuts)?;
-                (fewer, run(&[1, 1, 1, 1])?)
-            } else {
-                let four = run(&[1, 1, 1, 1])?;
-                (run(&cuts)?, four)
-            };
+            let (fewer, four) = in_turn(turn, || run(&cuts), || run(&[1, 1, 1, 1]))?;
             ratios.push(fewer / four);
         }
         println!("| {name} | {} |", shown(&ratio(&ratios)));

@@ -1,6 +1,6 @@
 //! What the generator could do if the server did nothing.
 
-use super::arena::{Arena, Program, ratio, shown};
+use super::arena::{Arena, Program, in_turn, ratio, shown};
 use super::nothing::answer_at_once;
 
 /// Prints the table.
@@ -29,16 +29,8 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
     for (name, arguments) in &arms {
         let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
         for turn in 0..pairs {
-            let (this, base) = match turn % 2 {
-                0 => {
-                    let this = arena.run(Program::Pgduel, arguments)?;
-                    (this, arena.run(Program::Pgduel, &point)?)
-                }
-                _ => {
-                    let base = arena.run(Program::Pgduel, &point)?;
-                    (arena.run(Program::Pgduel, arguments)?, base)
-                }
-            };
+            let run = |arguments: &[String]| arena.run(Program::Pgduel, arguments);
+            let (this, base) = in_turn(turn, || run(arguments), || run(&point))?;
             throughput.push(this.tps / base.tps);
             cpu.push(this.cpu_per_transaction() / base.cpu_per_transaction());
         }

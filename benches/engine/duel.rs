@@ -18,7 +18,7 @@ use pgduel::record::{Histogram, Side};
 use pgduel::{scenario, suite};
 
 use super::Arguments;
-use super::arena::{Arena, Program as Yardstick, ratio, shown};
+use super::arena::{Arena, Program as Yardstick, in_turn, ratio, shown};
 use super::throughput::IDENTITY;
 
 const CLIENTS: u32 = 8;
@@ -187,20 +187,6 @@ fn a_million(arena: &Arena, scale: u32, port: u16) -> anyhow::Result<()> {
         if sum.balances() { "None is lost." } else { "**Some are lost.**" }
     );
     Ok(())
-}
-
-/// Both, one of them first in every other turn.
-fn in_turn<A, B>(
-    turn: usize,
-    mut one: impl FnMut() -> anyhow::Result<A>,
-    mut other: impl FnMut() -> anyhow::Result<B>,
-) -> anyhow::Result<(A, B)> {
-    if turn.is_multiple_of(2) {
-        let first = one()?;
-        return Ok((first, other()?));
-    }
-    let first = other()?;
-    Ok((one()?, first))
 }
 
 /// What the engine could do if the server did nothing.

@@ -12,7 +12,7 @@ use super::views;
 use super::visibility::{KeyDigest, differences, expected_digest, expected_keys};
 use crate::dataset::{Dataset, TableId};
 use crate::load::bind::Actor;
-use crate::load::session::identity as claims_of;
+use crate::load::identity::identity as claims_of;
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, Side};
 use crate::suite::{Variant, Visibility};
 use crate::target::quote_ident;

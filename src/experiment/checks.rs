@@ -113,15 +113,7 @@ impl ScenarioDuel<'_, '_> {
         }
         let finding = "runs as the login role, a superuser, for whom no policy acts; give it an identity, such as \"member\", and take begin and \
                        end out of the script, to measure what users get";
-        let warn = |subject: String| CheckRecord {
-            scenario: self.scenario.path(),
-            kind: CheckKind::Environment,
-            subject,
-            side: None,
-            cases: 1,
-            outcome: CheckOutcome::Warning,
-            findings: vec![finding.to_owned()],
-        };
+        let warn = |subject| CheckRecord::warning(self.scenario.path(), CheckKind::Environment, subject, None, finding.to_owned());
         let warnings = names.into_iter().map(warn).collect();
         self.append_checks(warnings).map(drop)
     }
@@ -160,15 +152,7 @@ impl ScenarioDuel<'_, '_> {
                 return Halt::Failed(error.into());
             }
             let message = rejection::describe(self.scenario, side, Form::Timed, &error);
-            let record = CheckRecord {
-                scenario: self.scenario.path(),
-                kind: CheckKind::Answers,
-                subject: "prepare".to_owned(),
-                side: Some(side),
-                cases: 1,
-                outcome: CheckOutcome::Warning,
-                findings: vec![message.clone()],
-            };
+            let record = CheckRecord::warning(self.scenario.path(), CheckKind::Answers, "prepare".to_owned(), Some(side), message.clone());
             return match self.append(Line::Check(record)) {
                 Ok(()) => Halt::Stop(StopReason::Rejected { message }),
                 Err(halt) => halt,

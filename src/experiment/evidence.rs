@@ -177,15 +177,7 @@ fn check_plan(
 }
 
 fn warn(environment: &mut Environment<'_>, scenario: &Scenario, side: Side, subject: &str, finding: String) -> anyhow::Result<()> {
-    let record = CheckRecord {
-        scenario: scenario.path(),
-        kind: CheckKind::Environment,
-        subject: subject.to_owned(),
-        side: Some(side),
-        cases: 1,
-        outcome: CheckOutcome::Warning,
-        findings: vec![finding],
-    };
+    let record = CheckRecord::warning(scenario.path(), CheckKind::Environment, subject.to_owned(), Some(side), finding);
     environment.record.append(&Line::Check(record))?;
     Ok(())
 }

@@ -10,8 +10,9 @@ use serde_json::Value as Json;
 use crate::dataset::Value;
 use crate::load::bind::{Arrival, Bound, json_array, text};
 use crate::load::captured::Captured;
+use crate::load::identity::{SEARCH_PATH, identity};
 use crate::load::program::{Program, Source, StatementProgram};
-use crate::load::session::{End, SEARCH_PATH, Session, SessionError, identity, query_text};
+use crate::load::session::{End, Session, SessionError, query_text};
 use crate::load::wire::{Connection, Rows, WireError};
 
 /// What was found about one statement.

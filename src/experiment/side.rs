@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::load::identity::SEARCH_PATH;
 use crate::load::network::RttProxy;
 use crate::load::program::Program;
-use crate::load::session::{SEARCH_PATH, Session, SessionError};
+use crate::load::session::{Session, SessionError};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
 use crate::scenario::{Plans, Scenario};
 use crate::target::{ConnInfo, Endpoint, Server};

@@ -11,6 +11,7 @@ pub mod bind;
 pub mod block;
 mod busy;
 pub mod captured;
+pub mod identity;
 pub mod network;
 pub mod patience;
 pub mod pause;

@@ -3,25 +3,18 @@
 //! A request is BEGIN, one `select set_config(...)` with the identity, the statements, COMMIT: each prepared, each with a Sync of its own,
 //! so each is one round trip. Settings are local to the transaction, so nothing leaks to the next one on this connection.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bind::{Actor, Arrival, Bound, json_array};
+use super::bind::{Arrival, Bound, json_array};
 use super::captured::Captured;
+use super::identity::{SEARCH_PATH, identity, preamble_sql};
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
 use crate::dataset::Value;
 use crate::scenario::Repeat;
 use crate::script::value::EvalError;
-
-/// Where a Supabase project looks for names.
-pub const SEARCH_PATH: &str = "public, extensions";
-/// Time limits that a Supabase project sets for its roles.
-const AUTHENTICATED_TIMEOUT: &str = "8s";
-const ANON_TIMEOUT: &str = "3s";
-const NO_TIMEOUT: &str = "0";
 
 /// How a request's transaction ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -423,7 +416,7 @@ impl Session {
     fn uncaptured(&self, arrival: &Arrival, statement: &StatementProgram, variable: usize) -> SessionError {
         let script = self.program.transactions[arrival.transaction].script.as_ref();
         let name = script.map_or("", |script| script.symbols.name(variable));
-        SessionError::Script { place: statement.path.clone(), error: EvalError::new(format!("undefined variable \"{name}\"")) }
+        SessionError::Script { place: statement.path.clone(), error: EvalError::undefined(name) }
     }
 
     /// After an error: leaves the transaction, if the connection is still good for it.
@@ -480,40 +473,6 @@ fn keep(answer: &mut Answer, prepared: &Prepared, buffer: &RowBuffer) {
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     answer.rows.extend(buffer.iter().map(|row| row.map(|cell| cell.map(text)).collect::<Vec<_>>()));
-}
-
-/// The order in which PostgREST sets them.
-fn preamble_sql(settings: &[(String, String)]) -> String {
-    const NAMES: [&str; 8] = [
-        "search_path",
-        "statement_timeout",
-        "role",
-        "request.jwt.claims",
-        "request.method",
-        "request.path",
-        "request.headers",
-        "request.cookies",
-    ];
-    let names = NAMES.iter().copied().chain(settings.iter().map(|(name, _)| name.as_str()));
-    let calls: Vec<String> =
-        names.enumerate().map(|(index, name)| format!("set_config('{}', ${}, true)", name.replace('\'', "''"), index + 1)).collect();
-    format!("select {}", calls.join(", "))
-}
-
-/// Role, statement timeout and JWT claims.
-pub fn identity(actor: &Actor) -> (&'static str, &'static str, String) {
-    match actor {
-        Actor::User(user) => {
-            let sub = uuid::Uuid::from_bytes(user.id);
-            // Once a transaction: with room for all of it, one allocation.
-            let mut claims = String::with_capacity(192);
-            let _ = write!(claims, r#"{{"aud":"authenticated","role":"authenticated","sub":"{sub}","email":"{sub}@example.test"}}"#);
-            ("authenticated", AUTHENTICATED_TIMEOUT, claims)
-        }
-        Actor::Anon => ("anon", ANON_TIMEOUT, r#"{"role":"anon"}"#.to_owned()),
-        Actor::Service => ("service_role", NO_TIMEOUT, r#"{"role":"service_role"}"#.to_owned()),
-        Actor::Login => ("none", NO_TIMEOUT, "{}".to_owned()),
-    }
 }
 
 /// Rows of a query that takes no parameters, every value as text.

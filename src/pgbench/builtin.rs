@@ -12,7 +12,8 @@ pub struct Builtin {
     pub name: &'static str,
     /// As the report names it.
     pub title: &'static str,
-    text: &'static str,
+    /// The script.
+    pub text: &'static str,
 }
 
 /// All of them.

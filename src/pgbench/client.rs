@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tally::CommandTally;
+use crate::load::captured::captured;
 use crate::load::pause::Pauser;
 use crate::load::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, SqlState, TransactionStatus, WireError};
 use crate::script::evaluate::{Text, Todo, Variables};
@@ -212,7 +213,7 @@ impl Client {
                             self.params.bind_text(&self.text);
                         }
                         Some(Text::Text(text)) => self.params.bind_text(text),
-                        None => return Err(Failure::Script(undefined(program.symbols.name(*variable)))),
+                        None => return Err(Failure::Script(EvalError::undefined(program.symbols.name(*variable)))),
                     }
                 }
                 if mode == QueryMode::Extended {
@@ -241,18 +242,8 @@ impl Client {
 
     /// Columns of the one row become variables.
     fn capture(&mut self, program: &Program, prefix: &str) -> Result<(), Failure> {
-        if self.rows.len() != 1 {
-            return Err(Failure::Script(EvalError::new(format!("\\gset expects one row, and the statement returned {}", self.rows.len()))));
-        }
-        for (column, description) in self.rows.columns().iter().enumerate() {
-            let name = format!("{prefix}{}", description.name);
-            // What no command of any script uses has no number, and need not be kept.
-            let Some(number) = program.symbols.find(&name) else { continue };
-            match self.rows.text(0, column) {
-                Some(text) => self.variables.set(number, Text::Text(text.to_owned())),
-                // A null is an empty text to pgbench.
-                None => self.variables.set(number, Text::Text(String::new())),
-            }
+        for (number, text) in captured(&program.symbols, prefix, self.rows.columns(), &self.rows).map_err(Failure::Script)? {
+            self.variables.set(number, Text::Text(text.to_owned()));
         }
         Ok(())
     }
@@ -282,10 +273,6 @@ impl Failure {
             Failure::Wire(error) => ClientError::Lost { place, error },
         }
     }
-}
-
-fn undefined(name: &str) -> EvalError {
-    EvalError::new(format!("undefined variable \"{name}\""))
 }
 
 fn unprepared(program: &Program) -> Vec<Vec<Option<Prepared>>> {

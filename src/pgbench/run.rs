@@ -220,14 +220,8 @@ fn load_thread(
 async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) -> Option<()> {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
-    let mut variables = Variables::new(symbols);
-    let integer = |value: u64| Text::Value(Value::Integer(value as i64));
-    let mut seeds = Random::new(options.seed);
-    let default_seed = seeds.bits();
-    variables.set(Symbols::CLIENT_ID, integer(number as u64));
-    variables.set(Symbols::DEFAULT_SEED, integer(default_seed));
-    variables.set(Symbols::RANDOM_SEED, integer(options.seed));
-    variables.set(Symbols::SCALE, Text::Value(Value::Integer(options.scale)));
+    let mut variables = Variables::of_run(symbols, options.seed, options.scale);
+    variables.set(Symbols::CLIENT_ID, Text::Value(Value::Integer(number as i64)));
     for (name, value) in &options.variables {
         if let Some(variable) = symbols.find(name) {
             variables.set(variable, Text::Text(value.clone()));

@@ -26,6 +26,13 @@ pub struct CheckRecord {
     pub findings: Vec<String>,
 }
 
+impl CheckRecord {
+    /// A warning: something to know, which nothing fails for.
+    pub fn warning(scenario: String, kind: CheckKind, subject: String, side: Option<Side>, finding: String) -> CheckRecord {
+        CheckRecord { scenario, kind, subject, side, cases: 1, outcome: CheckOutcome::Warning, findings: vec![finding] }
+    }
+}
+
 /// The checks.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

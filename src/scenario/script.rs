@@ -29,6 +29,8 @@ pub struct ScriptedTransaction {
     pub variables: Vec<(usize, Text)>,
     /// Variables that the scenario draws: number, and position of the draw.
     pub drawn: Vec<(usize, usize)>,
+    /// Number of the command that sends each statement.
+    pub sends: Vec<usize>,
     /// Where the parameters of each statement come from, in order of `$1`, `$2`, ...
     pub parameters: Vec<Vec<Parameter>>,
     /// Parameters that the script itself gives a value.
@@ -81,8 +83,16 @@ impl ScriptedTransaction {
         let variables = given.variables.iter().map(|(name, value)| (symbols.number(name), value.clone())).collect();
         let draw = |(position, name): (usize, &&str)| Some((symbols.find(name)?, position));
         let drawn: Vec<(usize, usize)> = given.draws.iter().enumerate().filter_map(draw).collect();
-        let mut scripted =
-            ScriptedTransaction { source, script: script.clone(), symbols, variables, drawn, parameters: Vec::new(), slots: 0 };
+        let mut scripted = ScriptedTransaction {
+            source,
+            script: script.clone(),
+            symbols,
+            variables,
+            drawn,
+            sends: Vec::new(),
+            parameters: Vec::new(),
+            slots: 0,
+        };
         let mut statements = Vec::new();
         for (at, command) in script.commands.iter().enumerate() {
             match &command.action {
@@ -109,13 +119,12 @@ impl ScriptedTransaction {
 
     /// Position of the statement that the command of this number sends.
     pub fn statement_of(&self, command: usize) -> usize {
-        self.script.commands.iter().take(command).filter(|command| matches!(command.action, Action::Sql(_))).count()
+        self.sends.partition_point(|other| *other < command)
     }
 
     /// Line of the script where a statement begins.
     pub fn line_of(&self, statement: usize) -> Option<usize> {
-        let sends = self.script.commands.iter().filter(|command| matches!(command.action, Action::Sql(_)));
-        sends.map(|command| command.line).nth(statement)
+        self.script.commands.get(*self.sends.get(statement)?).map(|command| command.line)
     }
 
     /// Names of the draws that it uses.
@@ -156,6 +165,7 @@ impl ScriptedTransaction {
         let (numbered, variables) = sql.parameterized();
         let parameters = variables.iter().map(|variable| self.parameter(at, *variable, given, line.clone(), f)).collect();
         self.parameters.push(parameters);
+        self.sends.push(at);
         let names = variables.iter().map(|variable| self.symbols.name(*variable).to_owned()).collect();
         let word = scanned.tokens.first().map(|(_, span)| text[span.clone()].to_lowercase()).unwrap_or_default();
         let word = if word.chars().all(|c| c.is_ascii_alphanumeric()) { word } else { "sql".to_owned() };

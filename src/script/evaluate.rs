@@ -32,6 +32,16 @@ impl Variables {
         Variables { values: vec![None; symbols.len()] }
     }
 
+    /// Those that every client of a run has, but for its number.
+    pub fn of_run(symbols: &Symbols, seed: u64, scale: i64) -> Variables {
+        let mut variables = Variables::new(symbols);
+        let integer = |value: u64| Text::Value(Value::Integer(value as i64));
+        variables.set(Symbols::DEFAULT_SEED, integer(Random::new(seed).bits()));
+        variables.set(Symbols::RANDOM_SEED, integer(seed));
+        variables.set(Symbols::SCALE, Text::Value(Value::Integer(scale)));
+        variables
+    }
+
     /// Sets one.
     pub fn set(&mut self, number: usize, text: Text) {
         if number >= self.values.len() {
@@ -54,7 +64,7 @@ impl Variables {
             Some(Text::Text(text)) => {
                 Value::read(text).ok_or_else(|| EvalError::new(format!("malformed variable \"{}\" value: \"{text}\"", name())))
             }
-            None => Err(EvalError::new(format!("undefined variable \"{}\"", name()))),
+            None => Err(EvalError::undefined(name())),
         }
     }
 }

@@ -26,6 +26,11 @@ impl EvalError {
     pub fn new(message: impl Into<String>) -> EvalError {
         EvalError(message.into())
     }
+
+    /// That a variable of this name has no value.
+    pub fn undefined(name: &str) -> EvalError {
+        EvalError(format!("undefined variable \"{name}\""))
+    }
 }
 
 impl Value {

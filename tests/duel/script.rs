@@ -1,5 +1,7 @@
 //! Scripts of pgbench as transactions of a scenario: they duel, and what they did can be counted.
 
+use pgduel::pgbench::builtin::BUILTINS;
+
 use crate::project::{Project, finish};
 use crate::support::TestServer;
 
@@ -10,19 +12,6 @@ create table pgbench_tellers as select tid, 1 as bid, 0 as tbalance from generat
 create table pgbench_accounts as select aid, 1 as bid, 0 as abalance from generate_series(1, 100000) as aid;
 create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp);
 revoke all on pgbench_branches, pgbench_tellers, pgbench_accounts, pgbench_history from anon, authenticated, service_role;
-";
-/// As pgbench(1) prints it.
-const TPCB: &str = r"\set aid random(1, 100000 * :scale)
-\set bid random(1, 1 * :scale)
-\set tid random(1, 10 * :scale)
-\set delta random(-5000, 5000)
-BEGIN;
-UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
-SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
-UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
-UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
-INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
-END;
 ";
 const BRANCHES: &str = r"\set aid random(1, 100000)
 \if :aid % 2 = 0
@@ -40,7 +29,7 @@ fn project(transactions: &str) -> Project {
         "tables",
         "alter table pgbench_accounts add primary key (aid);",
     );
-    project.write("scenarios/notes/tpcb.sql", TPCB);
+    project.write("scenarios/notes/tpcb.sql", BUILTINS[0].text);
     project.write("scenarios/notes/branches.sql", BRANCHES);
     project
 }

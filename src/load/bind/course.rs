@@ -34,11 +34,7 @@ pub(super) struct Start {
 
 impl Start {
     pub(super) fn new(scripted: &Arc<ScriptedTransaction>, clients: u32, seed: u64) -> Start {
-        let mut variables = Variables::new(&scripted.symbols);
-        let integer = |value: u64| Text::Value(Number::Integer(value as i64));
-        variables.set(Symbols::DEFAULT_SEED, integer(Random::new(seed).bits()));
-        variables.set(Symbols::RANDOM_SEED, integer(seed));
-        variables.set(Symbols::SCALE, integer(1));
+        let mut variables = Variables::of_run(&scripted.symbols, seed, 1);
         for (variable, value) in &scripted.variables {
             variables.set(*variable, value.clone());
         }
@@ -96,7 +92,7 @@ impl Start {
                 Some(Text::Value(Number::Null)) => Bound::One(Value::Null),
                 Some(Text::Value(value)) => Bound::Text(value.to_string().into()),
                 Some(Text::Text(text)) => Bound::Text(text.as_str().into()),
-                None => return Err(EvalError::new(format!("undefined variable \"{}\"", self.scripted.symbols.name(variable)))),
+                None => return Err(EvalError::undefined(self.scripted.symbols.name(variable))),
             };
         }
         Ok(())
