@@ -365,8 +365,6 @@ impl Connection {
                     other => return Err(unexpected(other, "a statement")),
                 }
             }
-            // An answer that is always there already must not keep the thread from its other connections.
-            tokio::task::coop::consume_budget().await;
         }
     }
 

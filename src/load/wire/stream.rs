@@ -1,4 +1,4 @@
-//! The transport: a Unix or TCP stream, with reads tried before they are waited for.
+//! The transport: a Unix or TCP stream, perhaps with TLS.
 
 use std::io::{self, ErrorKind};
 
@@ -88,34 +88,19 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads what there is into `inbox`; waits only if there is nothing. `Ok(0)` is the end of the stream.
+    /// Reads what there is into `inbox`; waits for something first. `Ok(0)` is the end of the stream.
     ///
-    /// The read comes first ("eager"), because an answer that is already there saves the trip through the event loop, and because
-    /// going to sleep later keeps server and generator from waking each other for every message.
+    /// The event loop says when there is something, and nothing is read before: on a machine that generator and server fill, an answer
+    /// is hardly ever there as soon as the request is sent, and a read that finds nothing costs a system call. Tokio's own read (and not
+    /// its `try_read`) takes a read that does not fill the buffer for the end of what there is.
     pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
-        if let Stream::Tls(stream) = self {
-            return stream.receive(inbox).await;
-        }
-        loop {
-            let read = match self {
-                Stream::Unix(stream) => stream.try_read(inbox.space()),
-                Stream::Tcp(stream) => stream.try_read(inbox.space()),
-                Stream::Tls(_) => Ok(0),
-            };
-            match read {
-                Ok(count) => {
-                    inbox.filled(count);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => match self {
-                    Stream::Unix(stream) => stream.readable().await?,
-                    Stream::Tcp(stream) => stream.readable().await?,
-                    Stream::Tls(_) => {}
-                },
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let count = match self {
+            Stream::Unix(stream) => stream.read(inbox.space()).await?,
+            Stream::Tcp(stream) => stream.read(inbox.space()).await?,
+            Stream::Tls(stream) => return stream.receive(inbox).await,
+        };
+        inbox.filled(count);
+        Ok(count)
     }
 }
 

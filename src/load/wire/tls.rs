@@ -54,6 +54,8 @@ impl TlsStream {
     }
 
     pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
+        // An answer that is always there already must not keep the thread from its other connections.
+        tokio::task::coop::consume_budget().await;
         loop {
             match self.session.reader().read(inbox.space()) {
                 Ok(count) => {
