@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
 
 use super::bind::Arrival;
 use super::block::{Job, PlanCounts, Shared, Work};
@@ -52,10 +52,9 @@ pub(super) fn load_thread(
         // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
         go_first();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let local = LocalSet::new();
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
     let mut result = ThreadResult { recording: new_recording(shared), ..ThreadResult::default() };
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let mut tasks = Vec::new();
         for connection in own {
             let (shared, started, ready) = (shared.clone(), started.clone(), ready.clone());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
 
 use super::client::{Client, ClientError, Program};
 use super::log::{Entry, Fate, LogOptions, TransactionLog};
@@ -190,14 +190,13 @@ fn load_thread(
     ready: &Ready,
     started: &Start,
 ) -> Option<Share> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    let local = LocalSet::new();
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
     let share = Share { tally: new_tally(&shared.program), ..Share::default() };
     let common = Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share) });
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let tasks: Vec<_> = own
             .iter()
             .map(|client| {
