@@ -111,6 +111,15 @@ fn options_of_the_environment_that_would_change_the_server_are_refused() {
 }
 
 #[test]
+fn the_version_is_told_where_pgbench_would_tell_it() {
+    for arguments in [["pgbench", "-V"], ["pgbench", "--version"]] {
+        let found = output(&arguments);
+        assert_eq!(found.status.code(), Some(0));
+        assert!(text(&found.stdout).contains(env!("CARGO_PKG_VERSION")), "{}", text(&found.stdout));
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     for arguments in [&["list"][..], &["list", "--json"], &["completions", "bash"], &["--help"]] {
         let mut child = pgduel(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");

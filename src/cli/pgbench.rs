@@ -27,6 +27,7 @@ const NOT_BEGUN: i32 = 1;
 /// `pgduel pgbench`
 #[derive(Args, Debug)]
 #[command(
+    version,
     disable_help_flag = true,
     after_help = "\
 Examples:

@@ -108,7 +108,7 @@ impl<'a> Duels<'a> {
     }
 
     /// What is left of the budget goes to the scenarios that came to no end: first to those that still can get as many pairs as it takes to
-    /// decide anything, those that need least first; then to where intervals are widest.
+    /// decide anything, and to outweigh what was discarded, those that need least first; then to where intervals are widest.
     async fn spend_the_rest(&mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
         let end = self.budget().map(|budget| self.started + budget);
         if !self.open.is_empty() {
@@ -145,10 +145,7 @@ impl<'a> Duels<'a> {
     /// The open scenario that the next pairs should go to; `None` if there is none for which `left` would be enough.
     fn neediest(&self, environment: &Environment<'_>, left: Duration) -> Option<usize> {
         let wanted = order::default_pairs(gated_metrics(self.plan));
-        let missing = |open: &Open| {
-            let course = &open.measuring.course;
-            course.pair_time() * wanted.saturating_sub(course.pairs())
-        };
+        let missing = |open: &Open| open.measuring.course.missing(wanted);
         let unsure = || self.open.iter().enumerate().filter(|(_, open)| open.measuring.enough().is_none());
         let too_few = unsure().filter(|(_, open)| !missing(open).is_zero() && missing(open) <= left);
         let cheapest = too_few.min_by_key(|(_, open)| missing(open)).map(|(number, _)| number);

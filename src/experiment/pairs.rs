@@ -52,9 +52,20 @@ impl Course {
         &self.kept
     }
 
-    /// What a pair takes, discarded ones and clones included.
-    pub(super) fn pair_time(&self) -> Duration {
-        self.spent / self.pairs().max(1)
+    /// What a pair takes, clones included.
+    fn pair_time(&self) -> Duration {
+        self.spent / (self.pairs() + self.discarded).max(1)
+    }
+
+    /// Whether so many pairs were discarded that not even `wanted` kept ones would outweigh them.
+    pub(super) fn is_disturbed(&self, wanted: u32) -> bool {
+        f64::from(self.discarded) > DISCARDED_TO_KEPT * f64::from(self.pairs().max(wanted))
+    }
+
+    /// Time for the pairs that it takes to decide anything, which are `wanted`, and to outweigh those that were discarded.
+    pub(super) fn missing(&self, wanted: u32) -> Duration {
+        let wanted = wanted.max((f64::from(self.discarded) / DISCARDED_TO_KEPT).ceil() as u32);
+        self.pair_time() * wanted.saturating_sub(self.pairs())
     }
 
     /// The working copies have been used by another scenario since.
@@ -118,6 +129,18 @@ impl ScenarioDuel<'_, '_> {
                 if let Some(stop) = self.enough(record, course) {
                     return Ok(Some(stop));
                 }
+                if course.is_disturbed(self.wanted()) {
+                    match aim {
+                        // More could not be made up for by what is still to come.
+                        Aim::All => return Ok(Some(StopReason::TooManyDiscarded)),
+                        // The machine may be quieter when all others have had their turn.
+                        Aim::Least => {
+                            course.spent += began.elapsed();
+                            return Ok(None);
+                        }
+                        Aim::More => {}
+                    }
+                }
                 if self.out_of_time() {
                     course.spent += began.elapsed();
                     return Ok((aim == Aim::All).then_some(StopReason::Budget));
@@ -142,14 +165,13 @@ impl ScenarioDuel<'_, '_> {
         if self.stopped() {
             return Some(StopReason::Interrupted);
         }
-        // More could not be made up for by what is still to come.
-        if f64::from(course.discarded) > DISCARDED_TO_KEPT * f64::from(pairs.max(wanted)) {
-            return Some(StopReason::TooManyDiscarded);
+        if pairs < wanted || course.is_disturbed(wanted) {
+            return None;
         }
-        if pairs >= wanted && !long {
+        if !long {
             return Some(StopReason::Pairs);
         }
-        (pairs >= wanted && (self.environment.precision)(record, &course.kept).enough).then_some(StopReason::Precise)
+        (self.environment.precision)(record, &course.kept).enough.then_some(StopReason::Precise)
     }
 
     fn needs_clone(&self, course: &Course) -> bool {
@@ -221,5 +243,27 @@ fn probe_length(mode: Mode) -> Duration {
     match mode {
         Mode::Default => Duration::from_secs(2),
         _ => Duration::from_millis(500),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(discarded: u32) -> Course {
+        Course { discarded, spent: Duration::from_secs(20), ..Course::default() }
+    }
+
+    #[test]
+    fn what_was_discarded_must_be_outweighed() {
+        assert!(!course(4).is_disturbed(16), "sixteen kept ones are four times as many");
+        assert!(course(5).is_disturbed(16));
+        assert!(!course(5).is_disturbed(20));
+    }
+
+    #[test]
+    fn a_disturbed_scenario_misses_more_pairs_than_a_quiet_one() {
+        assert_eq!(course(4).missing(16), Duration::from_secs(5) * 16);
+        assert_eq!(course(5).missing(16), Duration::from_secs(4) * 20);
     }
 }

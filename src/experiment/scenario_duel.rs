@@ -111,7 +111,7 @@ impl Measuring {
 pub(super) enum Left {
     /// To its end.
     Nothing(StopReason),
-    /// It can be decided, or has had its share of the time; it is come back to when all others have had theirs.
+    /// It can be decided, was disturbed, or has had its share of the time; it is come back to when all others have had theirs.
     Open(Box<Measuring>),
 }
 
@@ -174,6 +174,8 @@ impl ScenarioDuel<'_, '_> {
 
     /// What follows the last pair.
     pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> Left {
+        let disturbed = stop == StopReason::Budget && measuring.course.is_disturbed(self.wanted());
+        let stop = if disturbed { StopReason::TooManyDiscarded } else { stop };
         let closed = async {
             self.record_classes(&measuring.course)?;
             if matches!(stop, StopReason::Precise | StopReason::Budget) {

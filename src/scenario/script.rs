@@ -80,7 +80,7 @@ impl ScriptedTransaction {
                 return None;
             }
         };
-        let variables = given.variables.iter().map(|(name, value)| (symbols.number(name), value.clone())).collect();
+        let variables = given.variables.iter().filter_map(|(name, value)| Some((symbols.find(name)?, value.clone()))).collect();
         let draw = |(position, name): (usize, &&str)| Some((symbols.find(name)?, position));
         let drawn: Vec<(usize, usize)> = given.draws.iter().enumerate().filter_map(draw).collect();
         let mut scripted = ScriptedTransaction {

@@ -65,6 +65,11 @@ impl Symbols {
         self.names.get(number).map_or("", String::as_str)
     }
 
+    /// Names that scripts use, without those that every client has.
+    pub fn used(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().skip(Symbols::SCALE + 1).map(String::as_str)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.names.len()

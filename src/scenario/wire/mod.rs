@@ -44,7 +44,7 @@ pub fn parse(suite: &str, name: &str, file: &Path, text: &str) -> Result<Scenari
 /// Of the file and the scripts that it names, in order.
 fn digest(text: &str, transactions: &[Transaction]) -> String {
     let scripts = transactions.iter().filter_map(|transaction| transaction.script.as_ref());
-    let hashed = scripts.fold(Sha256::new_with_prefix(text), |hash, script| hash.chain_update(script.source.text()));
+    let hashed = scripts.fold(Sha256::new_with_prefix(text), |hash, script| hash.chain_update(b"\0").chain_update(script.source.text()));
     hashed.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

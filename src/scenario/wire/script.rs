@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::script::{Given, ScriptedTransaction};
 use super::super::{Draw, Identity, Statement};
 use super::MOST;
-use crate::diagnostic::document::{Node, Value};
-use crate::diagnostic::{Findings, Source, read_text};
+use crate::diagnostic::document::{Node, Value, did_you_mean};
+use crate::diagnostic::{Findings, Source, closest, list, read_text};
 use crate::script::evaluate::Text;
 use crate::script::is_variable_name;
 use crate::script::value::Value as Number;
@@ -54,12 +54,30 @@ pub fn script(node: &Node, f: &mut Findings, around: &Around<'_>) -> Option<Read
     let read = ScriptedTransaction::read(&mut found, given);
     f.adopt(found.into_vec());
     let (scripted, statements) = read?;
+    needed(around.variables, &scripted, &draws, f);
     if statements.len() > MOST {
         node.fault(f, format!("{name:?} has {} statements", statements.len()), format!("allowed: at most {MOST}"));
         return None;
     }
     let uses = scripted.uses(&draws);
     Some(Read { scripted: Arc::new(scripted), statements, uses })
+}
+
+/// Faults variables that the script does not use, or that a draw gives too.
+fn needed(variables: Option<&Node>, scripted: &ScriptedTransaction, draws: &[&str], f: &mut Findings) {
+    for entry in variables.and_then(Node::entries).unwrap_or_default() {
+        let name = entry.key.as_str();
+        let (problem, help) = if draws.contains(&name) {
+            (format!("{name} is drawn too, and has one value only"), format!("remove it here, or draw.{name}"))
+        } else if is_variable_name(name) && scripted.symbols.find(name).is_none() {
+            let used: Vec<&str> = scripted.symbols.used().collect();
+            let near = closest(name, used.iter().copied());
+            (format!("the script does not use :{name}{}", did_you_mean(near)), format!("it uses: {}", list(used)))
+        } else {
+            continue;
+        };
+        f.add(entry.key_span.clone(), &entry.node.path, problem, help);
+    }
 }
 
 fn variables(node: &Node, f: &mut Findings) -> Vec<(String, Text)> {
