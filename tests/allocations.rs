@@ -86,8 +86,8 @@ fn a_transaction_of_a_script() {
         let text = "\\set i random(1, 1000)\nbegin;\nselect i from numbers where i = :i;\nend;\n";
         let script = Script::read(&Source::new(Path::new("numbers.sql"), text), 1, &mut symbols).expect("a script");
         let variables = Variables::new(&symbols);
-        let program = Arc::new(client::Program::new(vec![script], symbols, mode));
-        let mut client = runtime.block_on(Client::connect(program, &target, variables, Random::new(1))).expect("a client");
+        let program = client::Program::new(vec![script], symbols, mode);
+        let mut client = runtime.block_on(Client::connect(&program, &target, variables, Random::new(1))).expect("a client");
         let allocations = per_transaction(&runtime, async || client.run(0, None).await.expect("an answer"));
         assert!(allocations <= 1.0, "{mode:?}: {allocations} allocations a transaction");
     }

@@ -1,7 +1,6 @@
 //! One client: a connection, its variables, and one transaction after the other.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tally::CommandTally;
@@ -93,9 +92,10 @@ impl ClientError {
     }
 }
 
-/// A client that is connected.
-pub struct Client {
-    program: Arc<Program>,
+/// A client that is connected. It borrows its program: counting references to it, once a transaction, would have the threads fight for the
+/// counter.
+pub struct Client<'a> {
+    program: &'a Program,
     connection: Connection,
     prepared: Vec<Vec<Option<Prepared>>>,
     variables: Variables,
@@ -106,11 +106,16 @@ pub struct Client {
     pauser: Pauser,
 }
 
-impl Client {
+impl<'a> Client<'a> {
     /// Connects. Its variables are those that are given here.
-    pub async fn connect(program: Arc<Program>, target: &ConnectTarget, variables: Variables, random: Random) -> Result<Client, WireError> {
+    pub async fn connect(
+        program: &'a Program,
+        target: &ConnectTarget,
+        variables: Variables,
+        random: Random,
+    ) -> Result<Client<'a>, WireError> {
         let connection = Connection::connect(target).await?;
-        let prepared = unprepared(&program);
+        let prepared = unprepared(program);
         Ok(Client {
             program,
             connection,
@@ -128,7 +133,7 @@ impl Client {
     pub async fn reconnect(&mut self, target: &ConnectTarget) -> Result<(), WireError> {
         let fresh = Connection::connect(target).await?;
         std::mem::replace(&mut self.connection, fresh).close().await;
-        self.prepared = unprepared(&self.program);
+        self.prepared = unprepared(self.program);
         Ok(())
     }
 
@@ -149,7 +154,7 @@ impl Client {
 
     /// Runs a script from its first command to its last. `times` takes the time of each command, where somebody wants to know.
     pub async fn run(&mut self, script: usize, mut times: Option<&mut [CommandTally]>) -> Result<(), ClientError> {
-        let program = self.program.clone();
+        let program = self.program;
         let Some(commands) = program.scripts.get(script).map(|script| &script.commands) else { return Ok(()) };
         let mut next = 0;
         while let Some(command) = commands.get(next) {
@@ -159,7 +164,7 @@ impl Client {
             let todo = command.action.perform(&mut next, &mut self.variables, &program.symbols, &mut self.random);
             let result = match todo {
                 Ok(Todo::Nothing) => Ok(()),
-                Ok(Todo::Send(sql)) => self.sql(&program, script, at, sql).await,
+                Ok(Todo::Send(sql)) => self.sql(program, script, at, sql).await,
                 Ok(Todo::Sleep(length)) => {
                     self.pauser.pause(length).await;
                     Ok(())
@@ -170,7 +175,7 @@ impl Client {
                 tally.add(began.elapsed(), result.is_ok());
             }
             if let Err(failure) = result {
-                return Err(failure.at(&program, script, command.line));
+                return Err(failure.at(program, script, command.line));
             }
         }
         Ok(())

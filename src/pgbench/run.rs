@@ -228,7 +228,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
     }
     // Streams of different clients share no beginning.
     let random = Random::new(options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let client = match Client::connect(shared.program.clone(), &shared.target, variables, random).await {
+    let client = match Client::connect(&shared.program, &shared.target, variables, random).await {
         Ok(client) => client,
         Err(error) => {
             let _ = ready.send(Err(RunError::Connect { client: number, error }));
@@ -255,7 +255,7 @@ struct Runner<'a> {
     shared: &'a Shared,
     common: &'a Common,
     number: usize,
-    client: Client,
+    client: Client<'a>,
     began: Instant,
     /// Transactions so far, with the one that runs and those that were skipped.
     begun: u64,
