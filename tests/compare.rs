@@ -319,3 +319,16 @@ fn more_metrics_make_the_level_stricter() {
     let side = |side: Side| comparison.scenarios[0].metrics[0].value_ns.get(side) / 2e6;
     assert!((side(Side::Before) - 1.0).abs() < 0.02 && (side(Side::After) - 1.0).abs() < 0.02);
 }
+
+#[test]
+fn a_ratio_that_compiling_makes_is_told_to_be_one() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results/2026-11-21-omniops.1/run.jsonl");
+    let comparison = compare(&read(&path).unwrap());
+    let mut told = Vec::new();
+    for one in &comparison.scenarios {
+        told.extend(one.warnings.iter().filter(|warning| warning.contains("(JIT)")).map(|warning| (&one.scenario.scenario, warning)));
+    }
+    let [(name, warning)] = told.as_slice() else { panic!("{told:#?}") };
+    assert_eq!(*name, "omniops/hourly-volume");
+    assert!(warning.starts_with("volume/messages (before): compiling the plan (JIT) took 21.1 of its 24.5 ms"), "{warning}");
+}

@@ -4,7 +4,10 @@ use super::group::{Description, Group};
 use super::outcome::{MOST_DISTURBED, MOST_FAILED, failed_share, gated};
 use super::series::Pairs;
 use super::{Metric, Verdict};
-use crate::record::{Side, StopReason};
+use crate::record::{EvidenceRecord, Side, StopReason};
+
+/// Share of a plan's time from which compiling it is told.
+const COMPILING_SHARE: f64 = 0.25;
 
 /// Warnings of the run itself, then those that the record's numbers give.
 pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], aa: bool) -> Vec<String> {
@@ -21,6 +24,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
     if aa {
         warnings.extend(false_alarms(metrics));
     }
+    warnings.extend(group.evidence.iter().filter_map(compiled));
     warnings.extend(one_sided(metrics));
     warnings.extend(unjudged(group, metrics));
     warnings.extend(undecided(group, pairs, metrics));
@@ -96,6 +100,22 @@ fn false_alarms(metrics: &[Metric]) -> Vec<String> {
             Verdict::Unchanged | Verdict::Inconclusive => None,
         })
         .collect()
+}
+
+/// A statement whose time goes into compiling its plan, at each execution anew. Whether PostgreSQL compiles hangs on the plan's *estimated* cost and a
+/// setting, so a ratio that comes of it may be gone on the next server.
+fn compiled(evidence: &EvidenceRecord) -> Option<String> {
+    let number = |path: &str| evidence.plan_json.pointer(path).and_then(serde_json::Value::as_f64);
+    let (compiling_ms, all_ms) = (number("/0/JIT/Timing/Total")?, number("/0/Execution Time")?);
+    let cost = number("/0/Plan/Total Cost")?;
+    (compiling_ms >= COMPILING_SHARE * all_ms).then(|| {
+        format!(
+            "{} ({}): compiling the plan (JIT) took {compiling_ms:.1} of its {all_ms:.1} ms, since its estimated cost of {cost:.0} is above \
+             jit_above_cost: on a server with other settings the ratio is another one",
+            evidence.statement,
+            evidence.side.name()
+        )
+    })
 }
 
 /// Transactions of a mix that are too rare to be judged, though others are.
