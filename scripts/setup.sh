@@ -5,12 +5,14 @@
 #
 #   scripts/setup.sh            install what is missing
 #   scripts/setup.sh --check    only say what is missing; exit 1 if anything is
-#   scripts/setup.sh --tests    also Chromium, in which tests open the HTML report, and PgBouncer (on Debian; elsewhere tests skip without)
+#   scripts/setup.sh --tests    also Chromium, in which tests open the HTML report, and PgBouncer (on Debian; elsewhere those tests skip without)
 set -euo pipefail
 
 # The pgvector that pgduel's vector scenarios need: 0.8 brought iterative index scans.
 PGVECTOR_SUITE=trixie
 PGVECTOR_VERSION=0.8.0
+# Migrations use views with security_invoker.
+POSTGRESQL_OLDEST=15
 
 say()  { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -54,16 +56,23 @@ setup_macos() {
 
 # --- Debian and its relatives --------------------------------------------------------------------------------------
 
+# Whether the pgvector of major version $1 is new enough.
+has_pgvector() {
+    local control=/usr/share/postgresql/$1/extension/vector.control version
+    [ -f "$control" ] || return 1
+    version=$(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" "$control")
+    [ -n "$version" ] && dpkg --compare-versions "$version" ge "$PGVECTOR_VERSION"
+}
+
 # Newest installed major version that can serve; empty if none. $1 = "vector" asks for pgvector as well.
 installed_major() {
     local dir major best=''
     for dir in /usr/lib/postgresql/*/bin; do
         [ -x "$dir/postgres" ] && [ -x "$dir/initdb" ] || continue
         major=${dir#/usr/lib/postgresql/}; major=${major%/bin}
+        [ "$major" -ge "$POSTGRESQL_OLDEST" ] || continue
         [ -f "/usr/share/postgresql/$major/extension/pg_stat_statements.control" ] || continue
-        if [ "${1:-}" = vector ]; then
-            [ -f "/usr/share/postgresql/$major/extension/vector.control" ] || continue
-        fi
+        [ "${1:-}" != vector ] || has_pgvector "$major" || continue
         if [ -z "$best" ] || [ "$major" -gt "$best" ]; then best=$major; fi
     done
     printf '%s' "$best"
@@ -179,6 +188,7 @@ setup_debian() {
     if [ -z "$major" ]; then
         major=$(LC_ALL=C apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1)
         [ -n "$major" ] || fail "apt knows no package 'postgresql'. Install PostgreSQL 15 or newer and run this again"
+        [ "$major" -ge "$POSTGRESQL_OLDEST" ] || fail "apt offers PostgreSQL $major here, and pgduel needs $POSTGRESQL_OLDEST or newer. Add PostgreSQL's own package archive (https://wiki.postgresql.org/wiki/Apt), then run this again"
         packages+=("postgresql-$major")
     fi
     if [ "$pgvector" = yes ] && has_candidate "postgresql-$major-pgvector" "$PGVECTOR_VERSION"; then

@@ -59,8 +59,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotCreatedByPgduel => f.write_str(
-                "pgduel did not create it (it has no mark of pgduel's). Name a database that pgduel may create, or type \
-                 its name out to allow it",
+                "pgduel did not create it (it has no mark of pgduel's). Rename or drop it, so that pgduel can make one of its own",
             ),
             Self::OtherNameTyped(name) => write!(f, "the name typed out is \"{name}\", not this one"),
             Self::Missing => f.write_str("there is no such database"),

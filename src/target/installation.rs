@@ -8,8 +8,10 @@ use super::error::TargetError;
 
 /// The commands that make up an installation as pgduel needs it.
 const NEEDED_COMMANDS: [&str; 2] = ["postgres", "initdb"];
-/// `compute_query_id`, which pg_stat_statements needs for stable ids, came with 14.
-const OLDEST_MAJOR: u32 = 14;
+/// Views with `security_invoker`, without which a view reads past row-level security, came with 15.
+const OLDEST_MAJOR: u32 = 15;
+/// Iterative scans of vector indexes came with 0.8.
+const OLDEST_PGVECTOR: (u32, u32) = (0, 8);
 
 /// One PostgreSQL installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +68,13 @@ impl Installation {
         let has = |file: &str| extensions.as_ref().is_some_and(|directory| directory.join(file).is_file());
         let mut missing = Vec::new();
         if major < OLDEST_MAJOR {
-            missing.push("version that pgduel supports (14 or newer)");
+            missing.push("version that pgduel supports (15 or newer)");
         }
-        if !has("vector.control") {
-            missing.push("pgvector");
+        let pgvector = extensions.as_ref().and_then(|directory| std::fs::read_to_string(directory.join("vector.control")).ok());
+        match pgvector.as_deref().map(default_version) {
+            None => missing.push("pgvector"),
+            Some(version) if version < Some(OLDEST_PGVECTOR) => missing.push("pgvector of 0.8.0 or newer"),
+            Some(_) => {}
         }
         if !has("pg_stat_statements.control") {
             missing.push("contrib modules (pg_stat_statements)");
@@ -148,6 +153,13 @@ fn major_version(bin: &Path) -> Option<u32> {
     parse_major(&String::from_utf8_lossy(&output.stdout))
 }
 
+/// Major and minor version that an extension's control file names.
+fn default_version(control: &str) -> Option<(u32, u32)> {
+    let line = control.lines().find_map(|line| line.trim_start().strip_prefix("default_version"))?;
+    let mut parts = line.trim_start_matches([' ', '=', '\'']).split(['.', '\'']).map_while(|part| part.parse().ok());
+    parts.next().zip(parts.next())
+}
+
 fn parse_major(version: &str) -> Option<u32> {
     let number = version.split(')').nth(1)?.trim_start();
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
@@ -191,6 +203,15 @@ mod tests {
         assert_eq!(parse_major("postgres (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(parse_major("postgres"), None);
         assert_eq!(parse_major(""), None);
+    }
+
+    #[test]
+    fn the_version_of_an_extension_is_in_its_control_file() {
+        let control = "comment = 'vector data type'\ndefault_version = '0.8.0'\nmodule_pathname = '$libdir/vector'\n";
+        assert_eq!(default_version(control), Some((0, 8)));
+        assert_eq!(default_version("default_version='1.12'"), Some((1, 12)));
+        assert!(default_version("default_version = '0.7.4'\n") < Some(OLDEST_PGVECTOR));
+        assert_eq!(default_version("relocatable = true"), None);
     }
 
     #[test]
