@@ -135,7 +135,7 @@ pub struct SizeArgs {
     /// Factor on the row counts of the dataset, 0.01 to 1000
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     pub scale: f64,
-    /// Number of vectors [default: the dataset's number times the scale; 5000 in a quick duel]
+    /// Number of vectors [default: the dataset's number times the scale; 5000 in pgduel duel --quick]
     #[arg(long)]
     pub vectors: Option<u64>,
     /// Seed of data, arrivals, parameters and block order
@@ -262,6 +262,14 @@ pub struct ServerChoice {
     /// Allow a server that is not on this machine
     #[arg(long)]
     pub allow_host: bool,
+    /// The embedded one.
+    #[command(flatten)]
+    pub embedded: EmbeddedChoice,
+}
+
+/// How the embedded server is run.
+#[derive(Args, Debug)]
+pub struct EmbeddedChoice {
     /// Folder with the PostgreSQL programs for the embedded server [default: the newest installation that has pgvector]
     #[arg(long, value_name = "DIR")]
     pub pg_bin: Option<PathBuf>,
@@ -273,9 +281,9 @@ pub struct ServerChoice {
 /// Whether commits wait for the disk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Fsync {
-    /// They do.
+    /// A commit returns when it is on the disk
     On,
-    /// They do not.
+    /// A commit returns at once
     Off,
 }
 
@@ -337,7 +345,7 @@ Examples:
 Prints the command that connects psql. A server that already runs is left running.")]
     Start {
         #[command(flatten)]
-        server: ServerChoice,
+        server: EmbeddedChoice,
     },
     /// Print how other programs reach it: PGHOST, PGPORT, PGUSER and PGPASSWORD, for a shell
     #[command(after_help = "\
@@ -347,7 +355,7 @@ Example:
 One that does not run is started. The password is read from its file by the shell.")]
     Env {
         #[command(flatten)]
-        server: ServerChoice,
+        server: EmbeddedChoice,
     },
     /// Stop every one that no run is using
     #[command(after_help = "Example:\n  pgduel server stop")]

@@ -1,6 +1,6 @@
 //! `pgduel server`, and the choice of server for every command that needs one.
 
-use super::args::{Cli, Fsync, ServerAction, ServerArgs, ServerChoice};
+use super::args::{Cli, EmbeddedChoice, Fsync, ServerAction, ServerArgs, ServerChoice};
 use super::{CommandResult, Failure, exit, out};
 use crate::target::{
     Durability, EmbeddedOptions, EmbeddedServer, Endpoint, ExternalServer, HostKind, Lifetime, Server, SlotStatus, SlotUse, Stopped,
@@ -9,27 +9,33 @@ use crate::target::{
 
 /// Starts the embedded server, or takes the one that was named.
 pub async fn choose(choice: &ServerChoice, lifetime: Lifetime) -> Result<Server, Failure> {
-    if std::env::var_os("PGOPTIONS").is_some_and(|options| !options.is_empty()) {
-        // It would change some of the connections, those that prepare and check, and not those that are timed.
-        let why =
-            "PGOPTIONS is set, which would change settings of the server under test; unset it and say in SQL or the scenario what is meant";
-        return Err(Failure::Usage(why.to_owned()));
-    }
-    let Some(url) = &choice.database_url else {
-        let durability = match choice.fsync {
-            Fsync::On => Durability::On,
-            Fsync::Off => Durability::Off,
-        };
-        let options = EmbeddedOptions { pg_bin: choice.pg_bin.clone(), durability, lifetime, ..EmbeddedOptions::default() };
-        let server = EmbeddedServer::start(&options).await.map_err(anyhow::Error::from)?;
-        return Ok(server.into());
-    };
+    refuse_options()?;
+    let Some(url) = &choice.database_url else { return embedded(&choice.embedded, lifetime).await };
     let server: Server = ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?.into();
     if server.host_kind() == HostKind::Remote && !choice.allow_host {
         let why = "the server is not on this machine, and load can hurt it; --allow-host allows that";
         return Err(Failure::Usage(why.to_owned()));
     }
     Ok(server)
+}
+
+async fn embedded(choice: &EmbeddedChoice, lifetime: Lifetime) -> Result<Server, Failure> {
+    let durability = match choice.fsync {
+        Fsync::On => Durability::On,
+        Fsync::Off => Durability::Off,
+    };
+    let options = EmbeddedOptions { pg_bin: choice.pg_bin.clone(), durability, lifetime, ..EmbeddedOptions::default() };
+    Ok(EmbeddedServer::start(&options).await.map_err(anyhow::Error::from)?.into())
+}
+
+/// `PGOPTIONS` would change some of the connections, those that prepare and check, and not those that are timed.
+fn refuse_options() -> Result<(), Failure> {
+    if std::env::var_os("PGOPTIONS").is_some_and(|options| !options.is_empty()) {
+        let why =
+            "PGOPTIONS is set, which would change settings of the server under test; unset it and say in SQL or the scenario what is meant";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// `pgduel server`
@@ -46,11 +52,9 @@ pub fn server(cli: &Cli, args: &ServerArgs) -> CommandResult {
 }
 
 /// Starts it, and prints what `way` makes of it.
-async fn start(choice: &ServerChoice, quiet: bool, way: fn(&Server) -> String) -> CommandResult {
-    if choice.database_url.is_some() {
-        return Err(Failure::Usage("a server of your own is not pgduel's to start; leave out --database-url and DATABASE_URL".to_owned()));
-    }
-    let server = choose(choice, Lifetime::KeepRunning).await?;
+async fn start(choice: &EmbeddedChoice, quiet: bool, way: fn(&Server) -> String) -> CommandResult {
+    refuse_options()?;
+    let server = embedded(choice, Lifetime::KeepRunning).await?;
     if !quiet {
         let version = server.describe().await.map_err(anyhow::Error::from)?.version;
         let version = version.split(" on ").next().unwrap_or_default();

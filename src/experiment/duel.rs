@@ -16,7 +16,7 @@ use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
 use crate::scenario::{Scenario, Transaction};
 
 /// What the end of a long run takes at most.
-const LONGEST_END: Duration = Duration::from_secs(10);
+const LONGEST_END: Duration = Duration::from_secs(15);
 /// How often seeding and checks look for a signal.
 const STOP_POLL: Duration = Duration::from_millis(50);
 

@@ -9,18 +9,23 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 
+/// Version of the scenario format. It is raised when a file of the former version would be read as something else; a new key does not raise it.
+pub const SCENARIO_VERSION: u32 = 1;
+
 /// The JSON schema (draft 7, which TOML editors know) of a scenario file.
 pub fn scenario_schema() -> String {
-    pretty::<ScenarioFile>()
+    pretty::<ScenarioFile>(SCENARIO_VERSION)
 }
 
 /// The JSON schema of a line of `run.jsonl`.
 pub fn run_schema() -> String {
-    pretty::<crate::record::Line>()
+    pretty::<crate::record::Line>(crate::record::SCHEMA_VERSION)
 }
 
-fn pretty<T: JsonSchema>() -> String {
-    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+/// The schema of a type, with the version of its format: a keyword of our own, which validators pass over.
+fn pretty<T: JsonSchema>(version: u32) -> String {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+    schema.insert("version".to_owned(), version.into());
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
