@@ -207,6 +207,18 @@ fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sid
 }
 
 impl Offer {
+    /// The same with blocks so many times as long, where time ends them.
+    pub fn stretched(mut self, times: u32) -> Offer {
+        match &mut self {
+            Offer::Timed { length, .. } | Offer::Closed { length, .. } | Offer::Users { length, .. } | Offer::OwnRate { length, .. } => {
+                length.settle *= times;
+                length.measure *= times;
+            }
+            Offer::FixedWork { .. } => {}
+        }
+        self
+    }
+
     /// Whether sessions of a closed loop share a load thread.
     pub fn is_crowded(&self) -> bool {
         match self {
@@ -319,6 +331,19 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn only_blocks_that_time_ends_are_stretched() {
+        let milliseconds = |offer: Offer| match offer.stretched(2) {
+            Offer::Timed { length, .. } | Offer::Closed { length, .. } => (length.settle.as_millis(), length.measure.as_millis()),
+            other => panic!("{other:?}"),
+        };
+        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None);
+        assert_eq!(milliseconds(quick(Arrival::Auto)), (500, 1500));
+        assert_eq!(milliseconds(quick(Arrival::Closed(4))), (500, 1500));
+        let fixed = quick(Arrival::Work { sessions: 1, transactions: Some(10) });
+        assert_eq!(fixed.clone().stretched(2), fixed);
     }
 
     #[test]

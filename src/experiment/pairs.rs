@@ -14,6 +14,8 @@ use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecor
 
 /// Pairs that may be discarded, as a share of those that are kept: a quarter of the kept ones is a fifth of all.
 const DISCARDED_TO_KEPT: f64 = 0.25;
+/// What blocks are longer by if the data does not fit in memory: which pages are read from disk is luck, and evens out with time.
+const STRETCH_FOR_DISK: u32 = 2;
 /// Quads on one clone of a writing scenario in quick mode.
 const QUICK_QUADS_A_CLONE: u32 = 3;
 
@@ -81,6 +83,7 @@ impl ScenarioDuel<'_, '_> {
         context: &BlockContext<'_>,
         sides: &Sides<SideUnderTest>,
         single: Sides<Duration>,
+        resident: bool,
     ) -> Result<(Offer, Sides<Probed>), Halt> {
         let connections = self.scenario.load.connections;
         let mut probed = single.map(|single| Probed { single: *single, capacity: None });
@@ -101,8 +104,9 @@ impl ScenarioDuel<'_, '_> {
             }
         }
         let time = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let room = time.map(|time| Room { time, pairs: self.wanted() });
-        Ok((offer::choose(self.scenario, self.plan.mode, probed, room), probed))
+        let stretch = if resident { 1 } else { STRETCH_FOR_DISK };
+        let room = time.map(|time| Room { time: time / stretch, pairs: self.wanted() });
+        Ok((offer::choose(self.scenario, self.plan.mode, probed, room).stretched(stretch), probed))
     }
 
     /// Runs quads until there are pairs enough for the aim. Says why no more are needed; `None` if more could be.

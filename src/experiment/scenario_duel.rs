@@ -219,7 +219,7 @@ impl ScenarioDuel<'_, '_> {
         self.ready(&arena).await?;
         let warm_up = if slow { 1 } else { WARM_UP };
         let context = self.context(mix.clone(), warm_up);
-        let (offer, probed) = self.probe(&context, arena.first(), times.paced).await?;
+        let (offer, probed) = self.probe(&context, arena.first(), times.paced, arena.resident).await?;
         let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;
