@@ -343,8 +343,12 @@ fn a_server_is_started_used_and_stopped() {
     let call = |arguments: &[&str]| pgduel(arguments).env("PGDUEL_HOME", home.path()).output().expect("pgduel runs");
 
     assert!(text(&call(&["server", "status"]).stdout).starts_with("no embedded server was ever started"));
-    let started = call(&["server", "start", "--fsync", "off", "--quiet"]);
+    // The embedded server is meant, whatever other server the environment names.
+    let mut start = pgduel(&["server", "start", "--fsync", "off", "--quiet"]);
+    start.env("PGDUEL_HOME", home.path()).env("DATABASE_URL", "postgres://ann:of-another-server@127.0.0.1:1/app");
+    let started = start.output().expect("pgduel runs");
     assert_eq!((started.status.code(), text(&started.stderr)), (Some(0), String::new()));
+    assert!(!text(&started.stdout).contains("of-another-server"), "{}", text(&started.stdout));
     assert!(text(&started.stdout).starts_with("PGPASSWORD="), "{}", text(&started.stdout));
     let password = password_in(home.path());
     assert!(!text(&started.stdout).contains(&password), "the password is never printed");

@@ -82,7 +82,7 @@ async fn no_error_holds_the_password() {
         assert_kept(canary, &finished, &project.out());
         finished.expect_code(2);
     }
-    for arguments in [&["duel", "--help"][..], &["run", "--help"], &["server", "status"]] {
+    for arguments in [&["duel", "--help"][..], &["run", "--help"], &["server", "status"], &["server", "start", "--help"]] {
         let finished = finish(project().pgduel(arguments).env("DATABASE_URL", format!("postgres://ann:{canary}@127.0.0.1/app")));
         assert_kept(canary, &finished, Path::new("no run, no folder"));
     }
