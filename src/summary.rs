@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockKind, BlockRecord, Discard, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason, TenantClassRecord,
-    TransactionTimes, VariantRecord,
+    Accounting, BlockKind, BlockRecord, Discard, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason,
+    TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
@@ -185,6 +185,8 @@ pub struct Generator {
     pub longest_stall_ns: u64,
     /// Transactions answered, be it by giving up the wait for a connection, over transactions offered.
     pub achieved_share: f64,
+    /// Share of the machine's processor time that its host gave to others; `None` where the system does not tell.
+    pub stolen_share: Option<f64>,
     /// Connections at work on average, as they were looked up; `None` where nobody looked.
     pub busy: Option<f64>,
     /// How it held back what was measured; `None` if it did not.
@@ -276,6 +278,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
             cpu_share: block.generator.cpu_share,
             longest_stall_ns: block.generator.longest_stall_ns,
             achieved_share: block.generator.achieved_share,
+            stolen_share: block.generator.stolen_share,
             busy: block.generator.busy.map(|busy| busy.mean),
             bottleneck: block.discard.as_ref().and_then(bottleneck),
             stalled: matches!(block.discard, Some(Discard::GeneratorStall { .. })),
@@ -392,6 +395,12 @@ fn warnings(summary: &Summary) -> Vec<String> {
         let ms = load.generator.longest_stall_ns as f64 / 1e6;
         warnings
             .push(format!("the generator stood still for {ms:.1} ms, as something else kept the cores: the slowest times may be its own"));
+    }
+    if let Some(stolen) = load.generator.stolen_share.filter(|share| *share >= GeneratorReport::NOTABLE_STEAL) {
+        warnings.push(format!(
+            "the host of this virtual machine gave {:.1}% of its processor time to others (steal): server and generator stood still meanwhile",
+            stolen * 100.0
+        ));
     }
     // An overloaded server says it louder.
     let open = load.overload.is_none() && matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));

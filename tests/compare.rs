@@ -332,3 +332,15 @@ fn a_ratio_that_compiling_makes_is_told_to_be_one() {
     assert_eq!(*name, "omniops/hourly-volume");
     assert!(warning.starts_with("volume/messages (before): compiling the plan (JIT) took 21.1 of its 24.5 ms"), "{warning}");
 }
+
+#[test]
+fn what_the_host_took_is_weighted_by_the_length_of_blocks() {
+    let mut record = run(16, &[made("stolen", 0.5)]);
+    assert_eq!(only(&compare(&record)).stolen_share, None, "nobody knows");
+    let blocks: Vec<_> =
+        record.lines.iter_mut().filter_map(|line| if let Line::Block(block) = line { Some(block) } else { None }).collect();
+    for (number, block) in blocks.into_iter().enumerate() {
+        (block.duration_ns, block.generator.stolen_share) = if number == 0 { (0, Some(0.9)) } else { (1_000_000_000, Some(0.04)) };
+    }
+    assert!((only(&compare(&record)).stolen_share.unwrap() - 0.04).abs() < 1e-12);
+}

@@ -282,6 +282,33 @@ fn a_scenario_that_was_cut_short_promises_nothing() {
 }
 
 #[test]
+fn time_that_the_host_took_is_told_once_and_where_it_spoilt_a_scenario() {
+    let mut comparison = fixture::healthy();
+    let many = comparison.scenarios.len();
+    for (number, one) in comparison.scenarios.iter_mut().enumerate() {
+        one.stolen_share = Some(0.02 + 0.01 * number as f64);
+    }
+    comparison.scenarios[0].stop = pgduel::record::StopReason::TooManyDiscarded;
+    comparison.scenarios[0].pairs.reasons = [("the generator stalled".to_owned(), 5)].into();
+    let worst = comparison.scenarios[many - 1].scenario.scenario.clone();
+    with_run(comparison.clone(), |run| {
+        let text = report::terminal(run, &style(300, false));
+        let share = 1 + many;
+        let gave = format!("{worst}: the host of this virtual machine gave {share}% of its processor time to others (steal)");
+        assert!(text.contains(&format!("{gave}; {many} of {many} scenarios lost 1% or more")), "{text}");
+        assert!(text.contains("5× the generator stalled. Meanwhile this virtual machine's host gave 2% of its"), "{text}");
+        assert_eq!(text.matches("(steal)").count(), 2, "{text}");
+    });
+    for one in &mut comparison.scenarios {
+        one.stolen_share = Some(0.0);
+    }
+    with_run(comparison, |run| {
+        let text = report::terminal(run, &style(300, false));
+        assert!(text.contains("knows of no time that a host took from it (steal)") && !text.contains("lost 1%"), "{text}");
+    });
+}
+
+#[test]
 fn passed_checks_alone_have_a_tick() {
     let mut comparison = fixture::healthy();
     for one in &mut comparison.scenarios {

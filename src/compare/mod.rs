@@ -96,6 +96,8 @@ pub struct ScenarioComparison {
     pub server: Sides<ServerPerTransaction>,
     /// Pairs kept and discarded (with reasons and how often).
     pub pairs: PairCount,
+    /// Share of the machine's processor time that its host gave to others in the blocks; `None` where none of them knows.
+    pub stolen_share: Option<f64>,
     /// Why it stopped.
     pub stop: StopReason,
     /// What a reader must know.
@@ -332,6 +334,7 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         failed_share: outcome::failed_share(pairs),
         server: rollup::server(pairs),
         pairs: pairs.count(),
+        stolen_share: rollup::stolen_share(&group.blocks),
         stop: group.stop,
         metrics,
         variants: group.variants,

@@ -87,6 +87,13 @@ pub(super) fn curves(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<Vec<(f64, f64)
     sums.into_iter().map(|(name, sides)| (name.to_owned(), sides.map(curve))).collect()
 }
 
+/// Over all blocks, used or not, each by its length.
+pub(super) fn stolen_share(blocks: &[&BlockRecord]) -> Option<f64> {
+    let known = blocks.iter().filter_map(|block| Some((block.generator.stolen_share?, block.duration_ns as f64)));
+    let (stolen, all) = known.fold((0.0, 0.0), |(stolen, all), (share, length)| (stolen + share * length, all + length));
+    (all > 0.0).then(|| stolen / all)
+}
+
 /// All blocks in the order they ran, used or not.
 pub(super) fn block_points(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<BlockPoint> {
     let first = scenario.transactions.first().map(|transaction| transaction.name.as_str());

@@ -136,7 +136,13 @@ mod tests {
             transactions: [("t".to_owned(), times)].into(),
             statements: Default::default(),
             errors: Default::default(),
-            generator: GeneratorReport { lag: histogram(lags), cpu_share: 0.1, longest_stall_ns: 0, achieved_share: 1.0, busy: None },
+            generator: GeneratorReport {
+                lag: histogram(lags),
+                cpu_share: 0.1,
+                longest_stall_ns: 0,
+                achieved_share: 1.0,
+                ..Default::default()
+            },
             server: Default::default(),
             discard: None,
         }

@@ -237,7 +237,10 @@ impl ScenarioDuel<'_, '_> {
         after.record.discard = found.after;
         let reasons: Vec<&Discard> = [&before.record.discard, &after.record.discard].into_iter().flatten().collect();
         if let Some(reason) = reasons.iter().find(|reason| ***reason != Discard::Interrupted) {
-            self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}", pair.before.pair + 1));
+            let stolen = |block: &BlockRecord| block.generator.stolen_share.unwrap_or(0.0);
+            let stolen = stolen(&before.record).max(stolen(&after.record)) * 100.0;
+            let host = if stolen >= 0.5 { format!("; the machine's host took {stolen:.0}% of its time (steal)") } else { String::new() };
+            self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}{host}", pair.before.pair + 1));
         }
         reasons.is_empty()
     }

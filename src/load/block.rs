@@ -18,6 +18,7 @@ use super::recorder::Recording;
 use super::schedule::Process;
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
+use super::steal::Ticks;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread};
@@ -253,6 +254,7 @@ impl Prepared {
     /// Runs the load and waits for its end.
     pub async fn run(self) -> Result<BlockResult, BlockError> {
         let Prepared { start, results, answers, shared } = self;
+        let ticks = Ticks::now();
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
         let _ = start.send(Some(begin));
@@ -276,7 +278,9 @@ impl Prepared {
             Some(handle) => handle.join().map_err(|_| BlockError::Thread("the scheduler failed".to_owned()))?,
             None => Offered::default(),
         };
+        let stolen = ticks.zip(Ticks::now()).map(|(start, end)| start.stolen_share(&end));
         let mut result = gather(&shared, begin, threads, offered);
+        result.generator.stolen_share = stolen;
         result.generator.busy = watcher.and_then(|watcher| watcher.join().ok());
         Ok(result)
     }
@@ -328,6 +332,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
             scheduled => accounting.answered() as f64 / scheduled as f64,
         },
         busy: None,
+        stolen_share: None,
     };
     BlockResult {
         recording,

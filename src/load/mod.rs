@@ -22,6 +22,7 @@ pub mod recorder;
 pub mod schedule;
 mod scheduler;
 pub mod session;
+mod steal;
 #[cfg(test)]
 mod theory_tests;
 mod users;

@@ -196,6 +196,15 @@ pub struct GeneratorReport {
     /// Connections at work, looked up beside the recording; `None` where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy: Option<Busy>,
+    /// Share of this machine's processor time, settle time included, that the host of a virtual machine gave to others; `None` where the
+    /// system does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen_share: Option<f64>,
+}
+
+impl GeneratorReport {
+    /// Stolen share from which a reader is told: at about this much, one transaction in a hundred meets a gap.
+    pub const NOTABLE_STEAL: f64 = 0.01;
 }
 
 /// Counters of the server over a block, this database only where the server tells databases apart.

@@ -196,6 +196,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         errors: BTreeMap::new(),
         server: Sides::default(),
         pairs: PairCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
+        stolen_share: None,
         stop: StopReason::Pairs,
         warnings: vec![],
         outcome,

@@ -1,7 +1,7 @@
 //! Rows of the run as a whole: tiles and facts.
 
 use crate::compare::Verdict;
-use crate::record::{Header, Mode};
+use crate::record::{GeneratorReport, Header, Mode};
 use crate::report::words::{self, Tone};
 use crate::report::{Ending, Run, format, headline};
 
@@ -24,7 +24,7 @@ pub fn view(run: &Run<'_>) -> RunView {
         aside: headline.aside,
         exit: headline::exit(run.comparison.outcome),
         legend: words::legend(run.comparison),
-        notes: scenarios.iter().flat_map(notes).collect(),
+        notes: stolen(run, &scenarios).into_iter().chain(scenarios.iter().flat_map(notes)).collect(),
         ending: if run.ending == Ending::Complete { None } else { words::ending(run.ending) },
         duel: duel(run),
         tiles: tiles(run),
@@ -34,6 +34,20 @@ pub fn view(run: &Run<'_>) -> RunView {
         gated_metrics: run.comparison.gated_metrics,
         minimum_pairs: run.comparison.minimum_pairs,
     }
+}
+
+/// What the host of a virtual machine took, once for the run, at the scenario that it hit hardest.
+fn stolen(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
+    let shares = run.comparison.scenarios.iter().map(|one| one.stolen_share.unwrap_or(0.0));
+    let hit = shares.clone().filter(|share| *share >= GeneratorReport::NOTABLE_STEAL).count();
+    let (worst, share) = shares.zip(scenarios).max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(share, at)| (at, share))?;
+    let others = match hit {
+        0 => return None,
+        1 => String::new(),
+        hit => format!("; {hit} of {} scenarios lost {} or more", scenarios.len(), format::percent(GeneratorReport::NOTABLE_STEAL)),
+    };
+    let text = format!("the host of this virtual machine gave {} of its processor time to others (steal){others}", format::percent(share));
+    Some(Note { path: worst.path.clone(), anchor: worst.anchor.clone(), text })
 }
 
 /// Warnings, findings of checks that warn, errors; not what the scenario's stop says already.

@@ -77,9 +77,19 @@ fn recall(checks: &[CheckRecord]) -> Vec<String> {
 fn stop(one: &ScenarioComparison) -> String {
     let stop = words::stop(&one.stop);
     match one.stop {
-        StopReason::TooManyDiscarded if !one.pairs.reasons.is_empty() => format!("{stop} Discarded: {}.", discarded(one).join("; ")),
+        StopReason::TooManyDiscarded if !one.pairs.reasons.is_empty() => {
+            format!("{stop} Discarded: {}.{}", discarded(one).join("; "), stolen(one).unwrap_or_default())
+        }
         _ => stop,
     }
+}
+
+/// Whether it was the machine's host that disturbed; nothing where it does not tell.
+fn stolen(one: &ScenarioComparison) -> Option<String> {
+    Some(match one.stolen_share? {
+        0.0 => " The system knows of no time that a host took from it (steal): the cause is on this machine.".to_owned(),
+        share => format!(" Meanwhile this virtual machine's host gave {} of its processor time to others (steal).", format::percent(share)),
+    })
 }
 
 fn discarded(one: &ScenarioComparison) -> Vec<String> {
