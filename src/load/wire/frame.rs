@@ -8,8 +8,12 @@ use super::error::WireError;
 /// Longest message that is accepted, in bytes. PostgreSQL's own limit for a value is 1 GiB.
 const MESSAGE_LIMIT_BYTES: usize = 1 << 30;
 
-/// First size of the buffer; enough for a page of rows.
-const INITIAL_BYTES: usize = 16 * 1024;
+/// First size of the buffer. Small, so that what a transaction touches of its connection lies on few pages of memory, which matters where
+/// a thread has a hundred of them.
+const INITIAL_BYTES: usize = 1024;
+
+/// Size up to which the buffer grows whenever a read fills it, so that the next answer comes in fewer reads.
+const EAGER_BYTES: usize = 64 * 1024;
 
 /// What the server sent and nobody has read yet.
 pub(super) struct Inbox {
@@ -26,14 +30,15 @@ impl Inbox {
     /// Room to read into; never empty. It grows with what has come, not with what a message claims to be, so that a hostile length costs
     /// no memory.
     pub(super) fn space(&mut self) -> &mut [u8] {
+        let is_full = self.end == self.buffer.len();
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-        } else if self.end == self.buffer.len() {
+        } else if is_full {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
-            if self.end > self.buffer.len() / 2 {
-                self.buffer.resize(self.buffer.len() * 2, 0);
-            }
+        }
+        if is_full && (self.buffer.len() < EAGER_BYTES || self.end > self.buffer.len() / 2) {
+            self.buffer.resize(self.buffer.len() * 2, 0);
         }
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
@@ -175,5 +180,26 @@ mod tests {
         put(&mut inbox, &[&b"D"[..], &(1_u32 << 30).to_be_bytes(), &[0; 100]].concat());
         assert!(inbox.next().unwrap().is_none());
         assert!(inbox.space().len() <= INITIAL_BYTES);
+    }
+
+    #[test]
+    fn what_fills_it_makes_it_grow_and_what_does_not_leaves_it_small() {
+        let message = |length: usize| [&b"D"[..], &(length as u32 + 4).to_be_bytes(), &vec![7; length]].concat();
+        let mut inbox = Inbox::new();
+        for _ in 0..1_000 {
+            put(&mut inbox, &message(100));
+            assert!(inbox.next().unwrap().is_some());
+        }
+        assert_eq!(inbox.buffer.len(), INITIAL_BYTES, "each of them fits");
+        // As a socket gives what has come: all that there is room for, and it is taken out before the next read.
+        let rows = message(100).repeat(5_000);
+        let mut left = rows.as_slice();
+        while !left.is_empty() {
+            let count = inbox.space().len().min(left.len());
+            put(&mut inbox, &left[..count]);
+            left = &left[count..];
+            while inbox.next().unwrap().is_some() {}
+        }
+        assert_eq!(inbox.buffer.len(), EAGER_BYTES, "none of the rows is large, but there are many");
     }
 }
