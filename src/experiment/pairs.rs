@@ -239,6 +239,7 @@ impl ScenarioDuel<'_, '_> {
         if let Some(reason) = reasons.iter().find(|reason| ***reason != Discard::Interrupted) {
             let stolen = |block: &BlockRecord| block.generator.stolen_share.unwrap_or(0.0);
             let stolen = stolen(&before.record).max(stolen(&after.record)) * 100.0;
+            // Told from where it rounds to a percent.
             let host = if stolen >= 0.5 { format!("; the machine's host took {stolen:.0}% of its time (steal)") } else { String::new() };
             self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}{host}", pair.before.pair + 1));
         }

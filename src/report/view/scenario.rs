@@ -87,7 +87,7 @@ fn stop(one: &ScenarioComparison) -> String {
 /// Whether it was the machine's host that disturbed; nothing where it does not tell.
 fn stolen(one: &ScenarioComparison) -> Option<String> {
     Some(match one.stolen_share? {
-        0.0 => " The system knows of no time that a host took from it (steal): the cause is on this machine.".to_owned(),
+        0.0 => " The system knows of no time that a host took from it (steal): look for the cause on this machine.".to_owned(),
         share => format!(" Meanwhile this virtual machine's host gave {} of its processor time to others (steal).", format::percent(share)),
     })
 }
