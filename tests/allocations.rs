@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pgduel::dataset::{Dataset, Sizing};
@@ -87,8 +88,10 @@ fn a_transaction_of_a_script() {
         let script = Script::read(&Source::new(Path::new("numbers.sql"), text), 1, &mut symbols).expect("a script");
         let variables = Variables::new(&symbols);
         let program = client::Program::new(vec![script], symbols, mode);
-        let mut client = runtime.block_on(Client::connect(&program, &target, variables, Random::new(1))).expect("a client");
-        let allocations = per_transaction(&runtime, async || client.run(0, None).await.expect("an answer"));
+        let mut client = runtime.block_on(Client::connect(&program, &target, variables, Random::new(1), Rc::default())).expect("a client");
+        let allocations = per_transaction(&runtime, async || {
+            client.run(0, None).await.expect("an answer");
+        });
         assert!(allocations <= 1.0, "{mode:?}: {allocations} allocations a transaction");
     }
 }

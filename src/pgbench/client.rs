@@ -1,12 +1,16 @@
 //! One client: a connection, its variables, and one transaction after the other.
 
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::tally::CommandTally;
 use crate::load::captured::captured;
 use crate::load::pause::Pauser;
-use crate::load::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, SqlState, TransactionStatus, WireError};
+use crate::load::wire::{
+    ColumnDescription, ConnectTarget, Connection, DbError, Params, RowBuffer, Rows, SqlState, TransactionStatus, WireError,
+};
 use crate::script::evaluate::{Text, Todo, Variables};
 use crate::script::random::Random;
 use crate::script::value::{EvalError, Value};
@@ -24,8 +28,17 @@ pub enum QueryMode {
     Prepared,
 }
 
-/// A text with `$n`, and the variables for them.
-type Parameterized = (String, Vec<usize>);
+/// A statement as it is prepared. All clients share it: what lies in one place is read faster than what each would have of its own.
+#[derive(Debug)]
+struct Statement {
+    /// Unique in the program.
+    name: String,
+    /// Its number in the program.
+    number: usize,
+    /// With `$n` for the variables.
+    text: String,
+    variables: Vec<usize>,
+}
 
 /// What all clients run.
 #[derive(Debug)]
@@ -36,20 +49,32 @@ pub struct Program {
     pub symbols: Symbols,
     /// How statements are sent.
     pub mode: QueryMode,
-    /// Texts with `$n`, and their variables, by script and command.
-    parameterized: Vec<Vec<Option<Parameterized>>>,
+    /// By script and command.
+    statements: Vec<Vec<Option<Statement>>>,
+    /// How many there are.
+    count: usize,
 }
 
 impl Program {
     /// Puts scripts together.
     pub fn new(scripts: Vec<Script>, symbols: Symbols, mode: QueryMode) -> Program {
-        let of_command = |action: &Action| match action {
-            Action::Sql(sql) => Some(sql.parameterized()),
+        let mut count = 0;
+        let mut of_command = |action: &Action| match action {
+            Action::Sql(sql) => {
+                let (text, variables) = sql.parameterized();
+                let number = count;
+                count += 1;
+                Some(Statement { name: format!("p{number}"), number, text, variables })
+            }
             _ => None,
         };
-        let parameterized =
-            scripts.iter().map(|script| script.commands.iter().map(|command| of_command(&command.action)).collect()).collect();
-        Program { scripts, symbols, mode, parameterized }
+        let mut of_script = |script: &Script| script.commands.iter().map(|command| of_command(&command.action)).collect();
+        let statements = scripts.iter().map(&mut of_script).collect();
+        Program { scripts, symbols, mode, statements, count }
+    }
+
+    fn statement(&self, script: usize, command: usize) -> Option<&Statement> {
+        self.statements.get(script)?.get(command)?.as_ref()
     }
 }
 
@@ -97,13 +122,22 @@ impl ClientError {
 pub struct Client<'a> {
     program: &'a Program,
     connection: Connection,
-    prepared: Vec<Vec<Option<Prepared>>>,
+    /// Which statements are prepared, by their number.
+    prepared: Vec<bool>,
+    /// Columns of the prepared ones that `\gset` takes some from, by number.
+    columns: Vec<(usize, Vec<ColumnDescription>)>,
     variables: Variables,
     random: Random,
-    params: Params,
-    text: String,
+    scratch: Rc<RefCell<Scratch>>,
     rows: RowBuffer,
     pauser: Pauser,
+}
+
+/// What is needed while a request is written. One serves all clients of a thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    params: Params,
+    text: String,
 }
 
 impl<'a> Client<'a> {
@@ -113,17 +147,16 @@ impl<'a> Client<'a> {
         target: &ConnectTarget,
         variables: Variables,
         random: Random,
+        scratch: Rc<RefCell<Scratch>>,
     ) -> Result<Client<'a>, WireError> {
-        let connection = Connection::connect(target).await?;
-        let prepared = unprepared(program);
         Ok(Client {
             program,
-            connection,
-            prepared,
+            connection: Connection::connect(target).await?,
+            prepared: vec![false; program.count],
+            columns: Vec::new(),
             variables,
             random,
-            params: Params::new(),
-            text: String::new(),
+            scratch,
             rows: RowBuffer::new(),
             pauser: Pauser::default(),
         })
@@ -133,7 +166,8 @@ impl<'a> Client<'a> {
     pub async fn reconnect(&mut self, target: &ConnectTarget) -> Result<(), WireError> {
         let fresh = Connection::connect(target).await?;
         std::mem::replace(&mut self.connection, fresh).close().await;
-        self.prepared = unprepared(self.program);
+        self.prepared.fill(false);
+        self.columns.clear();
         Ok(())
     }
 
@@ -152,33 +186,33 @@ impl<'a> Client<'a> {
         &mut self.random
     }
 
-    /// Runs a script from its first command to its last. `times` takes the time of each command, where somebody wants to know.
-    pub async fn run(&mut self, script: usize, mut times: Option<&mut [CommandTally]>) -> Result<(), ClientError> {
+    /// Runs a script from its first command to its last; when it ended. `times` takes the time of each command, where somebody wants to know.
+    pub async fn run(&mut self, script: usize, mut times: Option<&mut [CommandTally]>) -> Result<Instant, ClientError> {
         let program = self.program;
-        let Some(commands) = program.scripts.get(script).map(|script| &script.commands) else { return Ok(()) };
+        let commands = program.scripts.get(script).map_or(&[][..], |script| &script.commands);
         let mut next = 0;
+        // As a rule a script ends with an answer, and when that came is known.
+        let mut answered = None;
         while let Some(command) = commands.get(next) {
             let began = times.is_some().then(Instant::now);
             let at = next;
             next += 1;
             let todo = command.action.perform(&mut next, &mut self.variables, &program.symbols, &mut self.random);
             let result = match todo {
-                Ok(Todo::Nothing) => Ok(()),
-                Ok(Todo::Send(sql)) => self.sql(program, script, at, sql).await,
+                Ok(Todo::Nothing) => Ok(None),
+                Ok(Todo::Send(sql)) => self.sql(script, at, sql).await.map(Some),
                 Ok(Todo::Sleep(length)) => {
                     self.pauser.pause(length).await;
-                    Ok(())
+                    Ok(None)
                 }
                 Err(error) => Err(Failure::Script(error)),
             };
             if let (Some(tally), Some(began)) = (times.as_deref_mut().and_then(|times| times.get_mut(at)), began) {
                 tally.add(began.elapsed(), result.is_ok());
             }
-            if let Err(failure) = result {
-                return Err(failure.at(program, script, command.line));
-            }
+            answered = result.map_err(|failure| failure.at(program, script, command.line))?;
         }
-        Ok(())
+        Ok(answered.unwrap_or_else(Instant::now))
     }
 
     /// Ends a transaction that failed half-way, so that the next one can begin.
@@ -195,59 +229,74 @@ impl<'a> Client<'a> {
         self.connection.transaction_status() != TransactionStatus::Idle
     }
 
-    async fn sql(&mut self, program: &Program, script: usize, at: usize, sql: &Sql) -> Result<(), Failure> {
+    /// Sends a command and takes in its answer; when that was all there.
+    async fn sql(&mut self, script: usize, at: usize, sql: &Sql) -> Result<Instant, Failure> {
+        let program = self.program;
+        let statement = program.statement(script, at);
+        if let (QueryMode::Prepared, Some(statement)) = (program.mode, statement)
+            && self.prepared.get(statement.number) == Some(&false)
+        {
+            self.prepare(statement, sql.capture.is_some()).await?;
+        }
+        self.write(sql, statement)?;
+        let Some(prefix) = &sql.capture else { return Ok(self.connection.send_written(Rows::Discard).await?.done) };
         self.rows.clear();
-        let rows = match sql.capture {
-            Some(_) => Rows::Collect(&mut self.rows),
-            None => Rows::Discard,
-        };
-        match (program.mode, program.parameterized.get(script).and_then(|commands| commands.get(at)).and_then(Option::as_ref)) {
+        let done = self.connection.send_written(Rows::Collect(&mut self.rows)).await?.done;
+        // Columns are told when a statement is prepared, and not again.
+        if let Some((_, columns)) = self.columns.iter().find(|(number, _)| statement.is_some_and(|statement| statement.number == *number)) {
+            self.rows.set_columns(columns);
+        }
+        self.capture(prefix)?;
+        Ok(done)
+    }
+
+    async fn prepare(&mut self, statement: &Statement, is_captured: bool) -> Result<(), Failure> {
+        let prepared = self.connection.prepare(&statement.name, &statement.text).await?;
+        if let Some(is_prepared) = self.prepared.get_mut(statement.number) {
+            *is_prepared = true;
+        }
+        if is_captured {
+            self.columns.push((statement.number, prepared.columns));
+        }
+        Ok(())
+    }
+
+    /// Writes the request for a command.
+    fn write(&mut self, sql: &Sql, statement: Option<&Statement>) -> Result<(), Failure> {
+        let symbols = &self.program.symbols;
+        let Scratch { params, text } = &mut *self.scratch.borrow_mut();
+        text.clear();
+        let (mode, statement) = match (self.program.mode, statement) {
             (QueryMode::Simple, _) | (_, None) => {
-                self.text.clear();
-                substitute(&mut self.text, sql, &self.variables, &program.symbols);
-                self.connection.simple(&self.text, rows).await?;
+                substitute(text, sql, &self.variables, symbols);
+                return Ok(self.connection.write_simple(text)?);
             }
-            (mode, Some((text, variables))) => {
-                self.params.clear();
-                for variable in variables {
-                    match self.variables.get(*variable) {
-                        Some(Text::Value(Value::Null)) => self.params.bind_null(),
-                        Some(Text::Value(value)) => {
-                            self.text.clear();
-                            let _ = write!(self.text, "{value}");
-                            self.params.bind_text(&self.text);
-                        }
-                        Some(Text::Text(text)) => self.params.bind_text(text),
-                        None => return Err(Failure::Script(EvalError::undefined(program.symbols.name(*variable)))),
-                    }
+            (mode, Some(statement)) => (mode, statement),
+        };
+        params.clear();
+        for variable in &statement.variables {
+            match self.variables.get(*variable) {
+                Some(Text::Value(Value::Null)) => params.bind_null(),
+                Some(Text::Value(Value::Integer(number))) => params.bind_integer(*number),
+                Some(Text::Value(value)) => {
+                    text.clear();
+                    let _ = write!(text, "{value}");
+                    params.bind_text(text);
                 }
-                if mode == QueryMode::Extended {
-                    self.connection.execute_unprepared(text, &self.params, rows).await?;
-                } else {
-                    let slot = self.prepared.get_mut(script).and_then(|commands| commands.get_mut(at));
-                    let Some(slot) = slot else { return Ok(()) };
-                    if slot.is_none() {
-                        *slot = Some(self.connection.prepare(&format!("p{script}_{at}"), text).await?);
-                    }
-                    if let Some(prepared) = slot {
-                        self.connection.execute(prepared, &self.params, rows).await?;
-                        // Columns are told when a statement is prepared, and not again.
-                        if sql.capture.is_some() {
-                            self.rows.set_columns(&prepared.columns);
-                        }
-                    }
-                }
+                Some(Text::Text(text)) => params.bind_text(text),
+                None => return Err(Failure::Script(EvalError::undefined(symbols.name(*variable)))),
             }
         }
-        match &sql.capture {
-            Some(prefix) => self.capture(program, prefix),
-            None => Ok(()),
+        match mode {
+            QueryMode::Extended => self.connection.write_unprepared(&statement.text, params)?,
+            _ => self.connection.write(&statement.name, params)?,
         }
+        Ok(())
     }
 
     /// Columns of the one row become variables.
-    fn capture(&mut self, program: &Program, prefix: &str) -> Result<(), Failure> {
-        for (number, text) in captured(&program.symbols, prefix, self.rows.columns(), &self.rows).map_err(Failure::Script)? {
+    fn capture(&mut self, prefix: &str) -> Result<(), Failure> {
+        for (number, text) in captured(&self.program.symbols, prefix, self.rows.columns(), &self.rows).map_err(Failure::Script)? {
             self.variables.set(number, Text::Text(text.to_owned()));
         }
         Ok(())
@@ -278,10 +327,6 @@ impl Failure {
             Failure::Wire(error) => ClientError::Lost { place, error },
         }
     }
-}
-
-fn unprepared(program: &Program) -> Vec<Vec<Option<Prepared>>> {
-    program.scripts.iter().map(|script| script.commands.iter().map(|_| None).collect()).collect()
 }
 
 /// The text with the values of its variables. As in pgbench, one that is not set is left as it stands.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 
-use super::client::{Client, ClientError, Program};
+use super::client::{Client, ClientError, Program, Scratch};
 use super::log::{Entry, Fate, LogOptions, TransactionLog};
 use super::tally::{CommandTally, ScriptTally, Tally};
+use crate::load::pause;
 use crate::load::schedule::{Process, Schedule};
 use crate::load::wire::{ConnectTarget, SqlState, WireError};
 use crate::script::Symbols;
@@ -125,6 +126,7 @@ struct Common {
     schedule: RefCell<Option<Schedule>>,
     log: RefCell<Option<TransactionLog>>,
     share: RefCell<Share>,
+    scratch: Rc<RefCell<Scratch>>,
 }
 
 /// What one thread brings home.
@@ -190,12 +192,13 @@ fn load_thread(
     ready: &Ready,
     started: &Start,
 ) -> Option<Share> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
+    let runtime = pause::runtime().build_local(LocalOptions::default()).ok()?;
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
     let share = Share { tally: new_tally(&shared.program), ..Share::default() };
-    let common = Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share) });
+    let common =
+        Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() });
     runtime.block_on(async {
         let tasks: Vec<_> = own
             .iter()
@@ -228,7 +231,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
     }
     // Streams of different clients share no beginning.
     let random = Random::new(options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let client = match Client::connect(&shared.program, &shared.target, variables, random).await {
+    let client = match Client::connect(&shared.program, &shared.target, variables, random, common.scratch.clone()).await {
         Ok(client) => client,
         Err(error) => {
             let _ = ready.send(Err(RunError::Connect { client: number, error }));
@@ -359,7 +362,7 @@ impl Runner<'_> {
         loop {
             let times = self.commands.get_mut(script).map(Vec::as_mut_slice);
             let result = self.client.run(script, times).await;
-            let now = Instant::now();
+            let now = result.as_ref().map_or_else(|_| Instant::now(), |done| *done);
             // Of all clients of the thread, this is the last one to end so far.
             self.common.share.borrow_mut().last_done = Some(now);
             let Err(error) = result else {

@@ -10,9 +10,11 @@ use super::frame::{Cursor, Inbox};
 use super::handshake::{Handshake, unexpected};
 use super::params::{Format, Params};
 use super::rows::{ColumnDescription, RowBuffer, Rows, columns};
+use super::spare;
 use super::stream::{CancelToken, Stream};
 use super::target::{ConnectTarget, SslMode};
 use super::types::{FIRST_NORMAL_OID, ParamType};
+use crate::load::pause::within;
 
 /// For a server to let a client in: one that takes longer has stopped.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -123,6 +125,7 @@ struct Description {
 pub struct Connection {
     stream: Stream,
     inbox: Inbox,
+    /// The request that is written or being sent.
     out: BytesMut,
     session: Session,
     /// Types of extensions that were looked up.
@@ -137,7 +140,7 @@ impl Connection {
 
     /// Connects and logs in, or fails with [`WireError::Io`] when the limit has passed.
     pub async fn connect_within(target: &ConnectTarget, limit: Duration) -> Result<Connection, WireError> {
-        tokio::time::timeout(limit, Connection::log_in(target)).await.unwrap_or_else(|_| Err(WireError::timed_out(limit)))
+        within(limit, Connection::log_in(target)).await.unwrap_or_else(|| Err(WireError::timed_out(limit)))
     }
 
     async fn log_in(target: &ConnectTarget) -> Result<Connection, WireError> {
@@ -156,7 +159,7 @@ impl Connection {
         let mut inbox = Inbox::new();
         let mut session = Session { state: State::Busy, parameters: Vec::new(), notices: 0, cancel: CancelToken::new(target) };
         Handshake { stream: &mut stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
-        Ok(Connection { stream, inbox, out: BytesMut::with_capacity(1024), session, types: Vec::new() })
+        Ok(Connection { stream, inbox, out: BytesMut::new(), session, types: Vec::new() })
     }
 
     /// Prepares `sql` under `name`; commands such as BEGIN and COMMIT can be prepared too. One round trip, and one more the first time
@@ -185,6 +188,44 @@ impl Connection {
         self.request(rows, None).await
     }
 
+    /// Writes an execution of the statement that was prepared under `name`, whose rows come as text. [`Connection::send_written`] sends it.
+    ///
+    /// Together they are [`Connection::execute`] for a caller who knows what he has prepared, and whose parameters serve other connections
+    /// while the answer is on its way. A wrong number of parameters is left to the server to find.
+    pub fn write(&mut self, name: &str, params: &Params) -> Result<(), WireError> {
+        self.begin_request()?;
+        self.write_bind(name, Format::Text, params)?;
+        self.write_execute();
+        frontend::sync(&mut self.out);
+        Ok(())
+    }
+
+    /// The same for a statement under no name: see [`Connection::execute_unprepared`].
+    pub fn write_unprepared(&mut self, sql: &str, params: &Params) -> Result<(), WireError> {
+        self.begin_request()?;
+        frontend::parse("", sql, [], &mut self.out)
+            .map_err(|error| WireError::Invalid(format!("the statement cannot be sent: {error}")))?;
+        self.write_bind("", Format::Text, params)?;
+        self.out.put_slice(b"D\0\0\0\x06P\0"); // the unnamed portal
+        self.write_execute();
+        frontend::sync(&mut self.out);
+        Ok(())
+    }
+
+    /// The same for commands in the simple protocol: see [`Connection::simple`].
+    pub fn write_simple(&mut self, sql: &str) -> Result<(), WireError> {
+        self.begin_request()?;
+        frontend::query(sql, &mut self.out).map_err(|error| WireError::Invalid(format!("the command cannot be sent: {error}")))
+    }
+
+    /// Sends what was written, and takes in the answer. One round trip.
+    pub async fn send_written(&mut self, rows: Rows<'_>) -> Result<ExecStats, WireError> {
+        match self.out.is_empty() {
+            true => Err(WireError::Invalid("nothing is written that could be sent".to_owned())),
+            false => self.request(rows, None).await,
+        }
+    }
+
     /// Runs prepared statements one after the other in one round trip: a Bind and Execute for each, and one Sync. After an error the server
     /// skips the others. Rows are discarded.
     pub async fn pipeline(&mut self, steps: &[(&Prepared, &Params)]) -> Result<ExecStats, WireError> {
@@ -199,13 +240,7 @@ impl Connection {
     /// Parses and runs a statement under no name: Parse, Bind, Describe, Execute and Sync in one round trip. Parameters are text; collected
     /// rows know their columns.
     pub async fn execute_unprepared(&mut self, sql: &str, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
-        self.begin_request()?;
-        frontend::parse("", sql, [], &mut self.out)
-            .map_err(|error| WireError::Invalid(format!("the statement cannot be sent: {error}")))?;
-        self.write_bind("", Format::Text, params)?;
-        self.out.put_slice(b"D\0\0\0\x06P\0"); // the unnamed portal
-        self.write_execute();
-        frontend::sync(&mut self.out);
+        self.write_unprepared(sql, params)?;
         self.request(rows, None).await
     }
 
@@ -249,8 +284,7 @@ impl Connection {
 
     /// Runs one or more commands in the simple protocol, which always answers in text. One round trip.
     pub async fn simple(&mut self, sql: &str, rows: Rows<'_>) -> Result<ExecStats, WireError> {
-        self.begin_request()?;
-        frontend::query(sql, &mut self.out).map_err(|error| WireError::Invalid(format!("the command cannot be sent: {error}")))?;
+        self.write_simple(sql)?;
         self.request(rows, None).await
     }
 
@@ -299,18 +333,25 @@ impl Connection {
     }
 
     fn begin_request(&mut self) -> Result<(), WireError> {
+        if self.is_broken() {
+            return Err(WireError::Broken);
+        }
+        if self.out.capacity() == 0 {
+            self.out = spare::outgoing();
+        }
         self.out.clear();
-        if self.is_broken() { Err(WireError::Broken) } else { Ok(()) }
+        Ok(())
     }
 
     /// Sends what was written and reads until the server is ready again.
     async fn request(&mut self, mut rows: Rows<'_>, mut description: Option<&mut Description>) -> Result<ExecStats, WireError> {
         self.session.state = State::Busy;
         let sent = Instant::now();
+        let simple = self.out.first() == Some(&b'Q');
         let sending = self.stream.send(&self.out).await;
+        spare::put_outgoing(std::mem::take(&mut self.out));
         let mut stats = ExecStats { rows: 0, affected: 0, sent, first_byte: sent, last_row: sent, done: sent };
         let mut failure = None;
-        let simple = self.out.first() == Some(&b'Q');
         let mut has_columns = false;
         loop {
             // A backend that was terminated has left its last words, even if it could not be written to.
@@ -345,6 +386,7 @@ impl Connection {
                     b'Z' => {
                         self.session.ready(body)?;
                         stats.done = read_at;
+                        self.inbox.rest();
                         return failure.map_or(Ok(stats), |error| Err(WireError::Db(error)));
                     }
                     b'E' => {

@@ -4,18 +4,19 @@
 //! allocation a message.)
 
 use super::error::WireError;
+use super::spare;
 
 /// Longest message that is accepted, in bytes. PostgreSQL's own limit for a value is 1 GiB.
 const MESSAGE_LIMIT_BYTES: usize = 1 << 30;
 
-/// First size of the buffer. Small, so that what a transaction touches of its connection lies on few pages of memory, which matters where
-/// a thread has a hundred of them.
+/// First size of a buffer.
 const INITIAL_BYTES: usize = 1024;
 
 /// Size up to which the buffer grows whenever a read fills it, so that the next answer comes in fewer reads.
 const EAGER_BYTES: usize = 64 * 1024;
 
-/// What the server sent and nobody has read yet.
+/// What the server sent and nobody has read yet. It has a buffer of its own only from when something comes until it is all read
+/// ([`Inbox::rest`]).
 pub(super) struct Inbox {
     buffer: Vec<u8>,
     start: usize,
@@ -24,12 +25,23 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new() -> Inbox {
-        Inbox { buffer: vec![0; INITIAL_BYTES], start: 0, end: 0 }
+        Inbox { buffer: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// Gives the buffer back if everything is read.
+    pub(super) fn rest(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            spare::put_incoming(std::mem::take(&mut self.buffer));
+        }
     }
 
     /// Room to read into; never empty. It grows with what has come, not with what a message claims to be, so that a hostile length costs
     /// no memory.
     pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            self.buffer = spare::incoming().unwrap_or_else(|| vec![0; INITIAL_BYTES]);
+        }
         let is_full = self.end == self.buffer.len();
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

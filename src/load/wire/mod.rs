@@ -6,8 +6,8 @@
 //! the generator's own cost is part of what is measured.
 //!
 //! What makes it cheap: statements are prepared once; an execution is one Bind, Execute and Sync in one system call, and so one
-//! round trip and one Sync, without the Describe that libpq adds; buffers are reused, and nothing is allocated in the steady state; a read
-//! is tried before it is waited for.
+//! round trip and one Sync, without the Describe that libpq adds; buffers are reused, by all connections of a thread, and nothing is allocated
+//! in the steady state; nothing is read before the event loop says that there is something.
 //!
 //! Not here: COPY, LISTEN (notifications are ignored), GSSAPI, certificates of the client, binding of SCRAM to the channel.
 
@@ -17,6 +17,7 @@ mod frame;
 mod handshake;
 mod params;
 mod rows;
+mod spare;
 mod stream;
 mod target;
 mod tls;

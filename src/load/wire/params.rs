@@ -112,6 +112,11 @@ impl Params {
         self.finish(Format::Text);
     }
 
+    /// The same for a number.
+    pub fn bind_integer(&mut self, number: i64) {
+        self.bind_text(itoa::Buffer::new().format(number));
+    }
+
     /// Appends NULL.
     pub fn bind_null(&mut self) {
         self.values.put_i32(-1);

@@ -1,8 +1,11 @@
 //! The transport: a Unix or TCP stream, perhaps with TLS.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::task::{Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::net::{self, RecvFlags, SendFlags};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::WireError;
@@ -68,12 +71,7 @@ impl Stream {
             return stream.send(bytes).await;
         }
         while !bytes.is_empty() {
-            let written = match self {
-                Stream::Unix(stream) => stream.try_write(bytes),
-                Stream::Tcp(stream) => stream.try_write(bytes),
-                Stream::Tls(_) => Ok(0),
-            };
-            match written {
+            match self.try_send(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => match self {
@@ -91,16 +89,60 @@ impl Stream {
     /// Reads what there is into `inbox`; waits for something first. `Ok(0)` is the end of the stream.
     ///
     /// The event loop says when there is something, and nothing is read before: on a machine that generator and server fill, an answer
-    /// is hardly ever there as soon as the request is sent, and a read that finds nothing costs a system call. Tokio's own read (and not
-    /// its `try_read`) takes a read that does not fill the buffer for the end of what there is.
+    /// is hardly ever there as soon as the request is sent, and a read that finds nothing costs a system call. Room is taken when there is
+    /// something to read, and not for the time of waiting.
     pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
-        let count = match self {
-            Stream::Unix(stream) => stream.read(inbox.space()).await?,
-            Stream::Tcp(stream) => stream.read(inbox.space()).await?,
-            Stream::Tls(stream) => return stream.receive(inbox).await,
+        if let Stream::Tls(stream) = self {
+            return stream.receive(inbox).await;
+        }
+        poll_fn(|context| {
+            loop {
+                ready!(match self {
+                    Stream::Unix(stream) => stream.poll_read_ready(context),
+                    Stream::Tcp(stream) => stream.poll_read_ready(context),
+                    Stream::Tls(_) => Poll::Ready(Ok(())),
+                })?;
+                match self.try_receive(inbox.space()) {
+                    Ok(count) => {
+                        inbox.filled(count);
+                        return Poll::Ready(Ok(count));
+                    }
+                    // The event loop was wrong, or a signal came.
+                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => inbox.rest(),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// The system call itself: the C library's would be a point where a thread can be cancelled, which is prepared for at each call.
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL;
+        match self {
+            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || Ok(net::send(stream, bytes, flags)?)),
+            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || Ok(net::send(stream, bytes, flags)?)),
+            Stream::Tls(_) => Ok(0),
+        }
+    }
+
+    /// Likewise. A read that does not fill `room` has taken all there was: the event loop is told so, and not asked in vain.
+    fn try_receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        let mut taken = 0;
+        let size = room.len();
+        let mut read = |result: rustix::io::Result<(usize, usize)>| {
+            taken = result?.0;
+            if (1..size).contains(&taken) { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
         };
-        inbox.filled(count);
-        Ok(count)
+        let result = match self {
+            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || read(net::recv(stream, room, RecvFlags::empty()))),
+            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || read(net::recv(stream, room, RecvFlags::empty()))),
+            Stream::Tls(_) => Ok(0),
+        };
+        match result {
+            Err(_) if taken > 0 => Ok(taken),
+            result => result,
+        }
     }
 }
 
