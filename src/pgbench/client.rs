@@ -239,9 +239,9 @@ impl<'a> Client<'a> {
             self.prepare(statement, sql.capture.is_some()).await?;
         }
         self.write(sql, statement)?;
-        let Some(prefix) = &sql.capture else { return Ok(self.connection.send_written(Rows::Discard).await?.done) };
+        let Some(prefix) = &sql.capture else { return self.connection.send_written(Rows::Discard).await.map_err(Failure::Wire) };
         self.rows.clear();
-        let done = self.connection.send_written(Rows::Collect(&mut self.rows)).await?.done;
+        let done = self.connection.send_written(Rows::Collect(&mut self.rows)).await?;
         // Columns are told when a statement is prepared, and not again.
         if let Some((_, columns)) = self.columns.iter().find(|(number, _)| statement.is_some_and(|statement| statement.number == *number)) {
             self.rows.set_columns(columns);

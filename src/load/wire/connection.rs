@@ -128,6 +128,8 @@ pub struct Connection {
     /// The request that is written or being sent.
     out: BytesMut,
     session: Session,
+    /// When the last answer was all there; at first, when it was connected.
+    last_done: Instant,
     /// Types of extensions that were looked up.
     types: Vec<(u32, ParamType)>,
 }
@@ -159,7 +161,7 @@ impl Connection {
         let mut inbox = Inbox::new();
         let mut session = Session { state: State::Busy, parameters: Vec::new(), notices: 0, cancel: CancelToken::new(target) };
         Handshake { stream: &mut stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
-        Ok(Connection { stream, inbox, out: BytesMut::new(), session, types: Vec::new() })
+        Ok(Connection { stream, inbox, out: BytesMut::new(), session, last_done: Instant::now(), types: Vec::new() })
     }
 
     /// Prepares `sql` under `name`; commands such as BEGIN and COMMIT can be prepared too. One round trip, and one more the first time
@@ -218,12 +220,15 @@ impl Connection {
         frontend::query(sql, &mut self.out).map_err(|error| WireError::Invalid(format!("the command cannot be sent: {error}")))
     }
 
-    /// Sends what was written, and takes in the answer. One round trip.
-    pub async fn send_written(&mut self, rows: Rows<'_>) -> Result<ExecStats, WireError> {
-        match self.out.is_empty() {
-            true => Err(WireError::Invalid("nothing is written that could be sent".to_owned())),
-            false => self.request(rows, None).await,
+    /// Sends what was written, and takes in the answer; when that was all there. One round trip. The clock is looked at once, where
+    /// [`ExecStats`] take two looks.
+    pub async fn send_written(&mut self, rows: Rows<'_>) -> Result<Instant, WireError> {
+        if self.out.is_empty() {
+            return Err(WireError::Invalid("nothing is written that could be sent".to_owned()));
         }
+        // Any time before the answer comes will do.
+        let stats = self.exchange(self.last_done, rows, None).await?;
+        Ok(stats.done)
     }
 
     /// Runs prepared statements one after the other in one round trip: a Bind and Execute for each, and one Sync. After an error the server
@@ -344,11 +349,23 @@ impl Connection {
     }
 
     /// Sends what was written and reads until the server is ready again.
-    async fn request(&mut self, mut rows: Rows<'_>, mut description: Option<&mut Description>) -> Result<ExecStats, WireError> {
+    async fn request(&mut self, rows: Rows<'_>, description: Option<&mut Description>) -> Result<ExecStats, WireError> {
+        self.exchange(Instant::now(), rows, description).await
+    }
+
+    async fn exchange(
+        &mut self,
+        sent: Instant,
+        mut rows: Rows<'_>,
+        mut description: Option<&mut Description>,
+    ) -> Result<ExecStats, WireError> {
         self.session.state = State::Busy;
-        let sent = Instant::now();
         let simple = self.out.first() == Some(&b'Q');
-        let sending = self.stream.send(&self.out).await;
+        let sending = match self.stream.send_now(&self.out) {
+            Ok(count) if count == self.out.len() => Ok(()),
+            Ok(count) => self.stream.send(self.out.get(count..).unwrap_or_default()).await,
+            Err(error) => Err(error),
+        };
         spare::put_outgoing(std::mem::take(&mut self.out));
         let mut stats = ExecStats { rows: 0, affected: 0, sent, first_byte: sent, last_row: sent, done: sent };
         let mut failure = None;
@@ -386,6 +403,7 @@ impl Connection {
                     b'Z' => {
                         self.session.ready(body)?;
                         stats.done = read_at;
+                        self.last_done = read_at;
                         self.inbox.rest();
                         return failure.map_or(Ok(stats), |error| Err(WireError::Db(error)));
                     }

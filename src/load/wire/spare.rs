@@ -8,9 +8,7 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
-/// Larger ones are let go, so that one long answer does not hold its memory for ever. In bytes.
-const KEPT_BYTES: usize = 1 << 16;
-/// More than are in use at once, but where answers come in pieces.
+/// More than are in use at once, except where answers come in pieces. Their size has no bound: batches of vectors take megabytes, each time.
 const KEPT: usize = 8;
 
 thread_local! {
@@ -26,13 +24,7 @@ pub(super) fn outgoing() -> BytesMut {
 /// Gives a request's buffer back.
 pub(super) fn put_outgoing(mut buffer: BytesMut) {
     buffer.clear();
-    if (1..=KEPT_BYTES).contains(&buffer.capacity()) {
-        OUTGOING.with_borrow_mut(|kept| {
-            if kept.len() < KEPT {
-                kept.push(buffer)
-            }
-        });
-    }
+    OUTGOING.with_borrow_mut(|kept| keep(kept, buffer));
 }
 
 /// A buffer for an answer, if one is left over. Its length is what there is room for.
@@ -42,11 +34,41 @@ pub(super) fn incoming() -> Option<Vec<u8>> {
 
 /// Gives an answer's buffer back.
 pub(super) fn put_incoming(buffer: Vec<u8>) {
-    if (1..=KEPT_BYTES).contains(&buffer.len()) {
-        INCOMING.with_borrow_mut(|kept| {
-            if kept.len() < KEPT {
-                kept.push(buffer)
-            }
-        });
+    if !buffer.is_empty() {
+        INCOMING.with_borrow_mut(|kept| keep(kept, buffer));
+    }
+}
+
+fn keep<T>(kept: &mut Vec<T>, buffer: T) {
+    if kept.len() < KEPT {
+        kept.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_connection_gives_back_the_next_one_gets() {
+        while incoming().is_some() {}
+        let mut large = outgoing();
+        large.extend_from_slice(&[7; 1 << 20]);
+        put_outgoing(large);
+        let again = outgoing();
+        assert!(again.is_empty() && again.capacity() >= 1 << 20, "{}", again.capacity());
+        assert_eq!(incoming(), None, "none was given back");
+        put_incoming(Vec::new());
+        assert_eq!(incoming(), None, "that was no buffer");
+        put_incoming(vec![7; 100]);
+        assert_eq!(incoming().map(|buffer| buffer.len()), Some(100));
+    }
+
+    #[test]
+    fn no_more_are_kept_than_a_few() {
+        for _ in 0..100 {
+            put_incoming(vec![7; 100]);
+        }
+        assert_eq!(std::iter::from_fn(incoming).count(), KEPT);
     }
 }

@@ -65,7 +65,15 @@ impl Stream {
         }
     }
 
-    /// Sends all of `bytes`, as a rule in one system call.
+    /// Sends what is taken at once, and says how much that was; as a rule it is all. Nothing under TLS.
+    pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.try_send(bytes) {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
+            sent => sent,
+        }
+    }
+
+    /// Sends all of `bytes`.
     pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if let Stream::Tls(stream) = self {
             return stream.send(bytes).await;
