@@ -38,8 +38,8 @@ const READ_BYTES: usize = 64 << 10;
 const WAKE_EARLY_LIMIT: Duration = Duration::from_micros(500);
 /// A shorter wait is none: the core did not go to sleep for it.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(100);
-/// The kernel ends longer waits later than it wakes for a socket.
-const LONGEST_LESSON: Duration = Duration::from_millis(20);
+/// Linux lets the time limit of a poll end late by this part of it, to gather timers (`select_estimate_accuracy` in fs/select.c).
+const POLL_SLACK: u32 = 1_000;
 /// Whoever wakes later than this was held up by others, which says nothing of the next time.
 const LATEST_WAKING: Duration = Duration::from_micros(200);
 
@@ -431,8 +431,8 @@ impl Relay {
         if waited < SHORTEST_SLEEP {
             return Duration::ZERO;
         }
-        if let (Some(pause), false) = (pause.filter(|pause| (SHORTEST_SLEEP..LONGEST_LESSON).contains(pause)), by_socket) {
-            let late = waited.saturating_sub(pause).min(LATEST_WAKING);
+        if let (Some(pause), false) = (pause.filter(|pause| *pause >= SHORTEST_SLEEP), by_socket) {
+            let late = waited.saturating_sub(pause + pause / POLL_SLACK).min(LATEST_WAKING);
             self.wakes_late = (self.wakes_late * 7 + late) / 8;
         }
         if by_socket { self.wakes_late.min(self.half / 8) } else { Duration::ZERO }
