@@ -38,9 +38,18 @@ test: ## every test, against a real PostgreSQL that the tests start themselves
 	@scripts/setup.sh --tests
 	cargo test --locked
 
-bench: build ## measure the engine beside pgbench, into docs/engine.md; takes an hour, and wants the machine for itself
-	cargo bench --locked --bench engine > docs/engine.md.part
-	mv docs/engine.md.part docs/engine.md
+# Each table has a file of its own, so that one can be made again without the others: make bench BENCH_TABLES=lag
+BENCH_TABLES = throughput lag ceilings duel rtt memory beside stall faults
+
+bench: build ## measure the engine beside pgbench, into docs/engine; takes an hour and a half, and wants the machine for itself
+	@for table in $(BENCH_TABLES); do \
+		case $$table in \
+			stall|faults) command="cargo run --release --locked --example $$table" ;; \
+			*) command="cargo bench --locked --bench engine -- $$table" ;; \
+		esac; \
+		echo "$$command"; \
+		$$command > docs/engine/$$table.part && mv docs/engine/$$table.part docs/engine/$$table.md || exit 1; \
+	done
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

@@ -1,4 +1,4 @@
-//! What is said of a fault, here and by pgbench: `cargo run --release --example faults` prints docs/faults.md.
+//! What is said of a fault, here and by pgbench: `cargo run --release --example faults` prints docs/engine/faults.md.
 //!
 //! Both programs load the same server with four clients that each send the same statement again and again, and two seconds into it the same
 //! thing happens to both.
@@ -108,10 +108,10 @@ fn main() -> anyhow::Result<()> {
 async fn table(pgduel: &Path) -> anyhow::Result<()> {
     let server: Server = EmbeddedServer::start(&EmbeddedOptions::default()).await?.into();
     println!("# Faults, and what is said of them\n");
-    println!("Made by `cargo run --release --example faults`; do not edit.\n");
+    println!("Made by `make bench` (`cargo run --release --example faults`); do not edit.\n");
     println!(
         "{} · {CLIENTS} clients without pause for {SECONDS} s, the fault after two of them · the installed pgbench beside `pgduel run --clients {CLIENTS}`\n",
-        server.describe().await?.version.split(" on ").next().unwrap_or_default()
+        common::description(&server).await?
     );
     println!("| fault | pgbench | pgduel |");
     println!("|---|---|---|");

@@ -1,4 +1,4 @@
-//! Whether response times tell of a stall: `cargo run --release --example stall` prints docs/stall.md.
+//! Whether response times tell of a stall: `cargo run --release --example stall` prints docs/engine/stall.md.
 //!
 //! A server that stops for D in a run of T delays every arrival of that time, and of the time in which it catches up. Arrivals are due at fixed
 //! instants, so what quantiles of the response time must say can be worked out: the share of arrivals that wait longer than x is
@@ -37,14 +37,11 @@ fn main() -> anyhow::Result<()> {
 
 async fn table(pgduel: &Path) -> anyhow::Result<()> {
     let server: Server = EmbeddedServer::start(&EmbeddedOptions::default()).await?.into();
-    let description = server.describe().await?;
     println!("# A stall, and what is said of it\n");
-    println!("Made by `cargo run --release --example stall`; do not edit. How to read it: [method.md](method.md#the-generator).\n");
     println!(
-        "{} · {CONNECTIONS} connections · runs of {} s\n",
-        description.version.split(" on ").next().unwrap_or_default(),
-        RUN.as_secs()
+        "Made by `make bench` (`cargo run --release --example stall`); do not edit. How to read it: [method.md](../method.md#the-generator).\n"
     );
+    println!("{} · {CONNECTIONS} connections · runs of {} s\n", common::description(&server).await?, RUN.as_secs());
     println!("| stall | arrivals | r | quantile | by the formula | response time | off by | service time p99 |");
     println!("|---|---|---|---|---|---|---|---|");
     for stall in [500, 1_000, 2_000].map(Duration::from_millis) {

@@ -1,4 +1,4 @@
-//! The load engine beside pgbench: `make bench` writes docs/engine.md.
+//! The load engine beside pgbench: `make bench` writes docs/engine.
 //!
 //! Both run the same script with the same flags on the same server, in processes of their own, one after the other and in turn, so that
 //! what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
@@ -79,8 +79,8 @@ fn main() -> anyhow::Result<()> {
     let arena = arena::Arena::new(arguments.scale)?;
     println!("# The load engine beside pgbench\n");
     println!(
-        "Made by `make bench`; do not edit. Why the engine is as it is: [architecture.md](architecture.md#decisions-and-what-they-rest-on). `duel` and \
-         `run` share the connection, its clock and its pauses with `pgduel pgbench`, and have a table of their own below.\n"
+        "Made by `make bench`; do not edit. Why the engine is as it is: [architecture.md](../architecture.md#decisions-and-what-they-rest-on). `duel` and \
+         `run` share the connection, its clock and its pauses with `pgduel pgbench`, and have a table of their own, [duel.md](duel.md).\n"
     );
     println!("{}\n", arena.description());
     if wanted(TableName::Throughput) {

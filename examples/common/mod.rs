@@ -105,3 +105,17 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+/// Server, machine and program in a line.
+pub async fn description(server: &Server) -> anyhow::Result<String> {
+    let server = server.describe().await?;
+    let machine = pgduel::experiment::machine();
+    let fsync = server.settings.get("fsync").cloned().unwrap_or_default();
+    Ok(format!(
+        "{} · {} with {} cores, server and client on the same · fsync {fsync} · pgduel {}",
+        server.version.split(" on ").next().unwrap_or_default(),
+        machine.cpu,
+        machine.cores,
+        env!("CARGO_PKG_VERSION")
+    ))
+}
