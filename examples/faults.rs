@@ -67,7 +67,7 @@ const CASES: [Case; 8] = [
     Case { name: "the server crashes and starts anew", happens: Happens::Crash, ..USUAL },
     Case {
         name: "statement timeout of 3 s, met by one in a hundred",
-        sql: "select pg_sleep(case when random() < 0.01 then 10 else 0.005 end)",
+        sql: "select pg_sleep(case when :n = 1 then 10 else 0.005 end)",
         identity: "anon",
         ..USUAL
     },
@@ -153,7 +153,7 @@ async fn with_pgbench(server: &Server, case: &Case) -> anyhow::Result<String> {
     }
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("script.sql");
-    std::fs::write(&script, format!("{};\n", case.sql))?;
+    std::fs::write(&script, format!("\\set n random(1, 100)\n{};\n", case.sql))?;
     let info = common::tcp(server)?;
     let Endpoint::Tcp { host, port } = &info.endpoint else { anyhow::bail!("TCP was asked for") };
     let pgbench = Installation::choose(None)?.bin.join("postgres").canonicalize()?.with_file_name("pgbench");
@@ -201,10 +201,12 @@ fn told_by_pgbench(output: &Output) -> String {
 }
 
 async fn with_pgduel(pgduel: &Path, server: &Server, case: &Case) -> anyhow::Result<String> {
+    // What is drawn must be used.
+    let draw = if case.sql.contains(":n ") { "draw.n = { int = [1, 100] }\n" } else { "" };
     let scenario = format!(
-        "title = \"Fault\"\nduel = [\"before\", \"after\"]\n\n[load]\n{}\n\n[[transaction]]\nname = \"only\"\nidentity = \"{}\"\nwrites = true\n\n\
+        "title = \"Fault\"\nduel = [\"before\", \"after\"]\n\n[load]\n{}\n\n[[transaction]]\nname = \"only\"\nidentity = \"{}\"\nwrites = true\n{}\n\
          [[transaction.statement]]\nname = \"only\"\nsql = \"\"\"{}\"\"\"\n",
-        case.load, case.identity, case.sql
+        case.load, case.identity, draw, case.sql
     );
     let time = format!("{SECONDS}s");
     let clients = CLIENTS.to_string();

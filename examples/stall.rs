@@ -42,8 +42,12 @@ async fn table(pgduel: &Path) -> anyhow::Result<()> {
         "Made by `make bench` (`cargo run --release --example stall`); do not edit. How to read it: [method.md](../method.md#the-generator).\n"
     );
     println!("{} · {CONNECTIONS} connections · runs of {} s\n", common::description(&server).await?, RUN.as_secs());
-    println!("| stall | arrivals | r | quantile | by the formula | response time | off by | service time p99 |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "Poisson arrivals come in random number, also in the stall: where (1 - q) of N are to be later than the quantile, their number varies by its square \
+         root, and so does how long it takes until so many have come. Nineteen times of twenty, that is within what stands under *by chance*.\n"
+    );
+    println!("| stall | arrivals | r | quantile | by the formula | response time | off by | by chance | service time p99 |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for stall in [500, 1_000, 2_000].map(Duration::from_millis) {
         for rate in [200, 500, 1_000] {
             for arrivals in ["constant", "poisson"] {
@@ -69,8 +73,12 @@ fn rows(case: &Case, block: &BlockRecord) {
         }
         let found = times.response.quantile(quantile).unwrap_or(f64::NAN) / 1e9;
         let service = times.service.quantile(0.99).unwrap_or(f64::NAN) / 1e6;
+        let chance = match case.arrivals {
+            "poisson" => format!("±{:.1}%", 100.0 * 1.96 * ((1.0 - quantile) * measured / f64::from(case.rate)).sqrt() / wanted),
+            _ => String::new(),
+        };
         println!(
-            "| {:.1} s | {}/s {} | {busy:.3} | {name} | {wanted:.3} s | {found:.3} s | {:+.1}% | {service:.2} ms |",
+            "| {:.1} s | {}/s {} | {busy:.3} | {name} | {wanted:.3} s | {found:.3} s | {:+.1}% | {chance} | {service:.2} ms |",
             case.stall.as_secs_f64(),
             case.rate,
             case.arrivals,
