@@ -2,36 +2,11 @@
 //!
 //! The runtime's timer counts milliseconds. Where the operating system has timers that can be waited for like a socket, a pause ends within
 //! some tens of microseconds, at the price of yielding for the last [`SPIN`]. Elsewhere it ends up to a millisecond late. It is never short.
-//!
-//! There, the runtime's own timer is not needed at all ([`runtime`]).
 
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Builder;
-
 /// The pause is spent asleep until this much before its end: waking up takes about as long.
 const SPIN: Duration = Duration::from_micros(50);
-
-/// A runtime for one thread, on which pauses and [`within`] work. Its timer, which would look at the clock whenever the thread waits, is only
-/// on where pauses need it.
-pub fn runtime() -> Builder {
-    let mut builder = Builder::new_current_thread();
-    match cfg!(target_os = "linux") {
-        true => builder.enable_io(),
-        false => builder.enable_all(),
-    };
-    builder
-}
-
-/// What `work` comes to, if it does within the limit.
-pub async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let mut pauser = Pauser::default();
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = pauser.pause(limit) => None,
-    }
-}
 
 /// Makes one pause after the other.
 #[derive(Debug, Default)]
@@ -52,14 +27,17 @@ impl Pauser {
         }
     }
 
-    /// Where no timer is to be had, all of the pause is spent yielding.
     #[cfg(target_os = "linux")]
     async fn sleep(&mut self, length: Duration) {
         if self.timer.is_none() {
             self.timer = timer::Timer::new().ok();
         }
-        if let Some(timer) = &mut self.timer {
-            let _ = timer.sleep(length).await;
+        let slept = match &mut self.timer {
+            Some(timer) => timer.sleep(length).await,
+            None => Err(std::io::ErrorKind::Unsupported.into()),
+        };
+        if slept.is_err() {
+            tokio::time::sleep(length).await;
         }
     }
 
@@ -110,15 +88,6 @@ mod timer {
 mod tests {
     use super::*;
     use crate::load::priority::thread_cpu;
-
-    #[test]
-    fn work_has_as_long_as_it_may() {
-        let runtime = runtime().build().unwrap();
-        runtime.block_on(async {
-            assert_eq!(within(Duration::from_secs(60), async { 7 }).await, Some(7));
-            assert_eq!(within(Duration::from_millis(1), std::future::pending::<()>()).await, None);
-        });
-    }
 
     #[test]
     fn pauses_are_never_short_and_take_little_processor_time() {

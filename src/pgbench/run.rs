@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::LocalOptions;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 
 use super::client::{Client, ClientError, Program, Scratch};
 use super::log::{Entry, Fate, LogOptions, TransactionLog};
 use super::tally::{CommandTally, ScriptTally, Tally};
-use crate::load::pause;
 use crate::load::schedule::{Process, Schedule};
 use crate::load::wire::{ConnectTarget, SqlState, WireError};
 use crate::script::Symbols;
@@ -192,7 +191,7 @@ fn load_thread(
     ready: &Ready,
     started: &Start,
 ) -> Option<Share> {
-    let runtime = pause::runtime().build_local(LocalOptions::default()).ok()?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));

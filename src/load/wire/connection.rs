@@ -14,7 +14,6 @@ use super::spare;
 use super::stream::{CancelToken, Stream};
 use super::target::{ConnectTarget, SslMode};
 use super::types::{FIRST_NORMAL_OID, ParamType};
-use crate::load::pause::within;
 
 /// For a server to let a client in: one that takes longer has stopped.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -142,7 +141,7 @@ impl Connection {
 
     /// Connects and logs in, or fails with [`WireError::Io`] when the limit has passed.
     pub async fn connect_within(target: &ConnectTarget, limit: Duration) -> Result<Connection, WireError> {
-        within(limit, Connection::log_in(target)).await.unwrap_or_else(|| Err(WireError::timed_out(limit)))
+        tokio::time::timeout(limit, Connection::log_in(target)).await.unwrap_or_else(|_| Err(WireError::timed_out(limit)))
     }
 
     async fn log_in(target: &ConnectTarget) -> Result<Connection, WireError> {
