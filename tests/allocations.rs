@@ -10,6 +10,7 @@ use pgduel::dataset::{Dataset, Sizing};
 use pgduel::diagnostic::Source;
 use pgduel::experiment::connect_target;
 use pgduel::load::bind::{Mix, SequenceRange};
+use pgduel::load::event_loop;
 use pgduel::load::program::Program;
 use pgduel::load::session::{End, Session};
 use pgduel::load::wire::ConnectTarget;
@@ -20,7 +21,9 @@ use pgduel::script::random::Random;
 use pgduel::script::{Script, Symbols};
 use pgduel::{scenario, suite};
 use support::TestServer;
+use tokio::runtime::Runtime;
 
+const WARM_UP: u64 = 200;
 const TRANSACTIONS: u64 = 1_000;
 
 /// A server with the roles that PostgREST becomes, and a way there.
@@ -36,25 +39,20 @@ async fn ready() -> (Arc<TestServer>, ConnectTarget) {
     (server, target)
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+/// With a thread of its own: this one runs the event loop, as load threads do.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 }
 
-/// Allocations of this thread a transaction, once `run` has had some to warm up with.
-fn per_transaction(runtime: &tokio::runtime::Runtime, mut run: impl AsyncFnMut()) -> f64 {
-    runtime.block_on(async {
-        for _ in 0..200 {
-            run().await;
-        }
-    });
-    let counted = allocation_counter::measure(|| {
-        runtime.block_on(async {
-            for _ in 0..TRANSACTIONS {
-                run().await;
-            }
+/// Allocations of this thread for each of the transactions that `run` makes, once it is warm. It takes how many, and connects first.
+fn per_transaction(runtime: &Runtime, run: impl AsyncFn(u64)) -> f64 {
+    let all = |transactions| {
+        let counted = allocation_counter::measure(|| {
+            event_loop::run(runtime.handle(), vec![Box::pin(run(transactions))]).expect("a loop");
         });
-    });
-    counted.count_total as f64 / TRANSACTIONS as f64
+        counted.count_total as f64
+    };
+    (all(WARM_UP + TRANSACTIONS) - all(WARM_UP)) / TRANSACTIONS as f64
 }
 
 #[test]
@@ -69,11 +67,13 @@ fn a_transaction_as_postgrest_sends_it() {
     let dataset = Arc::new(Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("its data"));
     let mix = Mix::new(dataset.clone(), &scenario, 1).expect("something to draw");
     let program = Arc::new(Program::new(&scenario, Side::Before));
-    let mut session = runtime.block_on(Session::open(&target, program, dataset.now())).expect("a session");
     // Under open load arrivals are drawn ahead, and by another thread; what a closed loop draws comes on top.
     let arrival = mix.arrival(SequenceRange::Pair(0).first());
-    let allocations = per_transaction(&runtime, async || {
-        session.run(&arrival, End::Commit, None).await.expect("an answer");
+    let allocations = per_transaction(&runtime, async |transactions| {
+        let mut session = Session::open(&target, program.clone(), dataset.now()).await.expect("a session");
+        for _ in 0..transactions {
+            session.run(&arrival, End::Commit, None).await.expect("an answer");
+        }
     });
     assert!(allocations <= 1.0, "{allocations} allocations a transaction");
 }
@@ -86,11 +86,14 @@ fn a_transaction_of_a_script() {
         let mut symbols = Symbols::new();
         let text = "\\set i random(1, 1000)\nbegin;\nselect i from numbers where i = :i;\nend;\n";
         let script = Script::read(&Source::new(Path::new("numbers.sql"), text), 1, &mut symbols).expect("a script");
-        let variables = Variables::new(&symbols);
         let program = client::Program::new(vec![script], symbols, mode);
-        let mut client = runtime.block_on(Client::connect(&program, &target, variables, Random::new(1), Rc::default())).expect("a client");
-        let allocations = per_transaction(&runtime, async || {
-            client.run(0, None).await.expect("an answer");
+        let allocations = per_transaction(&runtime, async |transactions| {
+            let variables = Variables::new(&program.symbols);
+            let client = Client::connect(&program, &target, variables, Random::new(1), Rc::default()).await;
+            let mut client = client.expect("a client");
+            for _ in 0..transactions {
+                client.run(0, None).await.expect("an answer");
+            }
         });
         assert!(allocations <= 1.0, "{mode:?}: {allocations} allocations a transaction");
     }

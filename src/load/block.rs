@@ -1,12 +1,13 @@
 //! One block: connections opened and warmed, then load for a stretch, then what became of it.
 //!
-//! Connections are owned by their thread (a single-threaded runtime each), because handing a connection between threads costs more than
+//! Connections are owned by their thread (an event loop each), because handing a connection between threads costs more than
 //! most statements. Arrivals come from a scheduler on a thread of its own, which also binds parameters, ahead of their time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bind::{Arrival, Mix};
@@ -228,8 +229,8 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
     let handles: Vec<_> = (0..threads)
         .map(|thread| {
             let own: Vec<usize> = (thread..connections).step_by(threads).collect();
-            let (shared, started, ready) = (shared.clone(), started.clone(), ready.clone());
-            std::thread::spawn(move || load_thread(&shared, &own, &started, &ready))
+            let (shared, runtime, started, ready) = (shared.clone(), Handle::current(), started.clone(), ready.clone());
+            std::thread::spawn(move || load_thread(&shared, &runtime, &own, &started, &ready))
         })
         .collect();
     drop(ready);

@@ -3,7 +3,8 @@
 //! `schedule` turns an arrival process into intended starts, `bind` turns a sequence number into a tenant, an identity and parameters;
 //! both are pure, so the two blocks of a pair replay the same work. `session` runs one transaction on one `wire` connection.
 //! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
-//! note what became of each. `users` are a schedule that waits for its answers, and `busy` counts connections at work. `patience` is how long any of them waits for what may never come.
+//! note what became of each. `users` are a schedule that waits for its answers, and `busy` counts connections at work. `event_loop` is what a worker
+//! thread waits in, and `patience` how long any of them waits for what may never come.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
@@ -11,6 +12,7 @@ pub mod bind;
 pub mod block;
 mod busy;
 pub mod captured;
+pub mod event_loop;
 pub mod identity;
 pub mod network;
 pub mod patience;

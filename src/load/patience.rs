@@ -1,12 +1,13 @@
 //! How long a block waits for what may never come: a statement behind a lock, a server that went away.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::block::Shared;
 use super::session::Session;
 
-/// How often a running transaction looks whether patience has ended.
-const POLL: Duration = Duration::from_millis(50);
 /// For the server to take a cancel request.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -77,22 +78,16 @@ impl Shared {
         self.halted().map_or(latest, |halted| latest.min(halted.at + self.spec.patience.drain))
     }
 
-    /// Drives `work` to its end; `None` if patience ends first: at `latest`, or a while after the block was halted.
+    /// Drives `work` to its end; `None` if patience ends first: at `latest`, or a while after the block was halted, and at most a
+    /// [`TICK`](super::event_loop::TICK) later, as it is the event loop that has it look.
     pub(super) async fn within<T>(&self, latest: Instant, work: impl Future<Output = T>) -> Option<T> {
-        let out_of_patience = async {
-            loop {
-                let left = self.last_moment(latest).saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(POLL)).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = out_of_patience => None,
-        }
+        let mut work = pin!(work);
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if self.last_moment(latest) <= Instant::now() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 }
 

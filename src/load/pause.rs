@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(50);
 
 /// Makes one pause after the other.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Pauser {
     #[cfg(target_os = "linux")]
     timer: Option<timer::Timer>,
@@ -27,8 +27,9 @@ impl Pauser {
         }
     }
 
+    /// Waits for about this long, as late as the operating system lets the thread go on.
     #[cfg(target_os = "linux")]
-    async fn sleep(&mut self, length: Duration) {
+    pub(super) async fn sleep(&mut self, length: Duration) {
         if self.timer.is_none() {
             self.timer = timer::Timer::new().ok();
         }
@@ -41,45 +42,40 @@ impl Pauser {
         }
     }
 
+    /// Waits for about this long.
     #[cfg(not(target_os = "linux"))]
-    async fn sleep(&mut self, length: Duration) {
+    pub(super) async fn sleep(&mut self, length: Duration) {
         tokio::time::sleep(length).await;
     }
 }
 
 #[cfg(target_os = "linux")]
 mod timer {
+    use std::future::poll_fn;
     use std::io;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
     use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
-    use tokio::io::unix::AsyncFd;
+
+    use crate::load::event_loop::{Taken, Watched};
 
     /// A timer of the operating system.
-    #[derive(Debug)]
-    pub(super) struct Timer(AsyncFd<OwnedFd>);
+    pub(super) struct Timer(Watched);
 
     impl Timer {
         pub(super) fn new() -> io::Result<Timer> {
             let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-            // What is wrong with it concerns types that change or close their descriptor; an owned one does neither, and the way that replaces
-            // it is unsafe.
-            #[allow(deprecated)]
-            Ok(Timer(AsyncFd::new(timer)?))
+            Watched::new(timer).map(Timer)
         }
 
         pub(super) async fn sleep(&mut self, length: Duration) -> io::Result<()> {
             let value = Timespec::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
             let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-            timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once)?;
-            loop {
-                let mut ready = self.0.readable().await?;
-                // It may be ready from an earlier pause that was cut short: then there is nothing to read.
-                if let Ok(read) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut [0; 8])?)) {
-                    return read.map(drop);
-                }
-            }
+            timerfd_settime(self.0.as_fd(), TimerfdTimerFlags::empty(), &once)?;
+            // It may be ready from an earlier pause that was cut short: then there is nothing to read.
+            let expired = |fd: std::os::fd::BorrowedFd<'_>| Ok(Taken { bytes: rustix::io::read(fd, &mut [0; 8])?, all: true });
+            poll_fn(|context| self.0.poll_read(context, expired)).await.map(drop)
         }
     }
 }

@@ -89,11 +89,11 @@ impl<T> Future for Take<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.queue.lock();
-        // A stale entry of ours (we were polled for another reason) would be woken in vain later.
-        if let Some(number) = self.number {
-            state.idle.retain(|(other, _)| *other != number);
-        }
+        // We may be polled for another reason than a job, and keep our place then.
+        let place = self.number.and_then(|number| state.idle.iter().position(|(other, _)| *other == number));
         if let Some(job) = state.jobs.pop_front() {
+            // It would be woken in vain.
+            place.map(|place| state.idle.remove(place));
             drop(state);
             self.number = None;
             return Poll::Ready(Some(job));
@@ -101,11 +101,17 @@ impl<T> Future for Take<'_, T> {
         if state.closed {
             return Poll::Ready(None);
         }
-        let number = self.number.unwrap_or(state.next_taker);
-        state.next_taker = state.next_taker.max(number + 1);
-        state.idle.push_back((number, context.waker().clone()));
-        drop(state);
-        self.number = Some(number);
+        let waker = context.waker();
+        match place.and_then(|place| state.idle.get_mut(place)) {
+            Some((_, known)) => known.clone_from(waker),
+            None => {
+                let number = self.number.unwrap_or(state.next_taker);
+                state.next_taker = state.next_taker.max(number + 1);
+                state.idle.push_back((number, waker.clone()));
+                drop(state);
+                self.number = Some(number);
+            }
+        }
         Poll::Pending
     }
 }
@@ -130,6 +136,22 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn who_is_polled_for_another_reason_keeps_his_place() {
+        let queue = Queue::new();
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut first, mut second) = (queue.take(), queue.take());
+        for _ in 0..2 {
+            assert_eq!(Pin::new(&mut second).poll(&mut context), Poll::Pending);
+            assert_eq!(Pin::new(&mut first).poll(&mut context), Poll::Pending);
+        }
+        let order: Vec<u64> = queue.lock().idle.iter().map(|(number, _)| *number).collect();
+        assert_eq!((order, second.number, first.number), (vec![0, 1], Some(0), Some(1)));
+        queue.push("job");
+        assert_eq!(queue.lock().idle.len(), 1, "the one that has waited longest is called");
+        assert_eq!(Pin::new(&mut second).poll(&mut context), Poll::Ready(Some("job")));
+    }
 
     #[tokio::test]
     async fn jobs_come_out_in_order_and_end_when_closed() {

@@ -1,17 +1,18 @@
 //! The load threads: each owns its connections, runs what they are given, and notes the times.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::bind::Arrival;
 use super::block::{Job, PlanCounts, Shared, Work};
+use super::event_loop;
 use super::patience::{BlockEnd, cancel};
+use super::pause::Pauser;
 use super::priority::{go_first, thread_cpu};
 use super::recorder::{Outcome, Recording};
 use super::session::{End, Session, SessionError, Times, query_text};
@@ -38,12 +39,23 @@ pub(super) struct ThreadResult {
     pub(super) last_done: Option<Instant>,
 }
 
+impl ThreadResult {
+    /// Takes in what one connection of the thread brings.
+    fn add(&mut self, one: &ThreadResult) {
+        self.recording.merge(&one.recording);
+        self.plans.generic += one.plans.generic;
+        self.plans.custom += one.plans.custom;
+        self.last_done = self.last_done.max(one.last_done);
+    }
+}
+
 /// Tells that a connection is open and warm, or why it is not.
 pub(super) type Ready = mpsc::UnboundedSender<Result<(), SessionError>>;
 
-/// Runs the connections `own` of the block to its end. `None` if the thread could not start its runtime.
+/// Runs the connections `own` of the block to its end; `runtime` is the one that waits for it. `None` if the thread could not start its loop.
 pub(super) fn load_thread(
-    shared: &Arc<Shared>,
+    shared: &Shared,
+    runtime: &Handle,
     own: &[usize],
     started: &watch::Receiver<Option<Instant>>,
     ready: &Ready,
@@ -52,35 +64,25 @@ pub(super) fn load_thread(
         // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
         go_first();
     }
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
-    let mut result = ThreadResult { recording: new_recording(shared), ..ThreadResult::default() };
-    runtime.block_on(async {
-        let mut tasks = Vec::new();
-        for connection in own {
-            let (shared, started, ready) = (shared.clone(), started.clone(), ready.clone());
-            let number = *connection as u64;
-            tasks.push(tokio::task::spawn_local(async move { connection_task(&shared, number, started, &ready).await }));
-        }
-        let heartbeat = tokio::task::spawn_local(heartbeat(started.clone()));
-        let before = begin_of(started.clone()).await.map(|begin| (begin, thread_cpu()));
-        for task in tasks {
-            if let Ok(Some(one)) = task.await {
-                result.recording.merge(&one.recording);
-                result.plans.generic += one.plans.generic;
-                result.plans.custom += one.plans.custom;
-                result.last_done = result.last_done.max(one.last_done);
+    let result = RefCell::new(ThreadResult { recording: new_recording(shared), ..ThreadResult::default() });
+    let at_work = Cell::new(own.len());
+    let mut tasks: Vec<event_loop::Task<'_>> = Vec::new();
+    for number in own {
+        let (result, at_work) = (&result, &at_work);
+        tasks.push(Box::pin(async move {
+            if let Some(one) = connection_task(shared, *number as u64, started.clone(), ready).await {
+                result.borrow_mut().add(&one);
             }
-        }
-        if let Some((begin, cpu)) = before {
-            result.cpu_share = thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6);
-        }
-        heartbeat.abort();
-        if let Ok(stall) = heartbeat.await {
-            result.longest_stall = stall;
-        }
-    });
-    result.longest_stall = result.longest_stall.max(STALL.with(|stall| stall.get()));
-    Some(result)
+            at_work.set(at_work.get() - 1);
+        }));
+    }
+    tasks.push(Box::pin(async {
+        let (longest_stall, cpu_share) = heartbeat(started.clone(), &at_work).await;
+        let mut result = result.borrow_mut();
+        (result.longest_stall, result.cpu_share) = (longest_stall, cpu_share);
+    }));
+    event_loop::run(runtime, tasks).ok()?;
+    Some(result.into_inner())
 }
 
 fn new_recording(shared: &Shared) -> Recording {
@@ -93,21 +95,19 @@ async fn begin_of(mut started: watch::Receiver<Option<Instant>>) -> Option<Insta
     *started.wait_for(Option::is_some).await.ok()?
 }
 
-thread_local! {
-    /// Longest time that this thread's event loop did not run during the block.
-    static STALL: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-}
-
-async fn heartbeat(started: watch::Receiver<Option<Instant>>) -> Duration {
-    if begin_of(started).await.is_none() {
-        return Duration::ZERO;
-    }
-    loop {
+/// Looks whether the thread runs while connections of it are at work: the longest time that it did not, and its processor time over the time
+/// that the block took.
+async fn heartbeat(started: watch::Receiver<Option<Instant>>, at_work: &Cell<usize>) -> (Duration, f64) {
+    let mut longest = Duration::ZERO;
+    let Some(begin) = begin_of(started).await else { return (longest, 0.0) };
+    let cpu = thread_cpu();
+    let mut pauser = Pauser::default();
+    while at_work.get() > 0 {
         let before = Instant::now();
-        tokio::time::sleep(HEARTBEAT).await;
-        let late = before.elapsed().saturating_sub(HEARTBEAT);
-        STALL.with(|stall| stall.set(stall.get().max(late)));
+        pauser.sleep(HEARTBEAT).await;
+        longest = longest.max(before.elapsed().saturating_sub(HEARTBEAT));
     }
+    (longest, thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6))
 }
 
 async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<Option<Instant>>, ready: &Ready) -> Option<ThreadResult> {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::client::{Client, ClientError, Program, Scratch};
 use super::log::{Entry, Fate, LogOptions, TransactionLog};
 use super::tally::{CommandTally, ScriptTally, Tally};
+use crate::load::event_loop;
 use crate::load::schedule::{Process, Schedule};
 use crate::load::wire::{ConnectTarget, SqlState, WireError};
 use crate::script::Symbols;
@@ -156,8 +157,8 @@ pub async fn run(
         .enumerate()
         .map(|(thread, log)| {
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
-            let (shared, ready, started) = (shared.clone(), ready.clone(), started.clone());
-            std::thread::spawn(move || load_thread(&shared, thread, &own, log, &ready, &started))
+            let (shared, ready, started, runtime) = (shared.clone(), ready.clone(), started.clone(), Handle::current());
+            std::thread::spawn(move || load_thread(&shared, &runtime, thread, &own, log, &ready, &started))
         })
         .collect();
     drop(ready);
@@ -184,33 +185,21 @@ fn new_tally(program: &Program) -> Tally {
 }
 
 fn load_thread(
-    shared: &Arc<Shared>,
+    shared: &Shared,
+    runtime: &Handle,
     thread: usize,
     own: &[usize],
     log: Option<TransactionLog>,
     ready: &Ready,
     started: &Start,
 ) -> Option<Share> {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).ok()?;
     // The thread's part of the rate, handed to whichever of its clients is free.
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
     let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
     let share = Share { tally: new_tally(&shared.program), ..Share::default() };
-    let common =
-        Rc::new(Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() });
-    runtime.block_on(async {
-        let tasks: Vec<_> = own
-            .iter()
-            .map(|client| {
-                let (shared, ready, started, common) = (shared.clone(), ready.clone(), started.clone(), common.clone());
-                let client = *client;
-                tokio::task::spawn_local(async move { client_task(&shared, client, &ready, started, &common).await })
-            })
-            .collect();
-        for task in tasks {
-            let _ = task.await;
-        }
-    });
+    let common = Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() };
+    let task = |client: &usize| -> event_loop::Task<'_> { Box::pin(client_task(shared, *client, ready, started.clone(), &common)) };
+    event_loop::run(runtime, own.iter().map(task).collect()).ok()?;
     let mut share = common.share.take();
     if let Some(Err(incomplete)) = common.log.borrow_mut().as_mut().map(TransactionLog::finish) {
         share.aborted.push(incomplete);
@@ -218,7 +207,7 @@ fn load_thread(
     Some(share)
 }
 
-async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) -> Option<()> {
+async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
     let mut variables = Variables::of_run(symbols, options.seed, options.scale);
@@ -234,11 +223,11 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
         Ok(client) => client,
         Err(error) => {
             let _ = ready.send(Err(RunError::Connect { client: number, error }));
-            return None;
+            return;
         }
     };
-    ready.send(Ok(())).ok()?;
-    let began = (*started.wait_for(Option::is_some).await.ok()?)?;
+    let _ = ready.send(Ok(()));
+    let Some(began) = started.wait_for(Option::is_some).await.ok().and_then(|began| *began) else { return };
     let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
     let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
     let result = runner.transactions().await;
@@ -249,7 +238,6 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
     if let Err(error) = result {
         share.aborted.push(format!("client {number} aborted: {error}"));
     }
-    Some(())
 }
 
 /// One client at work.

@@ -2,96 +2,84 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::task::{Poll, ready};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{self, RecvFlags, SendFlags};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::WireError;
 use super::frame::Inbox;
 use super::target::{ConnectTarget, Host, SslMode};
 use super::tls::TlsStream;
+use crate::load::event_loop::{Taken, Watched};
 
 /// PostgreSQL's number for "may we speak TLS", sent in the place of a protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 /// A connected stream.
 pub(super) enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
+    Plain(Socket),
     Tls(TlsStream),
 }
 
 impl Stream {
     pub(super) async fn connect(host: &Host, port: u16) -> Result<Stream, WireError> {
-        match host {
+        let (doing, connected) = match host {
             Host::Unix(directory) => {
                 let path = directory.join(format!(".s.PGSQL.{port}"));
                 let doing = format!("connecting to the socket {}", path.display());
-                UnixStream::connect(path).await.map(Stream::Unix).map_err(WireError::io(doing))
+                let connected = UnixStream::connect(path).await;
+                (doing, connected.and_then(UnixStream::into_std).map(OwnedFd::from))
             }
             Host::Tcp(name) => {
-                let doing = format!("connecting to {name}:{port}");
-                let stream = TcpStream::connect((name.as_str(), port)).await.map_err(WireError::io(doing))?;
-                stream.set_nodelay(true).map_err(WireError::io("setting TCP_NODELAY"))?;
-                Ok(Stream::Tcp(stream))
+                let connected = TcpStream::connect((name.as_str(), port)).await;
+                let unbuffered = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+                (format!("connecting to {name}:{port}"), unbuffered.and_then(TcpStream::into_std).map(OwnedFd::from))
             }
-        }
+        };
+        // Handed to the loop that will wait for it: as a rule another one than that which opens it.
+        connected.and_then(Watched::new).map(|socket| Stream::Plain(Socket(socket))).map_err(WireError::io(doing))
     }
 
     /// Asks the server for TLS, as the mode wants it. Over a Unix socket there is none.
     pub(super) async fn secured(self, target: &ConnectTarget) -> Result<Stream, WireError> {
-        let Stream::Tcp(mut tcp) = self else { return Ok(self) };
-        if matches!(target.ssl_mode, SslMode::Disable | SslMode::Allow) {
-            return Ok(Stream::Tcp(tcp));
-        }
-        let asking = WireError::io("asking for TLS");
-        tcp.write_all(&SSL_REQUEST).await.map_err(asking)?;
+        let Host::Tcp(host) = &target.host else { return Ok(self) };
+        let socket = match self {
+            Stream::Plain(socket) if !matches!(target.ssl_mode, SslMode::Disable | SslMode::Allow) => socket,
+            stream => return Ok(stream),
+        };
+        socket.send(&SSL_REQUEST).await.map_err(WireError::io("asking for TLS"))?;
         // A single byte, so that nothing is read that somebody slipped in before the encryption (CVE-2021-23222).
-        let answer = tcp.read_u8().await.map_err(WireError::io("asking for TLS"))?;
+        let mut answer = [0];
+        if socket.receive(&mut answer).await.map_err(WireError::io("asking for TLS"))? == 0 {
+            return Err(WireError::Closed("a request for TLS"));
+        }
         match (answer, target.ssl_mode) {
-            (b'S', _) => {
-                let host = match &target.host {
-                    Host::Tcp(host) => host.as_str(),
-                    Host::Unix(_) => "",
-                };
+            ([b'S'], _) => {
                 let name = target.certificate_name.as_deref().unwrap_or(host);
-                Ok(Stream::Tls(TlsStream::greet(tcp, name, target).await?))
+                Ok(Stream::Tls(TlsStream::greet(socket, name, target).await?))
             }
-            (b'N', SslMode::Prefer) => Ok(Stream::Tcp(tcp)),
-            (b'N', _) => Err(WireError::Tls("the server does not speak it, and sslmode asks for it".to_owned())),
+            ([b'N'], SslMode::Prefer) => Ok(Stream::Plain(socket)),
+            ([b'N'], _) => Err(WireError::Tls("the server does not speak it, and sslmode asks for it".to_owned())),
             (other, _) => Err(WireError::Protocol(format!("'{}' is no answer to a request for TLS", other.escape_ascii()))),
         }
     }
 
     /// Sends what is taken at once, and says how much that was; as a rule it is all. Nothing under TLS.
     pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self.try_send(bytes) {
+        let Stream::Plain(socket) = self else { return Ok(0) };
+        match send(socket.0.as_fd(), bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
             sent => sent,
         }
     }
 
     /// Sends all of `bytes`.
-    pub(super) async fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        if let Stream::Tls(stream) = self {
-            return stream.send(bytes).await;
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.send(bytes).await,
+            Stream::Tls(stream) => stream.send(bytes).await,
         }
-        while !bytes.is_empty() {
-            match self.try_send(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => match self {
-                    Stream::Unix(stream) => stream.writable().await?,
-                    Stream::Tcp(stream) => stream.writable().await?,
-                    Stream::Tls(_) => {}
-                },
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Reads what there is into `inbox`; waits for something first. `Ok(0)` is the end of the stream.
@@ -100,58 +88,55 @@ impl Stream {
     /// is hardly ever there as soon as the request is sent, and a read that finds nothing costs a system call. Room is taken when there is
     /// something to read, and not for the time of waiting.
     pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
-        if let Stream::Tls(stream) = self {
-            return stream.receive(inbox).await;
-        }
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => return stream.receive(inbox).await,
+        };
         poll_fn(|context| {
-            loop {
-                ready!(match self {
-                    Stream::Unix(stream) => stream.poll_read_ready(context),
-                    Stream::Tcp(stream) => stream.poll_read_ready(context),
-                    Stream::Tls(_) => Poll::Ready(Ok(())),
-                })?;
-                match self.try_receive(inbox.space()) {
-                    Ok(count) => {
-                        inbox.filled(count);
-                        return Poll::Ready(Ok(count));
-                    }
-                    // The event loop was wrong, or a signal came.
-                    Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => inbox.rest(),
-                    Err(error) => return Poll::Ready(Err(error)),
+            socket.0.poll_read(context, |fd| {
+                let taken = receive(fd, inbox.space());
+                match &taken {
+                    Ok(taken) => inbox.filled(taken.bytes),
+                    Err(_) => inbox.rest(),
                 }
-            }
+                taken
+            })
         })
         .await
     }
+}
 
-    /// The system call itself: the C library's would be a point where a thread can be cancelled, which is prepared for at each call.
-    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = SendFlags::NOSIGNAL;
-        match self {
-            Stream::Unix(stream) => stream.try_io(Interest::WRITABLE, || Ok(net::send(stream, bytes, flags)?)),
-            Stream::Tcp(stream) => stream.try_io(Interest::WRITABLE, || Ok(net::send(stream, bytes, flags)?)),
-            Stream::Tls(_) => Ok(0),
+/// A socket without anything around it.
+pub(super) struct Socket(pub(super) Watched);
+
+impl Socket {
+    /// Sends all of `bytes`.
+    pub(super) async fn send(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match poll_fn(|context| self.0.poll_write(context, |fd| send(fd, bytes))).await? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                count => bytes = bytes.get(count..).unwrap_or_default(),
+            }
         }
+        Ok(())
     }
 
-    /// Likewise. A read that does not fill `room` has taken all there was: the event loop is told so, and not asked in vain.
-    fn try_receive(&self, room: &mut [u8]) -> io::Result<usize> {
-        let mut taken = 0;
-        let size = room.len();
-        let mut read = |result: rustix::io::Result<(usize, usize)>| {
-            taken = result?.0;
-            if (1..size).contains(&taken) { Err(ErrorKind::WouldBlock.into()) } else { Ok(taken) }
-        };
-        let result = match self {
-            Stream::Unix(stream) => stream.try_io(Interest::READABLE, || read(net::recv(stream, room, RecvFlags::empty()))),
-            Stream::Tcp(stream) => stream.try_io(Interest::READABLE, || read(net::recv(stream, room, RecvFlags::empty()))),
-            Stream::Tls(_) => Ok(0),
-        };
-        match result {
-            Err(_) if taken > 0 => Ok(taken),
-            result => result,
-        }
+    /// Reads into `room`. 0 is the end of the stream.
+    async fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|context| self.0.poll_read(context, |fd| receive(fd, room))).await
     }
+}
+
+/// The system call itself: the C library's would be a point where a thread can be cancelled, which is prepared for at each call.
+pub(super) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(net::send(fd, bytes, SendFlags::NOSIGNAL)?)
+}
+
+/// Likewise. A read that does not fill `room` has taken all there was.
+pub(super) fn receive(fd: BorrowedFd<'_>, room: &mut [u8]) -> io::Result<Taken> {
+    let size = room.len();
+    let (bytes, _) = net::recv(fd, room, RecvFlags::empty())?;
+    Ok(Taken { bytes, all: (1..size).contains(&bytes) })
 }
 
 /// What is needed to cancel a connection's current statement from elsewhere.

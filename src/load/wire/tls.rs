@@ -3,7 +3,9 @@
 //! `require` encrypts and believes any certificate, `verify-ca` wants one of a known authority, `verify-full` one for the server's name as
 //! well.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,26 +15,27 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::net::TcpStream;
 
 use super::error::WireError;
 use super::frame::Inbox;
+use super::stream::{Socket, receive, send};
 use super::target::{ConnectTarget, SslMode};
+use crate::load::event_loop::Taken;
 
 /// A stream whose bytes are encrypted.
 pub(super) struct TlsStream {
-    tcp: TcpStream,
+    socket: Socket,
     session: Box<ClientConnection>,
 }
 
 impl TlsStream {
     /// Greets a server that has agreed to TLS.
-    pub(super) async fn greet(tcp: TcpStream, name: &str, target: &ConnectTarget) -> Result<TlsStream, WireError> {
+    pub(super) async fn greet(socket: Socket, name: &str, target: &ConnectTarget) -> Result<TlsStream, WireError> {
         let config = Arc::new(config(target)?);
         let server =
             ServerName::try_from(name.to_owned()).map_err(|_| tls(format!("\"{name}\" is no name that a certificate could be for")))?;
         let session = ClientConnection::new(config, server).map_err(tls)?;
-        let mut stream = TlsStream { tcp, session: Box::new(session) };
+        let mut stream = TlsStream { socket, session: Box::new(session) };
         while stream.session.is_handshaking() {
             stream.flush().await.map_err(WireError::io("beginning TLS"))?;
             if stream.session.is_handshaking() && stream.more().await.map_err(|error| tls(error.to_string()))? == 0 {
@@ -54,8 +57,6 @@ impl TlsStream {
     }
 
     pub(super) async fn receive(&mut self, inbox: &mut Inbox) -> io::Result<usize> {
-        // An answer that is always there already must not keep the thread from its other connections.
-        tokio::task::coop::consume_budget().await;
         loop {
             match self.session.reader().read(inbox.space()) {
                 Ok(count) => {
@@ -74,44 +75,49 @@ impl TlsStream {
 
     /// Takes in what has come; waits if that is nothing. 0 is the end of the stream.
     async fn more(&mut self) -> io::Result<usize> {
-        loop {
-            match self.session.read_tls(&mut Transport(&self.tcp)) {
-                Ok(count) => {
-                    self.session.process_new_packets().map_err(io::Error::other)?;
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.tcp.readable().await?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let TlsStream { socket, session } = self;
+        let count = poll_fn(|context| {
+            socket.0.poll_read(context, |fd| {
+                let mut incoming = Incoming { fd, all: false };
+                let bytes = session.read_tls(&mut incoming)?;
+                Ok(Taken { bytes, all: incoming.all })
+            })
+        })
+        .await?;
+        session.process_new_packets().map_err(io::Error::other)?;
+        Ok(count)
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        while self.session.wants_write() {
-            match self.session.write_tls(&mut Transport(&self.tcp)) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.tcp.writable().await?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        let TlsStream { socket, session } = self;
+        while session.wants_write() {
+            poll_fn(|context| socket.0.poll_write(context, |fd| session.write_tls(&mut Outgoing(fd)))).await?;
         }
         Ok(())
     }
 }
 
-/// The stream as the TLS session wants it: it says when it would have to wait.
-struct Transport<'a>(&'a TcpStream);
+/// What comes, as the TLS session wants it: it says when it would have to wait.
+struct Incoming<'a> {
+    fd: BorrowedFd<'a>,
+    /// Whether all that had come was taken in.
+    all: bool,
+}
 
-impl Read for Transport<'_> {
+impl Read for Incoming<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
+        let taken = receive(self.fd, into)?;
+        self.all = taken.all;
+        Ok(taken.bytes)
     }
 }
 
-impl Write for Transport<'_> {
+/// What goes, likewise.
+struct Outgoing<'a>(BorrowedFd<'a>);
+
+impl Write for Outgoing<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        send(self.0, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
