@@ -152,7 +152,8 @@ pub fn table(arena: &Arena, arguments: &Arguments, port_of_nothing: u16) -> anyh
     let identity = arena.script("identity.sql", IDENTITY)?;
     let rows =
         [("point select", &point, flags(&["-S".to_owned()])), ("identity transaction", &signed_in, flags(&["-f".to_owned(), identity]))];
-    for (name, subject, yardstick) in &rows {
+    let wanted = |name: &str| name.contains(arguments.only.as_str());
+    for (name, subject, yardstick) in rows.iter().filter(|(name, ..)| wanted(name)) {
         eprintln!("duel: {name}");
         let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
         for turn in 0..pairs {
@@ -164,9 +165,16 @@ pub fn table(arena: &Arena, arguments: &Arguments, port_of_nothing: u16) -> anyh
         println!("| {name} | {} | {} |", shown(&ratio(&throughput)), shown(&ratio(&cpu)));
     }
     println!();
-    ceilings(arena, arguments.fewer(), seconds, scale, port_of_nothing)?;
-    a_million(arena, scale, port_of_nothing)?;
-    lateness(arena, &point, lag_pairs, seconds, &flags(&["-S".to_owned()]))
+    if wanted("ceilings") {
+        ceilings(arena, arguments.fewer(), seconds, scale, port_of_nothing)?;
+    }
+    if wanted("a million arrivals") {
+        a_million(arena, scale, port_of_nothing)?;
+    }
+    if wanted("lateness") {
+        lateness(arena, &point, lag_pairs, seconds, &flags(&["-S".to_owned()]))?;
+    }
+    Ok(())
 }
 
 /// Whether any of a million arrivals is lost.

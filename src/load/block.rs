@@ -3,7 +3,7 @@
 //! Connections are owned by their thread (an event loop each), because handing a connection between threads costs more than
 //! most statements. Arrivals come from a scheduler on a thread of its own, which also binds parameters, ahead of their time.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -177,11 +177,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue<Job>,
     /// Next sequence number, where sessions and not a schedule decide when it is used.
     pub(super) next: AtomicU64,
-    pub(super) finished: AtomicU64,
     /// Connections at work.
     pub(super) busy: AtomicU64,
-    pub(super) started_measured: AtomicU64,
-    pub(super) ended_measured: AtomicU64,
     pub(super) halted: OnceLock<Halted>,
     /// Hears of every transaction of a user that has ended.
     pub(super) answered: std::sync::mpsc::Sender<Answered>,
@@ -216,10 +213,7 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
         spec,
         queue: Queue::new(),
         next: AtomicU64::new(first),
-        finished: AtomicU64::new(0),
         busy: AtomicU64::new(0),
-        started_measured: AtomicU64::new(0),
-        ended_measured: AtomicU64::new(0),
         halted: OnceLock::new(),
         answered,
     });
@@ -291,6 +285,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
     let mut recording = Recording::new(&statements);
     let mut plans = PlanCounts::default();
+    let (mut finished, mut started, mut ended) = (0, 0, 0);
     let mut cpu_share = 0.0;
     let mut stall = Duration::ZERO;
     let mut last_done = begin;
@@ -302,9 +297,10 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         cpu_share += thread.cpu_share / count;
         stall = stall.max(thread.longest_stall);
         last_done = last_done.max(thread.last_done.unwrap_or(begin));
+        finished += thread.finished;
+        started += thread.started;
+        ended += thread.ended;
     }
-    let started = shared.started_measured.load(Ordering::Relaxed);
-    let ended = shared.ended_measured.load(Ordering::Relaxed);
     let accounting = &mut recording.accounting;
     match shared.spec.work.has_queue() {
         true => {
@@ -341,7 +337,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         duration,
         drain: last_done.saturating_duration_since(measured_from + duration),
         started: begin,
-        finished: shared.finished.load(Ordering::Relaxed),
+        finished,
         plans,
         end: shared.halted().map_or(BlockEnd::Finished, |halted| halted.why.clone()),
     }

@@ -31,16 +31,30 @@ pub(super) fn preamble_sql(settings: &[(String, String)]) -> String {
 
 /// Role, statement timeout and JWT claims.
 pub fn identity(actor: &Actor) -> (&'static str, &'static str, String) {
+    let mut claims = String::new();
+    let (role, timeout) = write_identity(actor, &mut claims);
+    (role, timeout, claims)
+}
+
+/// Role and statement timeout; JWT claims are appended to what is there.
+pub(super) fn write_identity(actor: &Actor, claims: &mut String) -> (&'static str, &'static str) {
     match actor {
         Actor::User(user) => {
             let sub = uuid::Uuid::from_bytes(user.id);
-            // Once a transaction: with room for all of it, one allocation.
-            let mut claims = String::with_capacity(192);
             let _ = write!(claims, r#"{{"aud":"authenticated","role":"authenticated","sub":"{sub}","email":"{sub}@example.test"}}"#);
-            ("authenticated", AUTHENTICATED_TIMEOUT, claims)
+            ("authenticated", AUTHENTICATED_TIMEOUT)
         }
-        Actor::Anon => ("anon", ANON_TIMEOUT, r#"{"role":"anon"}"#.to_owned()),
-        Actor::Service => ("service_role", NO_TIMEOUT, r#"{"role":"service_role"}"#.to_owned()),
-        Actor::Login => ("none", NO_TIMEOUT, "{}".to_owned()),
+        Actor::Anon => {
+            claims.push_str(r#"{"role":"anon"}"#);
+            ("anon", ANON_TIMEOUT)
+        }
+        Actor::Service => {
+            claims.push_str(r#"{"role":"service_role"}"#);
+            ("service_role", NO_TIMEOUT)
+        }
+        Actor::Login => {
+            claims.push_str("{}");
+            ("none", NO_TIMEOUT)
+        }
     }
 }

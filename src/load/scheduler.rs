@@ -11,7 +11,7 @@ use super::schedule::{Process, Schedule};
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
 pub(super) const SPIN: Duration = Duration::from_micros(60);
 /// It spins for at most this part of what is left until an arrival, so that a high rate alone does not make it take a core.
-pub(super) const SPIN_PART: u32 = 4;
+pub(super) const SPIN_PART: u32 = 16;
 /// Behind its schedule by this much, the scheduler is given more to do than it can, and no longer runs before everything else.
 pub(super) const HOPELESS: Duration = Duration::from_millis(10);
 /// How often it looks whether the block was halted.

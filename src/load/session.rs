@@ -3,12 +3,13 @@
 //! A request is BEGIN, one `select set_config(...)` with the identity, the statements, COMMIT: each prepared, each with a Sync of its own,
 //! so each is one round trip. Settings are local to the transaction, so nothing leaks to the next one on this connection.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bind::{Arrival, Bound, json_array};
 use super::captured::Captured;
-use super::identity::{SEARCH_PATH, identity, preamble_sql};
+use super::identity::{SEARCH_PATH, preamble_sql, write_identity};
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
@@ -107,13 +108,19 @@ pub struct StatementAnswer {
 /// A connection on which a program is prepared.
 pub struct Session {
     connection: Connection,
-    program: Arc<Program>,
+    /// Borrowed once a transaction, by way of a counter of this session alone: that of the inner one belongs to all threads, and would go
+    /// from one processor to the other each time.
+    #[expect(clippy::redundant_allocation, reason = "the outer counter is not shared")]
+    program: Rc<Arc<Program>>,
     transactions: Vec<Vec<PreparedRequest>>,
     begin_read: Prepared,
     begin_write: Prepared,
     commit: Prepared,
     rollback: Prepared,
     params: Params,
+    claims: String,
+    /// Of the transaction that runs.
+    first_sent: Option<Instant>,
     statements_ns: Vec<u64>,
     pauser: Pauser,
     now: Value,
@@ -137,13 +144,15 @@ impl Session {
         let rollback = prepare_control("rollback", "ROLLBACK").await?;
         let mut session = Session {
             connection,
-            program: program.clone(),
+            program: Rc::new(program.clone()),
             transactions: Vec::new(),
             begin_read,
             begin_write,
             commit,
             rollback,
             params: Params::new(),
+            claims: String::new(),
+            first_sent: None,
             statements_ns: Vec::new(),
             pauser: Pauser::default(),
             now: Value::Timestamp(now),
@@ -222,7 +231,8 @@ impl Session {
         {
             return Err(SessionError::Script { place: format!("{}:{line}", script.source.file().display()), error: error.clone() });
         }
-        let sent = Instant::now();
+        // A pause before the first request is part of the transaction.
+        self.first_sent = (program.request_pause_ns > 0).then(Instant::now);
         for (index, request) in transaction.requests.iter().enumerate() {
             for part in parts(request, arrival) {
                 if program.request_pause_ns > 0 {
@@ -240,7 +250,15 @@ impl Session {
             let error = EvalError::new("end of script reached without completing the last transaction");
             return Err(self.recover(SessionError::Script { place: transaction.name.clone(), error }).await);
         }
-        Ok(Times { sent, done: Instant::now() })
+        let sleeps = arrival.course.as_ref().is_some_and(|course| course.sleeps.iter().any(|length| *length > Duration::ZERO));
+        match self.first_sent {
+            // It ends with an answer, and when that came is known.
+            Some(sent) if !sleeps => Ok(Times { sent, done: self.connection.last_done() }),
+            sent => {
+                let done = Instant::now();
+                Ok(Times { sent: sent.unwrap_or(done), done })
+            }
+        }
     }
 
     async fn request(
@@ -293,14 +311,17 @@ impl Session {
         let begin = if writes { &self.begin_write } else { &self.begin_read };
         self.params.clear();
         let begun = self.connection.execute(begin, &self.params, Rows::Discard).await;
-        begun.map(drop).map_err(|error| failed("begin", error))
+        let begun = begun.map_err(|error| failed("begin", error))?;
+        self.first_sent.get_or_insert(begun.sent);
+        Ok(())
     }
 
     async fn preamble(&mut self, arrival: &Arrival, index: usize, request: &Request) -> Result<(), SessionError> {
         let Some(prepared) = &self.transactions[arrival.transaction][index].preamble else { return Ok(()) };
-        let (role, timeout, claims) = identity(&arrival.actor);
+        self.claims.clear();
+        let (role, timeout) = write_identity(&arrival.actor, &mut self.claims);
         self.params.clear();
-        for text in [SEARCH_PATH, timeout, role, &claims, "POST", "/rpc", "{}", "{}"] {
+        for text in [SEARCH_PATH, timeout, role, &self.claims, "POST", "/rpc", "{}", "{}"] {
             self.params.bind_text(text);
         }
         for (_, value) in &request.settings {
@@ -344,12 +365,12 @@ impl Session {
                 }
                 None => Rows::Discard,
             };
-            let began = Instant::now();
             let executed = self.connection.execute(prepared, &self.params, sink).await;
             let done = executed.map_err(|error| {
-                self.statements_ns[statement.index] += began.elapsed().as_nanos() as u64;
+                self.statements_ns[statement.index] += self.connection.last_sent().elapsed().as_nanos() as u64;
                 failed(&statement.path, error)
             })?;
+            self.first_sent.get_or_insert(done.sent);
             // Outside a transaction the commit is part of the statement.
             let end = if wrapped { done.last_row } else { done.done };
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;

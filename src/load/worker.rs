@@ -27,26 +27,21 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 /// For a session to tell its plans and to flush its statistics. Both are looked up in its own memory.
 const ASIDE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a load thread, or one connection of it, brings home.
+/// What a load thread brings home. All its connections write into one, which stays in the processor's cache as one for each would not.
 #[derive(Debug, Default)]
 pub(super) struct ThreadResult {
     pub(super) recording: Recording,
+    /// Transactions that have ended.
+    pub(super) finished: u64,
+    /// Those of the measured stretch that have begun, and those that have ended.
+    pub(super) started: u64,
+    pub(super) ended: u64,
     pub(super) plans: PlanCounts,
     /// Longest time that the thread's event loop did not run during the block.
     pub(super) longest_stall: Duration,
     /// The thread's processor time over the time that its part of the block took; 1.0 is fully busy.
     pub(super) cpu_share: f64,
     pub(super) last_done: Option<Instant>,
-}
-
-impl ThreadResult {
-    /// Takes in what one connection of the thread brings.
-    fn add(&mut self, one: &ThreadResult) {
-        self.recording.merge(&one.recording);
-        self.plans.generic += one.plans.generic;
-        self.plans.custom += one.plans.custom;
-        self.last_done = self.last_done.max(one.last_done);
-    }
 }
 
 /// Tells that a connection is open and warm, or why it is not.
@@ -70,9 +65,7 @@ pub(super) fn load_thread(
     for number in own {
         let (result, at_work) = (&result, &at_work);
         tasks.push(Box::pin(async move {
-            if let Some(one) = connection_task(shared, *number as u64, started.clone(), ready).await {
-                result.borrow_mut().add(&one);
-            }
+            connection_task(shared, *number as u64, started.clone(), ready, result).await;
             at_work.set(at_work.get() - 1);
         }));
     }
@@ -110,27 +103,32 @@ async fn heartbeat(started: watch::Receiver<Option<Instant>>, at_work: &Cell<usi
     (longest, thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6))
 }
 
-async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<Option<Instant>>, ready: &Ready) -> Option<ThreadResult> {
+async fn connection_task(
+    shared: &Shared,
+    number: u64,
+    started: watch::Receiver<Option<Instant>>,
+    ready: &Ready,
+    result: &RefCell<ThreadResult>,
+) {
     let mut session = match open_warm(shared, number).await {
         Ok(Some(session)) => session,
         Ok(None) => {
             let _ = ready.send(Ok(()));
-            return None;
+            return;
         }
         Err(error) => {
             let _ = ready.send(Err(error));
-            return None;
+            return;
         }
     };
     let plans_before = plan_counts(&mut session).await;
     if ready.send(Ok(())).is_err() {
-        return None;
+        return;
     }
-    let begin = begin_of(started).await?;
+    let Some(begin) = begin_of(started).await else { return };
     tokio::time::sleep_until(begin.into()).await;
     let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
-    let mut worker =
-        Worker { shared, begin, stretch, recording: new_recording(shared), last_done: None, lost_at: None, out_for: Duration::ZERO };
+    let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };
     match shared.spec.work {
         Work::Open { .. } | Work::Users { .. } => worker.open_loop(&mut session).await,
         Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + settle, begin + settle + measure).await,
@@ -139,11 +137,10 @@ async fn connection_task(shared: &Shared, number: u64, started: watch::Receiver<
     let plans_after = plan_counts(&mut session).await;
     // The server keeps a session's statistics to itself for up to a second; the snapshot that follows must see them.
     flush_statistics(&mut session).await;
-    let plans = PlanCounts {
-        generic: plans_after.generic.saturating_sub(plans_before.generic),
-        custom: plans_after.custom.saturating_sub(plans_before.custom),
-    };
-    Some(ThreadResult { recording: worker.recording, plans, last_done: worker.last_done, ..ThreadResult::default() })
+    let mut result = result.borrow_mut();
+    result.last_done = result.last_done.max(worker.last_done);
+    result.plans.generic += plans_after.generic.saturating_sub(plans_before.generic);
+    result.plans.custom += plans_after.custom.saturating_sub(plans_before.custom);
 }
 
 /// A session that has run each transaction; `None` if the run was stopped meanwhile.
@@ -201,7 +198,7 @@ struct Worker<'a> {
     begin: Instant,
     /// The measured stretch; empty where no time ends it.
     stretch: Range<Instant>,
-    recording: Recording,
+    result: &'a RefCell<ThreadResult>,
     last_done: Option<Instant>,
     /// When the connection was lost, until the transaction that waited for a new one begins.
     lost_at: Option<Instant>,
@@ -219,7 +216,7 @@ enum Then {
 impl Worker<'_> {
     async fn open_loop(&mut self, session: &mut Session) {
         while let Some(job) = self.shared.queue.take().await {
-            if self.run(session, &job).await == Then::End {
+            if self.run(session, &job, Instant::now()).await == Then::End {
                 return;
             }
         }
@@ -228,7 +225,10 @@ impl Worker<'_> {
     async fn closed_loop(&mut self, session: &mut Session, measured_from: Instant, until: Instant) {
         let mut measured_any = false;
         while self.shared.halted().is_none() {
-            let now = Instant::now();
+            let now = match (self.lost_at, self.last_done) {
+                (None, Some(done)) => done,
+                _ => Instant::now(),
+            };
             // A transaction longer than the whole block still counts: at least one is run.
             if now >= until && measured_any {
                 return;
@@ -254,61 +254,73 @@ impl Worker<'_> {
 
     async fn run_sequence(&mut self, session: &mut Session, sequence: u64, measured: bool) -> Then {
         let arrival = self.shared.spec.mix.arrival(sequence);
+        let now = Instant::now();
         // It would have begun when the one before it failed, and has waited for a connection since.
-        let intended = self.lost_at.take().unwrap_or_else(Instant::now);
-        self.run(session, &Job { arrival, intended, queued: intended, measured, user: None }).await
+        let intended = self.lost_at.take().unwrap_or(now);
+        self.run(session, &Job { arrival, intended, queued: intended, measured, user: None }, now).await
     }
 
-    async fn run(&mut self, session: &mut Session, job: &Job) -> Then {
-        let acquired = Instant::now();
-        if job.measured {
-            self.shared.started_measured.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Runs a transaction that got its connection at this instant.
+    async fn run(&mut self, session: &mut Session, job: &Job, acquired: Instant) -> Then {
+        self.note(|result| result.started += u64::from(job.measured));
         if job.has_given_up(self.shared.spec.acquire_timeout, acquired) {
             if job.measured {
-                self.shared.ended_measured.fetch_add(1, Ordering::Relaxed);
-                self.recording.give_up(job.queued.saturating_duration_since(job.intended).as_nanos() as u64);
+                let lag_ns = job.queued.saturating_duration_since(job.intended).as_nanos() as u64;
+                self.note(|result| {
+                    result.ended += 1;
+                    result.recording.give_up(lag_ns);
+                });
             }
             self.answer(job, acquired);
             return Then::Next;
         }
-        self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        let (counts_busy, busy) = (self.shared.spec.count_busy, &self.shared.busy);
+        if counts_busy {
+            busy.fetch_add(1, Ordering::Relaxed);
+        }
         let mut retries = 0;
-        let running = self.tries(session, &job.arrival, &mut retries);
+        let running = self.tries(session, &job.arrival, acquired, &mut retries);
         let result = self.shared.within(self.latest(acquired), running).await;
-        self.shared.busy.fetch_sub(1, Ordering::Relaxed);
+        if counts_busy {
+            busy.fetch_sub(1, Ordering::Relaxed);
+        }
         let Some(result) = result else {
             self.abandon(session).await;
             return Then::End;
         };
-        let done = Instant::now();
-        self.shared.finished.fetch_add(1, Ordering::Relaxed);
+        let done = result.as_ref().map_or_else(|_| Instant::now(), |times| times.done);
         self.last_done = Some(done);
         self.answer(job, done);
-        self.recording.completed += u64::from(result.is_ok() && self.stretch.contains(&done));
-        if job.measured {
-            self.shared.ended_measured.fetch_add(1, Ordering::Relaxed);
-            let ns = |from: Instant, to: Instant| to.saturating_duration_since(from).as_nanos() as u64;
-            let (service_ns, response_ns) = match &result {
-                Ok(times) => (ns(times.sent, times.done), ns(job.intended, times.done)),
-                Err(_) => (ns(acquired, done), ns(job.intended, done)),
-            };
-            self.recording.record(&Outcome {
-                transaction: job.arrival.transaction,
-                class: job.arrival.class,
-                lag_ns: ns(job.intended, job.queued),
-                acquire_ns: ns(job.intended, acquired),
-                service_ns,
-                response_ns,
-                statements_ns: session.statements_ns(),
-                retries,
-                error: result.as_ref().err().map(SessionError::code),
-            });
-        }
+        let ns = |from: Instant, to: Instant| to.saturating_duration_since(from).as_nanos() as u64;
+        let outcome = job.measured.then(|| Outcome {
+            transaction: job.arrival.transaction,
+            class: job.arrival.class,
+            lag_ns: ns(job.intended, job.queued),
+            acquire_ns: ns(job.intended, acquired),
+            service_ns: ns(result.as_ref().map_or(acquired, |times| times.sent), done),
+            response_ns: ns(job.intended, done),
+            statements_ns: session.statements_ns(),
+            retries,
+            error: result.as_ref().err().map(SessionError::code),
+        });
+        let completed = result.is_ok() && self.stretch.contains(&done);
+        self.note(|thread| {
+            thread.finished += 1;
+            thread.recording.completed += u64::from(completed);
+            if let Some(outcome) = &outcome {
+                thread.ended += 1;
+                thread.recording.record(outcome);
+            }
+        });
         match result {
             Err(error) if error.is_lost() => self.reconnect(session, &error).await,
             _ => Then::Next,
         }
+    }
+
+    /// Notes something of this connection in what the thread brings home.
+    fn note(&self, what: impl FnOnce(&mut ThreadResult)) {
+        what(&mut self.result.borrow_mut());
     }
 
     /// Tells a user how it ended; it thinks from then on, also while the connection is lost.
@@ -320,22 +332,17 @@ impl Worker<'_> {
     }
 
     /// Runs a transaction, and again as often as it may if it loses against another one. Its time counts from the first run.
-    async fn tries(&self, session: &mut Session, arrival: &Arrival, retries: &mut u32) -> Result<Times, SessionError> {
-        let mut first: Option<Instant> = None;
-        loop {
-            let began = Instant::now();
-            let result = match first {
-                None => session.run(arrival, End::Commit, None).await,
-                Some(_) => session.run_again(arrival).await,
-            };
-            let sent = *first.get_or_insert(result.as_ref().map_or(began, |times| times.sent));
-            match result {
-                Err(error) if error.is_conflict() && *retries + 1 < self.shared.spec.max_tries && self.shared.halted().is_none() => {
-                    *retries += 1;
-                }
-                result => return result.map(|times| Times { sent, ..times }),
-            }
+    async fn tries(&self, session: &mut Session, arrival: &Arrival, begun: Instant, retries: &mut u32) -> Result<Times, SessionError> {
+        let mut result = session.run(arrival, End::Commit, None).await;
+        let sent = result.as_ref().map_or(begun, |times| times.sent);
+        while result.as_ref().is_err_and(SessionError::is_conflict)
+            && *retries + 1 < self.shared.spec.max_tries
+            && self.shared.halted().is_none()
+        {
+            *retries += 1;
+            result = session.run_again(arrival).await;
         }
+        result.map(|times| Times { sent, ..times })
     }
 
     /// When to give up on a transaction that begins now.

@@ -127,6 +127,8 @@ pub struct Connection {
     /// The request that is written or being sent.
     out: BytesMut,
     session: Session,
+    /// When the last request was sent; at first, when it was connected.
+    last_sent: Instant,
     /// When the last answer was all there; at first, when it was connected.
     last_done: Instant,
     /// Types of extensions that were looked up.
@@ -160,7 +162,8 @@ impl Connection {
         let mut inbox = Inbox::new();
         let mut session = Session { state: State::Busy, parameters: Vec::new(), notices: 0, cancel: CancelToken::new(target) };
         Handshake { stream: &mut stream, inbox: &mut inbox, session: &mut session, target }.run().await?;
-        Ok(Connection { stream, inbox, out: BytesMut::new(), session, last_done: Instant::now(), types: Vec::new() })
+        let now = Instant::now();
+        Ok(Connection { stream, inbox, out: BytesMut::new(), session, last_sent: now, last_done: now, types: Vec::new() })
     }
 
     /// Prepares `sql` under `name`; commands such as BEGIN and COMMIT can be prepared too. One round trip, and one more the first time
@@ -331,6 +334,16 @@ impl Connection {
         self.session.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// When the last request was sent, be it answered or not; at first, when it was connected.
+    pub fn last_sent(&self) -> Instant {
+        self.last_sent
+    }
+
+    /// When the last answer was all there; at first, when it was connected.
+    pub fn last_done(&self) -> Instant {
+        self.last_done
+    }
+
     /// Number of notices and warnings received.
     pub fn notices(&self) -> u64 {
         self.session.notices
@@ -359,6 +372,7 @@ impl Connection {
         mut description: Option<&mut Description>,
     ) -> Result<ExecStats, WireError> {
         self.session.state = State::Busy;
+        self.last_sent = sent;
         let simple = self.out.first() == Some(&b'Q');
         let sending = match self.stream.send_now(&self.out) {
             Ok(count) if count == self.out.len() => Ok(()),
