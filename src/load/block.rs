@@ -3,6 +3,7 @@
 //! Connections are owned by their thread (an event loop each), because handing a connection between threads costs more than
 //! most statements. Arrivals come from a scheduler on a thread of its own, which also binds parameters, ahead of their time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -156,16 +157,16 @@ pub enum BlockError {
     /// A session could not be opened or warmed.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// A load thread ended early.
-    #[error("a load thread ended before its time: {0}")]
-    Thread(String),
+    /// A thread could not start, or failed.
+    #[error("a load thread ended before its time: the operating system refused what it needs, or it failed and said why above")]
+    Thread,
 }
 
 /// A block whose connections are open and warm.
 #[derive(Debug)]
 pub struct Prepared {
     start: watch::Sender<Option<Instant>>,
-    results: oneshot::Receiver<Vec<ThreadResult>>,
+    results: oneshot::Receiver<Option<Vec<ThreadResult>>>,
     answers: std::sync::mpsc::Receiver<Answered>,
     shared: Arc<Shared>,
 }
@@ -224,22 +225,29 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
         .map(|thread| {
             let own: Vec<usize> = (thread..connections).step_by(threads).collect();
             let (shared, runtime, started, ready) = (shared.clone(), Handle::current(), started.clone(), ready.clone());
-            std::thread::spawn(move || load_thread(&shared, &runtime, &own, &started, &ready))
+            std::thread::spawn(move || {
+                let work = AssertUnwindSafe(|| load_thread(&shared, &runtime, &own, &started, &ready));
+                let result = catch_unwind(work).ok().flatten();
+                if result.is_none() {
+                    let _ = ready.send(Err(BlockError::Thread));
+                }
+                result
+            })
         })
         .collect();
     drop(ready);
     // Joining blocks, so it is left to a thread.
     std::thread::spawn(move || {
-        let all = handles.into_iter().filter_map(|handle| handle.join().ok().flatten()).collect();
+        let all = handles.into_iter().map(|handle| handle.join().ok().flatten()).collect();
         let _ = done.send(all);
     });
     for _ in 0..connections {
-        match readiness.recv().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                return Err(error.into());
-            }
-            None => return Err(BlockError::Thread("it could not start its runtime".to_owned())),
+        let opened = readiness.recv().await.unwrap_or(Err(BlockError::Thread));
+        if let Err(error) = opened {
+            // The others must not outlive the runtime that they rest on.
+            drop(start);
+            let _ = results.await;
+            return Err(error);
         }
     }
     Ok(Prepared { start, results, answers, shared })
@@ -268,9 +276,9 @@ impl Prepared {
             let (shared, work) = (shared.clone(), shared.spec.work);
             std::thread::spawn(move || look(&shared, begin + work.settle(), begin + work.length()))
         });
-        let threads = results.await.map_err(|_| BlockError::Thread("its results were lost".to_owned()))?;
+        let threads = results.await.ok().flatten().ok_or(BlockError::Thread)?;
         let offered = match scheduler {
-            Some(handle) => handle.join().map_err(|_| BlockError::Thread("the scheduler failed".to_owned()))?,
+            Some(handle) => handle.join().map_err(|_| BlockError::Thread)?,
             None => Offered::default(),
         };
         let stolen = ticks.zip(Ticks::now()).map(|(start, end)| start.stolen_share(&end));

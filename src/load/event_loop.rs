@@ -31,14 +31,17 @@ pub const TICK: Duration = Duration::from_millis(50);
 /// Events that one wait brings at most; others come with the next.
 const EVENTS: usize = 256;
 
+/// Reads in a row that fill their room, before other tasks have their turn.
+const READS: u32 = 16;
+
 /// The token of wake-ups from other threads; those of descriptors count from 0.
 const WOKEN: Token = Token(usize::MAX);
 
 /// What a thread runs: one for each of its connections, as a rule.
 pub type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Runs tasks on this thread until all are done. `runtime` looks after everything but the descriptors that are [`Watched`] in them; it must
-/// not be this thread that drives it.
+/// Runs tasks on this thread until all are done. `runtime` looks after everything but the descriptors that are [`Watched`] in them. It must
+/// not be this thread that drives it, and it must last as long.
 ///
 /// Fails if the operating system refuses what the loop needs.
 pub fn run(runtime: &Handle, tasks: Vec<Task<'_>>) -> io::Result<()> {
@@ -50,13 +53,16 @@ pub fn run(runtime: &Handle, tasks: Vec<Task<'_>>) -> io::Result<()> {
     let mut running: Vec<_> = tasks.into_iter().enumerate().map(|(number, task)| Some(Running::new(task, number, &woken))).collect();
     let mut left = running.len();
     let mut due: Vec<usize> = (0..left).collect();
-    while left > 0 {
+    loop {
         for number in due.drain(..) {
             let Some(slot) = running.get_mut(number) else { continue };
             if slot.as_mut().is_some_and(|task| task.poll().is_ready()) {
                 *slot = None;
                 left -= 1;
             }
+        }
+        if left == 0 {
+            return Ok(());
         }
         reactor.wait(&woken)?;
         reactor.tell();
@@ -65,7 +71,6 @@ pub fn run(runtime: &Handle, tasks: Vec<Task<'_>>) -> io::Result<()> {
             due.extend(0..running.len());
         }
     }
-    Ok(())
 }
 
 /// Ends ticking on drop.
@@ -99,8 +104,8 @@ impl<'a> Running<'a> {
     }
 
     fn poll(&mut self) -> Poll<()> {
-        // Before it is polled: what wakes it meanwhile counts.
-        self.call.is_due.store(false, Ordering::Release);
+        // Before it is polled, so that what wakes it meanwhile counts. A swap, as the poll must see what was done before a call that found it due.
+        self.call.is_due.swap(false, Ordering::AcqRel);
         self.task.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 }
@@ -199,7 +204,11 @@ struct News {
     readable: Cell<bool>,
     /// The other end writes no more: it stays readable.
     ended: Cell<bool>,
-    writable: Cell<bool>,
+    /// Reads since it was last empty.
+    reads: Cell<u32>,
+    /// Whether it is to be told of when there is room to write, too. Not before that was missing: a server that reads from a Unix socket
+    /// makes room each time.
+    awaits_room: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
 }
@@ -242,7 +251,7 @@ impl Reactor {
         let events = self.events.borrow();
         let watched = self.watched.borrow();
         for event in events.iter() {
-            // A descriptor may have been dropped since; one that came in its place looks in vain, once.
+            // Not so for the alarm, which has done its work.
             let Some(Some(news)) = watched.get(event.token().0) else { continue };
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 news.readable.set(true);
@@ -250,7 +259,6 @@ impl Reactor {
                 wake(&news.reader);
             }
             if event.is_writable() || event.is_write_closed() || event.is_error() {
-                news.writable.set(true);
                 wake(&news.writer);
             }
         }
@@ -259,14 +267,21 @@ impl Reactor {
     fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<Rc<News>> {
         let mut watched = self.watched.borrow_mut();
         let token = watched.iter().position(Option::is_none).unwrap_or(watched.len());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.borrow().registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(token), interest)?;
+        self.poll.borrow().registry().register(&mut SourceFd(&fd.as_raw_fd()), Token(token), Interest::READABLE)?;
         let news = Rc::new(News { token, ..News::default() });
         match watched.get_mut(token) {
             Some(slot) => *slot = Some(news.clone()),
             None => watched.push(Some(news.clone())),
         }
         Ok(news)
+    }
+
+    /// Changes whether there is to be news of room.
+    fn await_room(&self, fd: BorrowedFd<'_>, news: &News, awaits: bool) -> io::Result<()> {
+        let interest = if awaits { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        self.poll.borrow().registry().reregister(&mut SourceFd(&fd.as_raw_fd()), Token(news.token), interest)?;
+        news.awaits_room.set(awaits);
+        Ok(())
     }
 
     fn forget(&self, fd: BorrowedFd<'_>, news: &News) {
@@ -278,15 +293,14 @@ impl Reactor {
     }
 }
 
-/// Wakes who waits; he stays known, as he will wait again.
+/// Wakes who waits; he stays noted, as he will wait again.
 fn wake(waker: &RefCell<Option<Waker>>) {
     if let Some(waker) = &*waker.borrow() {
         waker.wake_by_ref();
     }
 }
 
-/// Notes who waits.
-fn wait(waiting: &RefCell<Option<Waker>>, context: &Context<'_>) {
+fn note_waiter(waiting: &RefCell<Option<Waker>>, context: &Context<'_>) {
     let mut waiting = waiting.borrow_mut();
     match &mut *waiting {
         Some(waker) => waker.clone_from(context.waker()),
@@ -314,9 +328,10 @@ pub struct Taken {
 }
 
 impl Watched {
-    /// Watches a descriptor from now on. Fails if the operating system cannot, or if neither loop nor runtime is there.
+    /// Watches a descriptor from now on. Fails if the operating system cannot, or if there is neither loop nor runtime.
     pub fn new(fd: OwnedFd) -> io::Result<Watched> {
         let Some(reactor) = CURRENT.with_borrow(Clone::clone) else {
+            Handle::try_current().map_err(io::Error::other)?;
             // What is wrong with it concerns types that change or close their descriptor; an owned one does neither, and the way that
             // replaces it is unsafe.
             #[allow(deprecated)]
@@ -332,38 +347,45 @@ impl Watched {
         context: &mut Context<'_>,
         mut read: impl FnMut(BorrowedFd<'_>) -> io::Result<Taken>,
     ) -> Poll<io::Result<usize>> {
+        let is_empty = |result: &io::Result<Taken>| match result {
+            Ok(taken) => taken.all,
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        };
         loop {
             let result = match &self.0 {
                 By::Loop { fd, news, .. } => {
                     if !news.readable.get() {
-                        wait(&news.reader, context);
+                        note_waiter(&news.reader, context);
+                        return Poll::Pending;
+                    }
+                    if news.reads.get() == READS {
+                        news.reads.set(0);
+                        context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
                     let result = read(fd.as_fd());
-                    let emptied = match &result {
-                        Ok(taken) => taken.all && !news.ended.get(),
-                        Err(error) => error.kind() == ErrorKind::WouldBlock,
-                    };
-                    news.readable.set(!emptied);
-                    result.map(|taken| taken.bytes)
+                    match is_empty(&result) {
+                        true => {
+                            news.readable.set(news.ended.get() && result.is_ok());
+                            news.reads.set(0);
+                        }
+                        false => news.reads.set(news.reads.get() + 1),
+                    }
+                    result
                 }
                 By::Tokio(fd) => {
                     let mut guard = ready!(fd.poll_read_ready(context))?;
                     let result = read(fd.as_fd());
-                    let emptied = match &result {
-                        Ok(taken) => taken.all,
-                        Err(error) => error.kind() == ErrorKind::WouldBlock,
-                    };
-                    if emptied {
+                    if is_empty(&result) {
                         guard.clear_ready();
                     }
-                    result.map(|taken| taken.bytes)
+                    result
                 }
             };
             match result {
                 // The loop was wrong, or a signal came.
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                result => return Poll::Ready(result),
+                result => return Poll::Ready(result.map(|taken| taken.bytes)),
             }
         }
     }
@@ -376,15 +398,21 @@ impl Watched {
     ) -> Poll<io::Result<usize>> {
         loop {
             let result = match &self.0 {
-                By::Loop { fd, news, .. } => match write(fd.as_fd()) {
+                By::Loop { fd, news, reactor } => match write(fd.as_fd()) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        if !news.writable.replace(false) {
-                            wait(&news.writer, context);
-                            return Poll::Pending;
+                        note_waiter(&news.writer, context);
+                        if !news.awaits_room.get() {
+                            // There is news of room that came meanwhile too.
+                            reactor.await_room(fd.as_fd(), news, true)?;
                         }
-                        continue;
+                        return Poll::Pending;
                     }
-                    result => result,
+                    result => {
+                        if news.awaits_room.get() {
+                            reactor.await_room(fd.as_fd(), news, false)?;
+                        }
+                        result
+                    }
                 },
                 By::Tokio(fd) => {
                     let mut guard = ready!(fd.poll_write_ready(context))?;
@@ -549,6 +577,34 @@ mod tests {
         })]);
         // Once in vain and once with success, a tick now and then.
         assert!((100..300).contains(&polls.get()), "{} polls", polls.get());
+    }
+
+    #[test]
+    fn who_always_finds_something_lets_others_have_their_turn() {
+        const BYTES: usize = 1_000;
+        let reads = Cell::new(0);
+        let most_at_once = Cell::new(0);
+        run_beside(vec![
+            Box::pin(async {
+                let (mut to, from) = UnixStream::pair().unwrap();
+                from.set_nonblocking(true).unwrap();
+                to.write_all(&[7; BYTES]).unwrap();
+                let from = Watched::new(from.into()).unwrap();
+                let read = |fd: BorrowedFd<'_>| Ok(Taken { bytes: rustix::io::read(fd, &mut [0; 1])?, all: false });
+                for _ in 0..BYTES {
+                    poll_fn(|context| from.poll_read(context, read)).await.unwrap();
+                    reads.set(reads.get() + 1);
+                }
+            }),
+            Box::pin(async {
+                while reads.get() < BYTES {
+                    let before = reads.get();
+                    tokio::task::yield_now().await;
+                    most_at_once.set(most_at_once.get().max(reads.get() - before));
+                }
+            }),
+        ]);
+        assert!((1..=READS as usize).contains(&most_at_once.get()), "{} reads at once", most_at_once.get());
     }
 
     #[test]

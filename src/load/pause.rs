@@ -70,6 +70,10 @@ mod timer {
         }
 
         pub(super) async fn sleep(&mut self, length: Duration) -> io::Result<()> {
+            if length.is_zero() {
+                // For the timer that would be never.
+                return Ok(());
+            }
             let value = Timespec::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
             let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
             timerfd_settime(self.0.as_fd(), TimerfdTimerFlags::empty(), &once)?;

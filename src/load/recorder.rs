@@ -93,7 +93,7 @@ impl Recording {
         self.classes[outcome.transaction][outcome.class as usize].record(outcome.service_ns);
     }
 
-    /// Adds what another connection recorded.
+    /// Adds what another thread recorded.
     pub fn merge(&mut self, other: &Recording) {
         let sum = &mut self.accounting;
         sum.scheduled += other.accounting.scheduled;

@@ -108,7 +108,7 @@ pub struct StatementAnswer {
 /// A connection on which a program is prepared.
 pub struct Session {
     connection: Connection,
-    /// Borrowed once a transaction, by way of a counter of this session alone: that of the inner one belongs to all threads, and would go
+    /// Each transaction holds on to it, by way of a counter of this session alone: the inner counter belongs to all threads, and would go
     /// from one processor to the other each time.
     #[expect(clippy::redundant_allocation, reason = "the outer counter is not shared")]
     program: Rc<Arc<Program>>,
@@ -253,7 +253,7 @@ impl Session {
         let sleeps = arrival.course.as_ref().is_some_and(|course| course.sleeps.iter().any(|length| *length > Duration::ZERO));
         match self.first_sent {
             // It ends with an answer, and when that came is known.
-            Some(sent) if !sleeps => Ok(Times { sent, done: self.connection.last_done() }),
+            Some(sent) if !sleeps && program.request_pause_ns == 0 => Ok(Times { sent, done: self.connection.last_done() }),
             sent => {
                 let done = Instant::now();
                 Ok(Times { sent: sent.unwrap_or(done), done })

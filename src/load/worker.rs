@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::bind::Arrival;
-use super::block::{Job, PlanCounts, Shared, Work};
+use super::block::{BlockError, Job, PlanCounts, Shared, Work};
 use super::event_loop;
 use super::patience::{BlockEnd, cancel};
 use super::pause::Pauser;
@@ -45,7 +45,7 @@ pub(super) struct ThreadResult {
 }
 
 /// Tells that a connection is open and warm, or why it is not.
-pub(super) type Ready = mpsc::UnboundedSender<Result<(), SessionError>>;
+pub(super) type Ready = mpsc::UnboundedSender<Result<(), BlockError>>;
 
 /// Runs the connections `own` of the block to its end; `runtime` is the one that waits for it. `None` if the thread could not start its loop.
 pub(super) fn load_thread(
@@ -55,10 +55,6 @@ pub(super) fn load_thread(
     started: &watch::Receiver<Option<Instant>>,
     ready: &Ready,
 ) -> Option<ThreadResult> {
-    if shared.spec.work.has_queue() {
-        // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
-        go_first();
-    }
     let result = RefCell::new(ThreadResult { recording: new_recording(shared), ..ThreadResult::default() });
     let at_work = Cell::new(own.len());
     let mut tasks: Vec<event_loop::Task<'_>> = Vec::new();
@@ -70,7 +66,12 @@ pub(super) fn load_thread(
         }));
     }
     tasks.push(Box::pin(async {
-        let (longest_stall, cpu_share) = heartbeat(started.clone(), &at_work).await;
+        let Some(begin) = begin_of(started.clone()).await else { return };
+        if shared.spec.work.has_queue() {
+            // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
+            go_first();
+        }
+        let (longest_stall, cpu_share) = heartbeat(begin, &at_work).await;
         let mut result = result.borrow_mut();
         (result.longest_stall, result.cpu_share) = (longest_stall, cpu_share);
     }));
@@ -90,9 +91,8 @@ async fn begin_of(mut started: watch::Receiver<Option<Instant>>) -> Option<Insta
 
 /// Looks whether the thread runs while connections of it are at work: the longest time that it did not, and its processor time over the time
 /// that the block took.
-async fn heartbeat(started: watch::Receiver<Option<Instant>>, at_work: &Cell<usize>) -> (Duration, f64) {
+async fn heartbeat(begin: Instant, at_work: &Cell<usize>) -> (Duration, f64) {
     let mut longest = Duration::ZERO;
-    let Some(begin) = begin_of(started).await else { return (longest, 0.0) };
     let cpu = thread_cpu();
     let mut pauser = Pauser::default();
     while at_work.get() > 0 {
@@ -110,14 +110,20 @@ async fn connection_task(
     ready: &Ready,
     result: &RefCell<ThreadResult>,
 ) {
-    let mut session = match open_warm(shared, number).await {
+    let opened = tokio::select! {
+        biased;
+        opened = open_warm(shared, number) => opened,
+        // It will never begin: another connection failed.
+        _ = begin_of(started.clone()) => return,
+    };
+    let mut session = match opened {
         Ok(Some(session)) => session,
         Ok(None) => {
             let _ = ready.send(Ok(()));
             return;
         }
         Err(error) => {
-            let _ = ready.send(Err(error));
+            let _ = ready.send(Err(error.into()));
             return;
         }
     };
@@ -225,10 +231,7 @@ impl Worker<'_> {
     async fn closed_loop(&mut self, session: &mut Session, measured_from: Instant, until: Instant) {
         let mut measured_any = false;
         while self.shared.halted().is_none() {
-            let now = match (self.lost_at, self.last_done) {
-                (None, Some(done)) => done,
-                _ => Instant::now(),
-            };
+            let now = Instant::now();
             // A transaction longer than the whole block still counts: at least one is run.
             if now >= until && measured_any {
                 return;

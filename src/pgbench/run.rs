@@ -1,6 +1,7 @@
 //! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,8 +84,8 @@ pub enum RunError {
         /// Why.
         error: WireError,
     },
-    /// A thread.
-    #[error("could not start a thread")]
+    /// A thread that could not start, or failed.
+    #[error("a thread ended before its time: the operating system refused what it needs, or it failed and said why above")]
     Thread,
     /// A log that cannot be written.
     #[error("could not open logfile \"{}\": {error}", .path.display())]
@@ -158,21 +159,34 @@ pub async fn run(
         .map(|(thread, log)| {
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
             let (shared, ready, started, runtime) = (shared.clone(), ready.clone(), started.clone(), Handle::current());
-            std::thread::spawn(move || load_thread(&shared, &runtime, thread, &own, log, &ready, &started))
+            std::thread::spawn(move || {
+                let work = AssertUnwindSafe(|| load_thread(&shared, &runtime, thread, &own, log, &ready, &started));
+                let share = catch_unwind(work).ok().flatten();
+                if share.is_none() {
+                    let _ = ready.send(Err(RunError::Thread));
+                }
+                share
+            })
         })
         .collect();
     drop(ready);
+    let joined =
+        tokio::task::spawn_blocking(move || handles.into_iter().map(|handle| handle.join().ok().flatten()).collect::<Option<Vec<_>>>());
     for _ in 0..clients {
-        readiness.recv().await.unwrap_or(Err(RunError::Thread))?;
+        let connected = readiness.recv().await.unwrap_or(Err(RunError::Thread));
+        if let Err(error) = connected {
+            // The others must not outlive the runtime that they rest on.
+            drop(start);
+            let _ = joined.await;
+            return Err(error);
+        }
     }
     let connecting = connecting.elapsed();
     let began = Instant::now();
     let _ = start.send(Some(began));
-    let joined = tokio::task::spawn_blocking(move || handles.into_iter().map(|handle| handle.join().ok().flatten()).collect::<Vec<_>>());
-    let shares = joined.await.map_err(|_| RunError::Thread)?;
+    let shares = joined.await.ok().flatten().ok_or(RunError::Thread)?;
     let mut outcome = Outcome { tally: new_tally(&shared.program), elapsed: Duration::ZERO, connecting, aborted: Vec::new() };
     for share in shares {
-        let share = share.ok_or(RunError::Thread)?;
         outcome.tally.merge(&share.tally);
         outcome.aborted.extend(share.aborted);
         outcome.elapsed = outcome.elapsed.max(share.last_done.map_or(Duration::ZERO, |done| done - began));
@@ -207,6 +221,11 @@ fn load_thread(
     Some(share)
 }
 
+/// Waits for the run to begin; `None` if it never will.
+async fn begin_of(started: &mut Start) -> Option<Instant> {
+    *started.wait_for(Option::is_some).await.ok()?
+}
+
 async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
@@ -219,7 +238,13 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
     }
     // Streams of different clients share no beginning.
     let random = Random::new(options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let client = match Client::connect(&shared.program, &shared.target, variables, random, common.scratch.clone()).await {
+    let connected = tokio::select! {
+        biased;
+        connected = Client::connect(&shared.program, &shared.target, variables, random, common.scratch.clone()) => connected,
+        // It will never start: another client failed.
+        _ = begin_of(&mut started) => return,
+    };
+    let client = match connected {
         Ok(client) => client,
         Err(error) => {
             let _ = ready.send(Err(RunError::Connect { client: number, error }));
@@ -227,7 +252,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started:
         }
     };
     let _ = ready.send(Ok(()));
-    let Some(began) = started.wait_for(Option::is_some).await.ok().and_then(|began| *began) else { return };
+    let Some(began) = begin_of(&mut started).await else { return };
     let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
     let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
     let result = runner.transactions().await;

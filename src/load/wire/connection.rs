@@ -334,7 +334,8 @@ impl Connection {
         self.session.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// When the last request was sent, be it answered or not; at first, when it was connected.
+    /// When the last request was sent, be it answered or not; at first, when it was connected. Where [`Connection::send_written`] sent it,
+    /// it is when the one before it was answered.
     pub fn last_sent(&self) -> Instant {
         self.last_sent
     }
