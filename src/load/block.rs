@@ -3,7 +3,6 @@
 //! Connections are owned by their thread (an event loop each), because handing a connection between threads costs more than
 //! most statements. Arrivals come from a scheduler on a thread of its own, which also binds parameters, ahead of their time.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::schedule::Process;
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
 use super::steal::Ticks;
+use super::threads;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread};
@@ -224,15 +224,8 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
     let handles: Vec<_> = (0..threads)
         .map(|thread| {
             let own: Vec<usize> = (thread..connections).step_by(threads).collect();
-            let (shared, runtime, started, ready) = (shared.clone(), Handle::current(), started.clone(), ready.clone());
-            std::thread::spawn(move || {
-                let work = AssertUnwindSafe(|| load_thread(&shared, &runtime, &own, &started, &ready));
-                let result = catch_unwind(work).ok().flatten();
-                if result.is_none() {
-                    let _ = ready.send(Err(BlockError::Thread));
-                }
-                result
-            })
+            let (shared, runtime, started) = (shared.clone(), Handle::current(), started.clone());
+            threads::spawn(ready.clone(), BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
         })
         .collect();
     drop(ready);

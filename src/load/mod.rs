@@ -27,6 +27,7 @@ pub mod session;
 mod steal;
 #[cfg(test)]
 mod theory_tests;
+pub mod threads;
 mod users;
 pub mod wire;
 mod worker;

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
 
 use super::bind::Arrival;
 use super::block::{BlockError, Job, PlanCounts, Shared, Work};
@@ -16,6 +15,7 @@ use super::pause::Pauser;
 use super::priority::{go_first, thread_cpu};
 use super::recorder::{Outcome, Recording};
 use super::session::{End, Session, SessionError, Times, query_text};
+use super::threads::{Ready, Start, begin_of};
 use super::users::Answered;
 use super::wire::{Rows, WireError};
 
@@ -44,16 +44,13 @@ pub(super) struct ThreadResult {
     pub(super) last_done: Option<Instant>,
 }
 
-/// Tells that a connection is open and warm, or why it is not.
-pub(super) type Ready = mpsc::UnboundedSender<Result<(), BlockError>>;
-
 /// Runs the connections `own` of the block to its end; `runtime` is the one that waits for it. `None` if the thread could not start its loop.
 pub(super) fn load_thread(
     shared: &Shared,
     runtime: &Handle,
     own: &[usize],
-    started: &watch::Receiver<Option<Instant>>,
-    ready: &Ready,
+    started: &Start,
+    ready: &Ready<BlockError>,
 ) -> Option<ThreadResult> {
     let result = RefCell::new(ThreadResult { recording: new_recording(shared), ..ThreadResult::default() });
     let at_work = Cell::new(own.len());
@@ -66,7 +63,7 @@ pub(super) fn load_thread(
         }));
     }
     tasks.push(Box::pin(async {
-        let Some(begin) = begin_of(started.clone()).await else { return };
+        let Some(begin) = begin_of(&mut started.clone()).await else { return };
         if shared.spec.work.has_queue() {
             // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
             go_first();
@@ -84,11 +81,6 @@ fn new_recording(shared: &Shared) -> Recording {
     Recording::new(&statements)
 }
 
-/// Waits for the block to begin; `None` if it never will.
-async fn begin_of(mut started: watch::Receiver<Option<Instant>>) -> Option<Instant> {
-    *started.wait_for(Option::is_some).await.ok()?
-}
-
 /// Looks whether the thread runs while connections of it are at work: the longest time that it did not, and its processor time over the time
 /// that the block took.
 async fn heartbeat(begin: Instant, at_work: &Cell<usize>) -> (Duration, f64) {
@@ -103,18 +95,12 @@ async fn heartbeat(begin: Instant, at_work: &Cell<usize>) -> (Duration, f64) {
     (longest, thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6))
 }
 
-async fn connection_task(
-    shared: &Shared,
-    number: u64,
-    started: watch::Receiver<Option<Instant>>,
-    ready: &Ready,
-    result: &RefCell<ThreadResult>,
-) {
+async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready: &Ready<BlockError>, result: &RefCell<ThreadResult>) {
     let opened = tokio::select! {
         biased;
         opened = open_warm(shared, number) => opened,
         // It will never begin: another connection failed.
-        _ = begin_of(started.clone()) => return,
+        _ = begin_of(&mut started) => return,
     };
     let mut session = match opened {
         Ok(Some(session)) => session,
@@ -131,7 +117,7 @@ async fn connection_task(
     if ready.send(Ok(())).is_err() {
         return;
     }
-    let Some(begin) = begin_of(started).await else { return };
+    let Some(begin) = begin_of(&mut started).await else { return };
     tokio::time::sleep_until(begin.into()).await;
     let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
     let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };

@@ -1,7 +1,6 @@
 //! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use super::log::{Entry, Fate, LogOptions, TransactionLog};
 use super::tally::{CommandTally, ScriptTally, Tally};
 use crate::load::event_loop;
 use crate::load::schedule::{Process, Schedule};
+use crate::load::threads::{self, Ready, Start, begin_of};
 use crate::load::wire::{ConnectTarget, SqlState, WireError};
 use crate::script::Symbols;
 use crate::script::evaluate::{Text, Variables};
@@ -118,9 +118,6 @@ struct Shared {
     stop: Arc<AtomicBool>,
 }
 
-type Ready = mpsc::UnboundedSender<Result<(), RunError>>;
-type Start = watch::Receiver<Option<Instant>>;
-
 /// What the clients of a thread share. One tally for all of them stays in the processor's cache, one for each would not.
 struct Common {
     /// The thread's part of the rate.
@@ -158,15 +155,8 @@ pub async fn run(
         .enumerate()
         .map(|(thread, log)| {
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
-            let (shared, ready, started, runtime) = (shared.clone(), ready.clone(), started.clone(), Handle::current());
-            std::thread::spawn(move || {
-                let work = AssertUnwindSafe(|| load_thread(&shared, &runtime, thread, &own, log, &ready, &started));
-                let share = catch_unwind(work).ok().flatten();
-                if share.is_none() {
-                    let _ = ready.send(Err(RunError::Thread));
-                }
-                share
-            })
+            let (shared, started, runtime) = (shared.clone(), started.clone(), Handle::current());
+            threads::spawn(ready.clone(), RunError::Thread, move |ready| load_thread(&shared, &runtime, thread, &own, log, ready, &started))
         })
         .collect();
     drop(ready);
@@ -204,7 +194,7 @@ fn load_thread(
     thread: usize,
     own: &[usize],
     log: Option<TransactionLog>,
-    ready: &Ready,
+    ready: &Ready<RunError>,
     started: &Start,
 ) -> Option<Share> {
     // The thread's part of the rate, handed to whichever of its clients is free.
@@ -221,12 +211,7 @@ fn load_thread(
     Some(share)
 }
 
-/// Waits for the run to begin; `None` if it never will.
-async fn begin_of(started: &mut Start) -> Option<Instant> {
-    *started.wait_for(Option::is_some).await.ok()?
-}
-
-async fn client_task(shared: &Shared, number: usize, ready: &Ready, mut started: Start, common: &Common) {
+async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mut started: Start, common: &Common) {
     let options = &shared.options;
     let symbols = &shared.program.symbols;
     let mut variables = Variables::of_run(symbols, options.seed, options.scale);
