@@ -4,7 +4,7 @@
 //! both are pure, so the two blocks of a pair replay the same work. `session` runs one transaction on one `wire` connection.
 //! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
 //! note what became of each. `users` are a schedule that waits for its answers, and `busy` counts connections at work. `event_loop` is what a worker
-//! thread waits in, and `patience` how long any of them waits for what may never come.
+//! thread waits in, `watched` what it waits for, and `patience` how long any of them waits for what may never come.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
@@ -29,5 +29,6 @@ mod steal;
 mod theory_tests;
 pub mod threads;
 mod users;
+pub mod watched;
 pub mod wire;
 mod worker;

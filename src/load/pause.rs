@@ -58,7 +58,7 @@ mod timer {
 
     use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
-    use crate::load::event_loop::{Taken, Watched};
+    use crate::load::watched::{Taken, Watched};
 
     /// A timer of the operating system.
     pub(super) struct Timer(Watched);

@@ -11,7 +11,7 @@ use super::error::WireError;
 use super::frame::Inbox;
 use super::target::{ConnectTarget, Host, SslMode};
 use super::tls::TlsStream;
-use crate::load::event_loop::{Taken, Watched};
+use crate::load::watched::{Taken, Watched};
 
 /// PostgreSQL's number for "may we speak TLS", sent in the place of a protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];

@@ -20,7 +20,7 @@ use super::error::WireError;
 use super::frame::Inbox;
 use super::stream::{Socket, receive, send};
 use super::target::{ConnectTarget, SslMode};
-use crate::load::event_loop::Taken;
+use crate::load::watched::Taken;
 
 /// A stream whose bytes are encrypted.
 pub(super) struct TlsStream {
