@@ -6,6 +6,9 @@ const MIB: u64 = 1024 * 1024;
 /// Assumed where the machine does not tell its memory: gives 512 MB of shared buffers.
 const ASSUMED_MEMORY_BYTES: u64 = 2048 * MIB;
 
+/// A pool of 500 and what looks on. Where semaphores are files, a shell's usual limit of open ones allows fewer.
+const MAX_CONNECTIONS: &str = if cfg!(target_os = "macos") { "200" } else { "600" };
+
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -32,7 +35,7 @@ pub fn settings(durability: Durability, shared_buffers_bytes: Option<u64>) -> Ve
         ("listen_addresses", "127.0.0.1"),
         ("unix_socket_permissions", "0700"),
         ("password_encryption", "scram-sha-256"),
-        ("max_connections", "200"),
+        ("max_connections", MAX_CONNECTIONS),
         ("shared_buffers", shared_buffers.as_str()),
         ("shared_preload_libraries", "pg_stat_statements"),
         ("compute_query_id", "on"),
