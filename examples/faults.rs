@@ -87,7 +87,7 @@ const CASES: [Case; 8] = [
         load: "max-tries = 100",
         ..USUAL
     },
-    Case { name: "more clients than the server takes", pgbench: &["-c", "300"], pgduel: &["--clients", "300"], ..USUAL },
+    Case { name: "more clients than the server takes", pgbench: &["-c", "700"], pgduel: &["--clients", "700"], ..USUAL },
     Case {
         name: "a lock for 3 s; who waits for a connection for more than 1 s gives up (pgbench has no such limit, nor a queue)",
         sql: "select pg_sleep(0.005), count(*) from counter",
@@ -111,7 +111,7 @@ async fn table(pgduel: &Path) -> anyhow::Result<()> {
     println!("Made by `make bench` (`cargo run --release --example faults`); do not edit.\n");
     println!(
         "{} · {CLIENTS} clients without pause for {SECONDS} s, the fault after two of them · the installed pgbench beside `pgduel run --clients {CLIENTS}`\n",
-        common::description(&server).await?
+        common::about(&server).await?
     );
     println!("| fault | pgbench | pgduel |");
     println!("|---|---|---|");

@@ -41,7 +41,7 @@ async fn table(pgduel: &Path) -> anyhow::Result<()> {
     println!(
         "Made by `make bench` (`cargo run --release --example stall`); do not edit. How to read it: [method.md](../method.md#the-generator).\n"
     );
-    println!("{} · {CONNECTIONS} connections · runs of {} s\n", common::description(&server).await?, RUN.as_secs());
+    println!("{} · {CONNECTIONS} connections · runs of {} s\n", common::about(&server).await?, RUN.as_secs());
     println!(
         "Poisson arrivals come in random number, also in the stall: where (1 - q) of N are to be later than the quantile, their number varies by its square \
          root, and so does how long it takes until so many have come. Nineteen times of twenty, that is within what stands under *by chance*.\n"

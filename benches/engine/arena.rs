@@ -12,6 +12,9 @@ use pgduel::load::wire::{ConnectTarget, Host, Password, SslMode};
 use pgduel::stats::{Estimate, confidence_interval};
 use pgduel::target::{EmbeddedOptions, EmbeddedServer, Endpoint, Installation, Server};
 
+use super::about::about;
+use super::slices;
+
 const DATABASE: &str = "pgduel_bench";
 
 /// What is compared.
@@ -76,18 +79,8 @@ impl Arena {
         self.sql(DATABASE, "grant select on pgbench_accounts to authenticated")?;
         self.sql(DATABASE, "vacuum (freeze, analyze)")?;
         self.sql(DATABASE, "checkpoint")?;
-        let server = self.runtime.block_on(self.server.describe())?;
-        let machine = pgduel::experiment::machine();
-        let setting = |name: &str| server.settings.get(name).cloned().unwrap_or_default();
-        self.description = format!(
-            "{} · {} with {} cores, server and client on the same · loopback TCP · scale {scale} · fsync {}, shared_buffers {} · pgduel {}",
-            server.version.split(" on ").next().unwrap_or_default(),
-            machine.cpu,
-            machine.cores,
-            setting("fsync"),
-            setting("shared_buffers"),
-            env!("CARGO_PKG_VERSION"),
-        );
+        let about = self.runtime.block_on(about(&self.server))?;
+        self.description = format!("{about} · loopback TCP · scale {scale}");
         Ok(())
     }
 
@@ -120,10 +113,27 @@ impl Arena {
         self.run_by(program, arguments, None)
     }
 
+    /// Runs programs with the same arguments side by side, [in slices](slices::run); their readings, in order.
+    pub fn run_in_slices(
+        &self,
+        programs: &[Program],
+        arguments: &[String],
+        clients: u32,
+        seconds: u32,
+        seed: u64,
+    ) -> anyhow::Result<Vec<Reading>> {
+        let commands = programs.iter().map(|program| {
+            let mut command = self.command(*program, None);
+            command.args(arguments);
+            command
+        });
+        slices::run(commands.collect(), clients, seconds, seed)
+    }
+
     /// Runs this engine to its end, and tells its resident memory in bytes from time to time.
     pub fn watch(&self, arguments: &[String], gap: Duration, resident: impl FnMut(u64)) -> anyhow::Result<Reading> {
         let mut command = self.command(Program::Pgduel, None);
-        reading(watch(command.args(arguments), gap, resident)?, Duration::ZERO)
+        reading(&watch(command.args(arguments), gap, resident)?, Duration::ZERO)
     }
 
     /// `pgduel run` of the example project to its end, watched in the same way.
@@ -160,7 +170,7 @@ impl Arena {
         let cpu = children_cpu()?.saturating_sub(before);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(output.status.success(), "{program:?} {arguments:?}: {printed}{}", String::from_utf8_lossy(&output.stderr));
-        reading(printed, cpu)
+        reading(&printed, cpu)
     }
 
     /// Round trips that a program takes a transaction, counted on the wire. Connecting, and preparing what is run, are left out.
@@ -227,14 +237,15 @@ impl Arena {
     }
 }
 
-fn reading(printed: String, cpu: Duration) -> anyhow::Result<Reading> {
-    let transactions = number_after(&printed, "number of transactions actually processed: ").context("no number of transactions")?;
-    let tps = number_after(&printed, "tps = ").context("no throughput")?;
+/// What a program of either kind printed at its end.
+pub fn reading(printed: &str, cpu: Duration) -> anyhow::Result<Reading> {
+    let transactions = number_after(printed, "number of transactions actually processed: ").context("no number of transactions")?;
+    let tps = number_after(printed, "tps = ").context("no throughput")?;
     Ok(Reading { transactions: transactions as u64, tps, cpu })
 }
 
 /// Processor time of all processes that were started and waited for.
-fn children_cpu() -> anyhow::Result<Duration> {
+pub fn children_cpu() -> anyhow::Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Ok(Duration::from_micros(micros.try_into()?))

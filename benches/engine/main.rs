@@ -4,6 +4,8 @@
 //! what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
 //! cannot tell apart. Where both are compared, numbers are ratios of runs in the same turn.
 
+#[path = "../../tests/support/about.rs"]
+mod about;
 mod arena;
 mod beside;
 mod ceilings;
@@ -13,6 +15,7 @@ mod memory;
 #[path = "../../tests/support/nothing.rs"]
 mod nothing;
 mod rtt;
+mod slices;
 mod throughput;
 
 use std::time::Duration;

@@ -3,12 +3,17 @@
 // Each example compiles its own copy and uses a part of it.
 #![allow(dead_code)]
 
+#[path = "../../tests/support/about.rs"]
+mod about;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pgduel::target::{ConnInfo, Server, list_pgduel_databases};
+
+pub use about::about;
 
 /// For a run to begin.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -104,18 +109,4 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Server, machine and program in a line.
-pub async fn description(server: &Server) -> anyhow::Result<String> {
-    let server = server.describe().await?;
-    let machine = pgduel::experiment::machine();
-    let fsync = server.settings.get("fsync").cloned().unwrap_or_default();
-    Ok(format!(
-        "{} · {} with {} cores, server and client on the same · fsync {fsync} · pgduel {}",
-        server.version.split(" on ").next().unwrap_or_default(),
-        machine.cpu,
-        machine.cores,
-        env!("CARGO_PKG_VERSION")
-    ))
 }
