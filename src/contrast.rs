@@ -266,6 +266,7 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
         (LoadRecord::FixedWork { sessions: one, .. }, LoadRecord::FixedWork { sessions: other, .. }) => {
             (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
         }
+        (LoadRecord::Stages { .. }, LoadRecord::Stages { .. }) => (baseline != run).then(|| "stages or the pool differ".to_owned()),
         _ => Some(format!("load was offered in another way: {} and {}", kind(baseline), kind(run))),
     }
 }
@@ -273,6 +274,7 @@ fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
 fn kind(load: &LoadRecord) -> &'static str {
     match load {
         LoadRecord::Open { .. } => "open loop",
+        LoadRecord::Stages { .. } => "open loop in stages",
         LoadRecord::Users { .. } => "users who share a pool",
         LoadRecord::Closed { .. } => "closed loop",
         LoadRecord::FixedWork { .. } => "fixed work",

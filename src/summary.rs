@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockKind, BlockRecord, Discard, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, StopReason,
-    TenantClassRecord, TransactionTimes, VariantRecord,
+    Accounting, BlockKind, BlockRecord, Discard, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, Stage,
+    StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
@@ -77,6 +77,8 @@ pub struct Load {
     pub transactions: Vec<TransactionLoad>,
     /// All of them together, where there are several.
     pub all: Option<TransactionLoad>,
+    /// By stage of the load, where it has stages.
+    pub stages: Vec<StageLoad>,
     /// Service times by transaction and class of tenant.
     pub classes: Vec<ClassLoad>,
     /// Failed transactions by SQLSTATE, with the time they took.
@@ -113,6 +115,23 @@ pub struct TransactionLoad {
     pub retries: u64,
     /// Service times of its statements, in order.
     pub statements: Vec<StatementLoad>,
+}
+
+/// What became of the arrivals that were due in one stage; times in ns.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageLoad {
+    /// The stage.
+    pub stage: Stage,
+    /// Intended starts.
+    pub scheduled: u64,
+    /// Finished with an error, or gave up waiting for a connection.
+    pub failed: u64,
+    /// Never started, or had not ended when draining was given up.
+    pub unfinished: u64,
+    /// From the intended start to the last row.
+    pub response: Percentiles,
+    /// Waiting for a connection.
+    pub acquire: Percentiles,
 }
 
 /// Service times of one statement, ns.
@@ -271,6 +290,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
         balanced: block.accounting.balances(),
         all: (names.len() > 1).then(|| together(block)),
         transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
+        stages: stages(block, scenario),
         classes,
         errors: block.errors.iter().map(|(code, times)| (code.clone(), Percentiles::of(times))).collect(),
         generator: Generator {
@@ -299,7 +319,8 @@ fn per_second(number: u64, seconds: f64) -> f64 {
 fn overload(block: &BlockRecord) -> Option<Overload> {
     let (seconds, drain) = (block.duration_ns as f64 / 1e9, block.drain_ns as f64 / 1e9);
     let accounting = &block.accounting;
-    block.is_overloaded().then(|| Overload {
+    // What the rate came to on average says nothing of stages, which are shown one by one.
+    (block.stages.is_empty() && block.is_overloaded()).then(|| Overload {
         offered_per_second: per_second(accounting.scheduled, seconds),
         // With a queue that never empties, what ends in the stretch is all that the server can do, whenever it began.
         done_per_second: match block.completed {
@@ -348,6 +369,19 @@ fn transaction_load(name: &str, times: &TransactionTimes, statements: Vec<Statem
         retries: times.retries,
         statements,
     }
+}
+
+fn stages(block: &BlockRecord, scenario: Option<&ScenarioRecord>) -> Vec<StageLoad> {
+    let Some(LoadRecord::Stages { stages, .. }) = scenario.map(|scenario| &scenario.load) else { return Vec::new() };
+    let load = |(stage, times): (&Stage, &StageTimes)| StageLoad {
+        stage: *stage,
+        scheduled: times.scheduled,
+        failed: times.failed,
+        unfinished: times.scheduled.saturating_sub(times.failed).saturating_sub(times.response.count()),
+        response: Percentiles::of(&times.response),
+        acquire: Percentiles::of(&times.acquire),
+    };
+    stages.iter().zip(&block.stages).map(load).collect()
 }
 
 fn class_load(class: &TenantClassRecord) -> ClassLoad {
@@ -408,6 +442,17 @@ fn warnings(summary: &Summary) -> Vec<String> {
     if open && load.transactions.iter().any(waited) {
         let more = "half of the transactions waited longer for a connection than they took";
         warnings.push(format!("{more}: the connections are too few for this rate, or it is more than the server can do (leave out --rate to see how much that is)"));
+    }
+    let usual = load.all.as_ref().or(load.transactions.first()).and_then(|all| all.service.p50).unwrap_or(f64::INFINITY);
+    let full = load.stages.iter().enumerate().filter(|(_, one)| one.acquire.p50.unwrap_or(0.0) > usual);
+    let full: Vec<String> = full.map(|(number, _)| (number + 1).to_string()).collect();
+    if !full.is_empty() {
+        let noun = if full.len() == 1 { "stage" } else { "stages" };
+        let more = "half of the transactions waited longer for a connection than transactions take";
+        warnings.push(format!(
+            "in {noun} {} {more}: the rate is more than the pool or the server can do, or they had not recovered yet",
+            full.join(", ")
+        ));
     }
     warnings
 }

@@ -91,7 +91,8 @@ fn every_block_of_the_scenario_format_is_valid() {
         "#:schema ",
         "title = \"Conversation history fetch\"",
         "[margins]",
-        "[load]",
+        "= \"auto\"",
+        "{ stages = [",
         "answers  = \"same\"",
         "draw.me ",
         "name = \"search\"",
@@ -99,7 +100,7 @@ fn every_block_of_the_scenario_format_is_valid() {
         "json_populate_recordset",
         "script ",
     ];
-    let [schema, smallest, margins, load, transaction, draw, search, sides, insert, script] = named("scenario-format.md", parts);
+    let [schema, smallest, margins, load, stages, transaction, draw, search, sides, insert, script] = named("scenario-format.md", parts);
     let project = omniops();
     let mut files = 0;
     let mut scenario = |name: &str, text: &str| {
@@ -110,6 +111,7 @@ fn every_block_of_the_scenario_format_is_valid() {
 
     scenario("smallest", &format!("{schema}{smallest}"));
     scenario("settings", &format!("{HEAD}{margins}{load}{TRANSACTION}{one}"));
+    scenario("stages", &format!("{HEAD}{stages}{TRANSACTION}{one}"));
     scenario("transaction", &format!("{HEAD}{transaction}{one}"));
     // The suite's conversations have no title; another column stands in for it.
     let draw = draw.replace("column = \"title\"", "column = \"session_id\"");
@@ -131,7 +133,7 @@ fn every_block_of_the_scenario_format_is_valid() {
 
 #[test]
 fn the_load_that_is_shown_is_the_default() {
-    let [.., load, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", ""]);
+    let [.., load, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", "", ""]);
     let one = statement(&["now".to_owned()]);
     let read = |text: String| {
         let name = Path::new("shown.toml");

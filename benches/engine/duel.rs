@@ -239,7 +239,7 @@ fn lateness(arena: &Arena, point: &Subject, pairs: usize, seconds: u32, flags: &
     let quantile = |histogram: &Histogram, probability| histogram.quantile(probability).unwrap_or(f64::NAN);
     for turn in 0..pairs {
         let (block, lags) =
-            in_turn(turn, || point.run(arena, work, CLIENTS, THREADS), || super::lag::lags(arena, Yardstick::Pgbench, &limited))?;
+            in_turn(turn, || point.run(arena, work.clone(), CLIENTS, THREADS), || super::lag::lags(arena, Yardstick::Pgbench, &limited))?;
         let mut other = Histogram::new();
         lags.iter().for_each(|lag| other.record(lag * 1_000));
         let recording = &block.result.recording;

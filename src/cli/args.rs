@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::Failure;
 use super::estimate::Consent;
 use super::pgbench::PgbenchArgs;
+use crate::scenario::stages::{Kind, LONGEST, SHORTEST, Step};
 
 /// Two PostgreSQL schemas enter, the numbers decide.
 ///
@@ -176,6 +177,8 @@ Examples:
       500 arrivals a second on a pool of 8 connections
   pgduel run omniops/mix --variant after --users 1000 --think 2s --connections 8
       a thousand users on the same pool, each with two seconds between an answer and its next question
+  pgduel run omniops/mix --variant after --connections 8 --stages ramp:800:20s,hold:300:10s,spike:2000:1s,hold:300:10s
+      how far the pool goes, and how long it takes to recover from a spike
   pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json
       at a round-trip time of 5 ms, for tools
 
@@ -202,12 +205,16 @@ pub struct RunArgs {
     /// Open loop: so many arrivals a second (Poisson), whether the server keeps up or not
     #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
     pub rate: Option<f64>,
+    /// Open loop at a rate that changes, one stage after the other: ramp (evenly to it), hold (from the beginning of the stage) or spike
+    /// (and then back), such as ramp:400:10s,hold:400:30s,spike:2000:1s. They say how long the run is, and all of it is measured
+    #[arg(long, value_parser = step, value_name = "KIND:PER_SECOND:TIME", value_delimiter = ',', conflicts_with_all = ["rate", "clients", "users", "time"])]
+    pub stages: Vec<Step>,
     /// Connections in the pool [default: what the scenario says]
     #[arg(long, value_name = "N", conflicts_with = "clients")]
     pub connections: Option<u32>,
-    /// How long to measure, such as 30s or 5m; a fifth of it, at most 2s, is spent on settling before
-    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
-    pub time: Duration,
+    /// How long to measure, such as 30s or 5m; a fifth of it, at most 2s, is spent on settling before [default: 10s]
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub time: Option<Duration>,
     /// Round-trip time to inject, such as 5ms [default: what the scenario says]
     #[arg(long, value_parser = round_trip, value_name = "TIME")]
     pub rtt: Option<Duration>,
@@ -393,6 +400,27 @@ fn duration(text: &str) -> Result<Duration, String> {
     // A year is longer than anything that is meant, and clocks can still add it.
     let longest = Duration::from_secs(365 * 24 * 3600);
     Duration::try_from_secs_f64(number * seconds).ok().filter(|time| *time <= longest).ok_or_else(|| format!("{text:?} is out of range"))
+}
+
+/// A stage of a rate that changes.
+fn step(text: &str) -> Result<Step, String> {
+    let wrong = || {
+        format!("{text:?} is no stage; write its kind, arrivals a second and a time, such as ramp:400:10s; kinds are ramp, hold and spike")
+    };
+    let mut parts = text.split(':');
+    let (Some(kind), Some(rate), Some(length), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(wrong());
+    };
+    let (_, kind) = Kind::ALL.into_iter().find(|(word, _)| *word == kind.trim()).ok_or_else(wrong)?;
+    let per_second: f64 = rate.trim().parse().map_err(|_| wrong())?;
+    if !(0.0..=1e6).contains(&per_second) {
+        return Err(format!("{text:?} is out of range; use 0 to 1000000 a second"));
+    }
+    let length = duration(length.trim())?;
+    if !(SHORTEST..=LONGEST).contains(&length) {
+        return Err(format!("{text:?} is out of range; use 100ms to 24h"));
+    }
+    Ok(Step { kind, per_second, length })
 }
 
 /// A round-trip time; the limit is that of scenario files.

@@ -11,13 +11,17 @@ use super::{CommandResult, Failure, duel, estimate, out, project, report, server
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, BlockLength, Environment, Plan, Single};
-use crate::record::{Mode, Side, Writer};
+use crate::load::schedule;
+use crate::record::{Mode, Side, Spacing, Writer};
+use crate::scenario::stages::{LONGEST, SHORTEST, stages};
 use crate::scenario::{Arrival, Scenario};
 use crate::suite::{Suite, Variant};
 use crate::target::Lifetime;
 
 /// Longest load before measuring begins; a fifth of the measured time if that is less.
 const LONGEST_SETTLE: Duration = Duration::from_secs(2);
+/// How long is measured, where nothing says so.
+const USUAL_TIME: Duration = Duration::from_secs(10);
 /// Copies of the template: the variant.
 const COPIES: u64 = 1;
 /// More sessions than any PostgreSQL takes.
@@ -87,6 +91,13 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
     let variant = variant(&suite, &args.variant)?.clone();
     let side = side(&suite, &scenario, &variant)?;
     adjust(&mut scenario, args)?;
+    let length = match &scenario.load.arrival {
+        Arrival::Stages { stages, .. } => BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) },
+        _ => {
+            let measure = args.time.unwrap_or(USUAL_TIME);
+            BlockLength { settle: LONGEST_SETTLE.min(measure / 5), measure }
+        }
+    };
     let plan = Plan {
         suite,
         scenarios: vec![scenario],
@@ -97,7 +108,6 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         aa: false,
         command: duel::command_line(),
     };
-    let length = BlockLength { settle: LONGEST_SETTLE.min(args.time / 5), measure: args.time };
     Ok(Single { plan, variant, side, length })
 }
 
@@ -155,8 +165,17 @@ fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
         Some(rate) => scenario.load.arrival = Arrival::Poisson(rate),
         None => {}
     }
-    if args.time < Duration::from_millis(100) || args.time > Duration::from_secs(24 * 3600) {
+    if args.time.is_some_and(|time| !(SHORTEST..=LONGEST).contains(&time)) {
         return Err(Failure::Usage("--time is out of range; use 100ms to 24h".to_owned()));
+    }
+    if !args.stages.is_empty() {
+        let stages = stages(&args.stages).map_err(|message| Failure::Usage(format!("--stages: {message}")))?;
+        scenario.load.arrival = Arrival::Stages { spacing: Spacing::Poisson, stages };
+    } else if args.time.is_some() && matches!(scenario.load.arrival, Arrival::Stages { .. }) {
+        return Err(Failure::Usage(format!(
+            "--time: the stages of {} say how long it runs; --rate or --stages replaces them",
+            scenario.path()
+        )));
     }
     Ok(())
 }

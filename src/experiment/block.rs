@@ -175,6 +175,7 @@ impl BlockContext<'_> {
             drain_ns: ns(result.drain),
             accounting: recording.accounting,
             completed: recording.completed,
+            stages: recording.stages.clone(),
             transactions: names.zip(recording.transactions.iter().cloned()).collect(),
             statements,
             errors: recording.errors.clone(),
@@ -201,7 +202,7 @@ fn ns(duration: Duration) -> u64 {
 fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
     match offer {
         Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
-            (Work::Open { process: *process, settle: length.settle, measure: length.measure }, connections)
+            (Work::Open { process: process.clone(), settle: length.settle, measure: length.measure }, connections)
         }
         Offer::Users { users, think, length } => {
             (Work::Users { users: *users, think: *think, settle: length.settle, measure: length.measure }, connections)

@@ -133,6 +133,7 @@ mod tests {
             drain_ns: 0,
             completed: 0,
             accounting: Default::default(),
+            stages: Vec::new(),
             transactions: [("t".to_owned(), times)].into(),
             statements: Default::default(),
             errors: Default::default(),

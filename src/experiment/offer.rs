@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::load::schedule::Process;
-use crate::record::{LoadRecord, Mode, Sides};
+use crate::load::schedule::{self, Process};
+use crate::record::{LoadRecord, Mode, Sides, Spacing, Stage};
 use crate::scenario::{Arrival, Scenario};
 
 /// Transactions below which a timed block tells too little.
@@ -132,6 +132,7 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Opti
     match &scenario.load.arrival {
         Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
         Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
+        Arrival::Stages { spacing, stages } => staged(*spacing, stages),
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
@@ -187,6 +188,12 @@ fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Op
     Offer::Timed { process, auto, length }
 }
 
+/// A block is as long as its stages, whatever the mode: a shorter ramp would be another load.
+pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
+    let length = BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) };
+    Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length }
+}
+
 /// The same number of transactions on both sides, as means over different inputs would compare the inputs too.
 fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
     let least = match mode {
@@ -207,9 +214,10 @@ fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sid
 }
 
 impl Offer {
-    /// The same with blocks so many times as long, where time ends them.
+    /// The same with blocks so many times as long, where time ends them, and not the last stage.
     pub fn stretched(mut self, times: u32) -> Offer {
         match &mut self {
+            Offer::Timed { process: Process::Stages(..), .. } => {}
             Offer::Timed { length, .. } | Offer::Closed { length, .. } | Offer::Users { length, .. } | Offer::OwnRate { length, .. } => {
                 length.settle *= times;
                 length.measure *= times;
@@ -230,8 +238,8 @@ impl Offer {
     /// As the record tells it.
     pub fn record(&self, connections: u32) -> LoadRecord {
         match self {
-            Offer::Timed { process, auto, .. } => open(*process, connections, *auto),
-            Offer::OwnRate { process, .. } => open(*process, connections, true),
+            Offer::Timed { process, auto, .. } => open(process, connections, *auto),
+            Offer::OwnRate { process, .. } => open(process, connections, true),
             Offer::Users { users, think, .. } => LoadRecord::Users { users: *users, think_ns: think.as_nanos() as u64, connections },
             Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
             Offer::FixedWork { sessions, iterations, why } => {
@@ -241,10 +249,11 @@ impl Offer {
     }
 }
 
-fn open(process: Process, connections: u32, auto: bool) -> LoadRecord {
+fn open(process: &Process, connections: u32, auto: bool) -> LoadRecord {
     let arrivals = match process {
         Process::Poisson(_) => "poisson",
         Process::Constant(_) => "constant",
+        Process::Stages(spacing, stages) => return LoadRecord::Stages { stages: stages.to_vec(), arrivals: *spacing, connections },
     };
     LoadRecord::Open { rate_per_second: process.rate(), arrivals: arrivals.to_owned(), connections, auto }
 }

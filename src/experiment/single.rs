@@ -14,7 +14,7 @@ use super::databases::{self, VariantDatabase};
 use super::describe::{class_record, record_of_one};
 use super::duel::until_stopped;
 use super::faults::bottleneck;
-use super::offer::{BlockLength, Offer, SLOW};
+use super::offer::{BlockLength, Offer, SLOW, staged};
 use super::order::Slot;
 use super::rejection::{self, Form};
 use super::scenario_duel::WARM_UP;
@@ -181,6 +181,7 @@ fn offer(scenario: &Scenario, length: BlockLength) -> Offer {
     match &scenario.load.arrival {
         Arrival::Poisson(rate) => Offer::Timed { process: Process::Poisson(*rate), auto: false, length },
         Arrival::Constant(rate) => Offer::Timed { process: Process::Constant(*rate), auto: false, length },
+        Arrival::Stages { spacing, stages } => staged(*spacing, stages),
         Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => Offer::Closed { sessions: *sessions, length },
         Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length },
         Arrival::Auto => Offer::Closed { sessions: scenario.load.connections, length },

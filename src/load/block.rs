@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::bind::{Arrival, Mix};
 use super::busy::look;
@@ -16,15 +16,19 @@ use super::patience::{BlockEnd, Halted, Patience};
 use super::program::Program;
 use super::queue::Queue;
 use super::recorder::Recording;
-use super::schedule::Process;
+use super::schedule::{Process, Schedule};
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
 use super::steal::Ticks;
 use super::threads;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
-use super::worker::{ThreadResult, load_thread};
-use crate::record::GeneratorReport;
+use super::worker::{ThreadResult, load_thread, new_recording};
+use crate::record::{GeneratorReport, Stage, StageTimes};
+
+/// Connections that are being opened at once, at most. Each has a limit of time, which is not to run while it waits for the others: a server
+/// starts a process for each, and both sides compute thousands of hashes for its password.
+const OPENING: usize = 16;
 
 /// What a block is to do.
 #[derive(Clone, Debug)]
@@ -62,7 +66,7 @@ pub struct BlockSpec {
 }
 
 /// How work is given.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// Open loop.
     Open {
@@ -99,24 +103,42 @@ pub enum Work {
 }
 
 impl Work {
-    pub(super) fn settle(self) -> Duration {
+    pub(super) fn settle(&self) -> Duration {
         match self {
-            Work::Open { settle, .. } | Work::Users { settle, .. } | Work::Closed { settle, .. } => settle,
+            Work::Open { settle, .. } | Work::Users { settle, .. } | Work::Closed { settle, .. } => *settle,
             Work::Fixed { .. } => Duration::ZERO,
         }
     }
 
     /// How long work is given; zero where no time ends it.
-    pub(super) fn length(self) -> Duration {
+    pub(super) fn length(&self) -> Duration {
         match self {
-            Work::Open { settle, measure, .. } | Work::Users { settle, measure, .. } | Work::Closed { settle, measure } => settle + measure,
+            Work::Open { settle, measure, .. } | Work::Users { settle, measure, .. } | Work::Closed { settle, measure } => {
+                *settle + *measure
+            }
             Work::Fixed { .. } => Duration::ZERO,
         }
     }
 
     /// Whether transactions have intended starts, and wait for a connection from then on.
-    pub(super) fn has_queue(self) -> bool {
+    pub(super) fn has_queue(&self) -> bool {
         matches!(self, Work::Open { .. } | Work::Users { .. })
+    }
+
+    /// The stages of its rate, if that has some.
+    pub(super) fn stages(&self) -> &[Stage] {
+        match self {
+            Work::Open { process, .. } => process.stages(),
+            Work::Users { .. } | Work::Closed { .. } | Work::Fixed { .. } => &[],
+        }
+    }
+
+    /// The stage that an intended start is in, ns from the start of the block.
+    pub(super) fn stage_at(&self, offset_ns: u64) -> Option<usize> {
+        match self {
+            Work::Open { process, .. } => process.stage_at(offset_ns),
+            Work::Users { .. } | Work::Closed { .. } | Work::Fixed { .. } => None,
+        }
     }
 }
 
@@ -178,6 +200,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue<Job>,
     /// Next sequence number, where sessions and not a schedule decide when it is used.
     pub(super) next: AtomicU64,
+    /// Turns to open a connection.
+    pub(super) opening: Semaphore,
     /// Connections at work.
     pub(super) busy: AtomicU64,
     pub(super) halted: OnceLock<Halted>,
@@ -214,6 +238,7 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
         spec,
         queue: Queue::new(),
         next: AtomicU64::new(first),
+        opening: Semaphore::new(OPENING),
         busy: AtomicU64::new(0),
         halted: OnceLock::new(),
         answered,
@@ -254,7 +279,7 @@ impl Prepared {
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
         let _ = start.send(Some(begin));
-        let scheduler = match shared.spec.work {
+        let scheduler = match shared.spec.work.clone() {
             Work::Open { process, settle, measure } => {
                 let shared = shared.clone();
                 Some(std::thread::spawn(move || schedule(&shared, process, begin, settle, measure)))
@@ -266,8 +291,8 @@ impl Prepared {
             Work::Closed { .. } | Work::Fixed { .. } => None,
         };
         let watcher = (shared.spec.count_busy && !shared.spec.work.length().is_zero()).then(|| {
-            let (shared, work) = (shared.clone(), shared.spec.work);
-            std::thread::spawn(move || look(&shared, begin + work.settle(), begin + work.length()))
+            let shared = shared.clone();
+            std::thread::spawn(move || look(&shared, begin + shared.spec.work.settle(), begin + shared.spec.work.length()))
         });
         let threads = results.await.ok().flatten().ok_or(BlockError::Thread)?;
         let offered = match scheduler {
@@ -283,8 +308,7 @@ impl Prepared {
 }
 
 fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: Offered) -> BlockResult {
-    let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
-    let mut recording = Recording::new(&statements);
+    let mut recording = new_recording(shared);
     let mut plans = PlanCounts::default();
     let (mut finished, mut started, mut ended) = (0, 0, 0);
     let mut cpu_share = 0.0;
@@ -307,7 +331,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         true => {
             accounting.scheduled = offered.scheduled;
             accounting.dropped = offered.dropped;
-            accounting.acquire_timeouts += offered.timed_out;
+            accounting.acquire_timeouts += offered.timed_out.len() as u64;
             accounting.in_flight = started - ended + offered.abandoned;
         }
         false => {
@@ -315,9 +339,10 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
             accounting.in_flight = started - ended;
         }
     }
+    count_stages(&mut recording.stages, shared, begin, &offered.timed_out);
     let measured_from = begin + shared.spec.work.settle();
-    let duration = match shared.spec.work {
-        Work::Open { measure, .. } | Work::Users { measure, .. } => measure,
+    let duration = match &shared.spec.work {
+        Work::Open { measure, .. } | Work::Users { measure, .. } => *measure,
         Work::Closed { .. } | Work::Fixed { .. } => last_done.saturating_duration_since(measured_from),
     };
     let accounting = recording.accounting;
@@ -341,5 +366,29 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         finished,
         plans,
         end: shared.halted().map_or(BlockEnd::Finished, |halted| halted.why.clone()),
+    }
+}
+
+/// Adds what connections have not seen: how many were due in each stage, and those that gave up in the queue.
+fn count_stages(stages: &mut [StageTimes], shared: &Shared, begin: Instant, timed_out: &[Instant]) {
+    let (spec, work) = (&shared.spec, &shared.spec.work);
+    let Work::Open { process, settle, .. } = work else { return };
+    if stages.is_empty() {
+        return;
+    }
+    let measured = settle.as_nanos() as u64..work.length().as_nanos() as u64;
+    for offset in Schedule::new(process.clone(), spec.seed, spec.first_sequence).take_while(|offset| *offset < measured.end) {
+        if measured.contains(&offset)
+            && let Some(stage) = work.stage_at(offset).and_then(|stage| stages.get_mut(stage))
+        {
+            stage.scheduled += 1;
+        }
+    }
+    for intended in timed_out {
+        if let Some(stage) =
+            work.stage_at(intended.saturating_duration_since(begin).as_nanos() as u64).and_then(|stage| stages.get_mut(stage))
+        {
+            stage.failed += 1;
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! What became of each arrival, in histograms. One recorder a connection, merged at the end, so recording takes no lock.
+//! What became of each arrival, in histograms. One recording a thread, merged at the end, so recording takes no lock.
 
 use std::collections::BTreeMap;
 
 use crate::dataset::TenantClass;
-use crate::record::{Accounting, Histogram, TransactionTimes};
+use crate::record::{Accounting, Histogram, StageTimes, TransactionTimes};
 
 /// The fate of one arrival.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Outcome<'a> {
     pub transaction: usize,
     /// Size class of its tenant.
     pub class: TenantClass,
+    /// Stage of the load in which it was due, where that has stages.
+    pub stage: Option<usize>,
     /// From the intended start to entering the pool's queue, ns.
     pub lag_ns: u64,
     /// From the intended start to having a connection, ns.
@@ -39,6 +41,8 @@ pub struct Recording {
     pub statements: Vec<Vec<Histogram>>,
     /// Service times by transaction and class, in the order of [`TenantClass::ALL`].
     pub classes: Vec<[Histogram; 3]>,
+    /// By stage of the load in which they were due.
+    pub stages: Vec<StageTimes>,
     /// Failed ones, by SQLSTATE.
     pub errors: BTreeMap<String, Histogram>,
     /// Lags of all.
@@ -48,25 +52,38 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// An empty recording for transactions with so many statements each.
-    pub fn new(statements: &[usize]) -> Recording {
+    /// An empty recording for transactions with so many statements each, and so many stages.
+    pub fn new(statements: &[usize], stages: usize) -> Recording {
         Recording {
             transactions: statements.iter().map(|_| TransactionTimes::default()).collect(),
             statements: statements.iter().map(|count| vec![Histogram::new(); *count]).collect(),
             classes: statements.iter().map(|_| Default::default()).collect(),
+            stages: vec![StageTimes::default(); stages],
             ..Recording::default()
         }
     }
 
     /// Notes one that gave up waiting for a connection.
-    pub fn give_up(&mut self, lag_ns: u64) {
+    pub fn give_up(&mut self, lag_ns: u64, stage: Option<usize>) {
         self.lag.record(lag_ns);
         self.accounting.acquire_timeouts += 1;
+        if let Some(stage) = stage.and_then(|stage| self.stages.get_mut(stage)) {
+            stage.failed += 1;
+        }
     }
 
     /// Notes one fate.
     pub fn record(&mut self, outcome: &Outcome<'_>) {
         self.lag.record(outcome.lag_ns);
+        if let Some(stage) = outcome.stage.and_then(|stage| self.stages.get_mut(stage)) {
+            match outcome.error {
+                Some(_) => stage.failed += 1,
+                None => {
+                    stage.response.record(outcome.response_ns);
+                    stage.acquire.record(outcome.acquire_ns);
+                }
+            }
+        }
         if let Some(times) = self.transactions.get_mut(outcome.transaction) {
             times.retries += u64::from(outcome.retries);
         }
@@ -113,6 +130,9 @@ impl Recording {
         for (mine, theirs) in self.classes.iter_mut().flatten().zip(other.classes.iter().flatten()) {
             mine.add(theirs);
         }
+        for (mine, theirs) in self.stages.iter_mut().zip(&other.stages) {
+            mine.add(theirs);
+        }
         for (error, theirs) in &other.errors {
             self.errors.entry(error.clone()).or_default().add(theirs);
         }
@@ -127,6 +147,7 @@ mod tests {
         Outcome {
             transaction: 0,
             class: TenantClass::Middle,
+            stage: None,
             lag_ns: 5,
             acquire_ns: 10,
             service_ns: 100,
@@ -139,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_time_but_stays_out_of_the_latencies() {
-        let mut recording = Recording::new(&[1]);
+        let mut recording = Recording::new(&[1], 0);
         recording.record(&outcome(None));
         recording.record(&outcome(Some("57014")));
         assert_eq!((recording.accounting.ok, recording.accounting.error), (1, 1));
@@ -151,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_took_several_runs_is_told_apart() {
-        let mut recording = Recording::new(&[1]);
+        let mut recording = Recording::new(&[1], 0);
         recording.record(&outcome(None));
         recording.record(&Outcome { retries: 2, service_ns: 300, ..outcome(None) });
         recording.record(&Outcome { retries: 4, ..outcome(Some("40001")) });
@@ -161,9 +182,9 @@ mod tests {
 
     #[test]
     fn merging_loses_nothing() {
-        let mut one = Recording::new(&[1]);
+        let mut one = Recording::new(&[1], 0);
         one.record(&outcome(None));
-        let mut two = Recording::new(&[1]);
+        let mut two = Recording::new(&[1], 0);
         two.record(&outcome(None));
         two.record(&outcome(Some("40001")));
         one.merge(&two);

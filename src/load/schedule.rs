@@ -3,27 +3,94 @@
 //! A schedule never waits for the system under test. A transaction that starts late is timed from its intended start, so a stall shows
 //! in the response times of everything that queued behind it instead of vanishing ("coordinated omission").
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::stream;
+use crate::record::{Spacing, Stage};
 
 /// An open-loop arrival process.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Process {
     /// Independent users: exponential gaps with this mean rate a second.
     Poisson(f64),
     /// Equal gaps at this rate a second.
     Constant(f64),
+    /// A rate that changes from stage to stage, and within them. It ends with the last.
+    Stages(Spacing, Arc<[Stage]>),
 }
 
 impl Process {
-    /// Arrivals a second.
-    pub fn rate(self) -> f64 {
+    /// Arrivals a second; the mean, where that changes.
+    pub fn rate(&self) -> f64 {
         match self {
-            Process::Poisson(rate) | Process::Constant(rate) => rate,
+            Process::Poisson(rate) | Process::Constant(rate) => *rate,
+            Process::Stages(_, stages) => stages.iter().map(Stage::arrivals).sum::<f64>() / length(stages).as_secs_f64().max(1e-9),
         }
     }
+
+    /// Its stages, if it has some.
+    pub fn stages(&self) -> &[Stage] {
+        match self {
+            Process::Poisson(_) | Process::Constant(_) => &[],
+            Process::Stages(_, stages) => stages,
+        }
+    }
+
+    /// The stage that an intended start is in, ns from the start of the block.
+    pub fn stage_at(&self, offset_ns: u64) -> Option<usize> {
+        let mut end = 0_u64;
+        self.stages().iter().position(|stage| {
+            end = end.saturating_add(stage.length_ns);
+            offset_ns < end
+        })
+    }
+}
+
+/// How long stages are in all.
+pub fn length(stages: &[Stage]) -> Duration {
+    Duration::from_nanos(stages.iter().fold(0, |sum, stage| sum.saturating_add(stage.length_ns)))
+}
+
+/// Where a schedule is in its stages. Arrivals are counted in fractions: at each moment, so many were due on average.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    stage: usize,
+    /// Due before this stage.
+    due: f64,
+    /// When it begins, ns.
+    begins_ns: f64,
+}
+
+impl Place {
+    /// When so many were due, which must not be fewer than the last time; `None` if that is after the last stage.
+    fn time_of(&mut self, due: f64, stages: &[Stage]) -> Option<f64> {
+        loop {
+            let stage = stages.get(self.stage)?;
+            let more = due - self.due;
+            if more < stage.arrivals() {
+                return Some(self.begins_ns + time_within(stage, more));
+            }
+            self.due += stage.arrivals();
+            self.begins_ns += stage.length_ns as f64;
+            self.stage += 1;
+        }
+    }
+}
+
+/// From the beginning of a stage until so many were due, ns.
+fn time_within(stage: &Stage, due: f64) -> f64 {
+    if due <= 0.0 {
+        return 0.0;
+    }
+    // due = from·t + change/2·t², solved in the way that divides by no difference of near numbers, and by the change not at all.
+    let (from, to, seconds) = (stage.from_per_second, stage.to_per_second, stage.length_ns as f64 / 1e9);
+    let change = (to - from) / seconds;
+    let root = libm::sqrt((from * from + 2.0 * change * due).max(0.0));
+    (2.0 * due / (from + root)).min(seconds) * 1e9
 }
 
 /// Intended starts in ns from the start of the block, rising, without end. Lazy: memory does not grow with the length of a run.
@@ -33,12 +100,16 @@ pub struct Schedule {
     rng: ChaCha8Rng,
     issued: u64,
     last_ns: f64,
+    /// Due until the last, and where that was; of stages.
+    due: f64,
+    place: Place,
 }
 
 impl Schedule {
     /// The schedule of the block whose first arrival has number `first_sequence`. A rate that is not a positive number gives no arrivals.
     pub fn new(process: Process, seed: u64, first_sequence: u64) -> Schedule {
-        Schedule { process, rng: stream(seed, "schedule", first_sequence), issued: 0, last_ns: 0.0 }
+        let rng = stream(seed, "schedule", first_sequence);
+        Schedule { process, rng, issued: 0, last_ns: 0.0, due: 0.0, place: Place::default() }
     }
 }
 
@@ -51,12 +122,17 @@ impl Iterator for Schedule {
             return None;
         }
         self.issued += 1;
-        let at = match self.process {
+        let at = match &self.process {
             // Multiplied, not summed up, so that rounding does not drift over a long run.
             Process::Constant(_) => (self.issued - 1) as f64 * 1e9 / rate,
-            Process::Poisson(_) => {
-                let uniform: f64 = self.rng.random();
-                self.last_ns + -libm::log(1.0 - uniform) * 1e9 / rate
+            Process::Poisson(_) => self.last_ns + exponential(&mut self.rng) * 1e9 / rate,
+            Process::Stages(spacing, stages) => {
+                self.due = match spacing {
+                    Spacing::Constant => (self.issued - 1) as f64,
+                    // A Poisson process of rate 1, run on a clock that shows how many were due.
+                    Spacing::Poisson => self.due + exponential(&mut self.rng),
+                };
+                self.place.time_of(self.due, stages)?
             }
         };
         self.last_ns = at;
@@ -64,9 +140,70 @@ impl Iterator for Schedule {
     }
 }
 
+/// A gap between independent events, of mean 1.
+fn exponential(rng: &mut ChaCha8Rng) -> f64 {
+    let uniform: f64 = rng.random();
+    -libm::log(1.0 - uniform)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn stage(from: f64, to: f64, seconds: u64) -> Stage {
+        Stage { from_per_second: from, to_per_second: to, length_ns: seconds * SECOND }
+    }
+
+    fn staged(spacing: Spacing, stages: &[Stage]) -> Schedule {
+        Schedule::new(Process::Stages(spacing, stages.into()), 3, 0)
+    }
+
+    #[test]
+    fn stages_rise_stay_jump_and_fall() {
+        let stages = [stage(0.0, 100.0, 10), stage(100.0, 100.0, 5), stage(1_000.0, 1_000.0, 1), stage(0.0, 0.0, 7), stage(100.0, 0.0, 10)];
+        let starts: Vec<u64> = staged(Spacing::Constant, &stages).collect();
+        // 500 while it rises, then 500, 1,000, none, and 500 while it falls.
+        assert_eq!(starts.len(), 2_500);
+        assert!(starts.is_sorted());
+        // n = 5·t² while it rises: the 20th after 2 s.
+        assert!(starts[20].abs_diff(2 * SECOND) <= 1, "{}", starts[20]);
+        assert!(starts[500].abs_diff(10 * SECOND) <= 1 && starts[501].abs_diff(10 * SECOND + SECOND / 100) <= 1, "{:?}", &starts[500..502]);
+        assert!(starts[1_001].abs_diff(15 * SECOND + SECOND / 1_000) <= 1, "{}", starts[1_001]);
+        assert!(starts[1_999] < 16 * SECOND && starts[2_000].abs_diff(23 * SECOND) <= 1, "{:?}", &starts[1_999..2_001]);
+        // 500 - n = 5·left² while it falls: of its last 20 all come in the last 2 s.
+        assert!(starts[2_480].abs_diff(31 * SECOND) <= 1, "{}", starts[2_480]);
+        let process = Process::Stages(Spacing::Constant, stages.into());
+        assert_eq!(process.rate(), 2_500.0 / 33.0);
+        let of_stages = |number| starts.iter().filter(|start| process.stage_at(**start) == Some(number)).count();
+        assert_eq!([0, 1, 2, 3, 4].map(of_stages), [500, 500, 1_000, 0, 500]);
+        assert_eq!(process.stage_at(33 * SECOND), None);
+    }
+
+    #[test]
+    fn poisson_stages_have_the_rate_and_the_spread_of_poisson_at_every_moment() {
+        // 2,000 seconds that rise from 0 to 100, in twenty parts.
+        let mut counts = [0_f64; 20];
+        for start in staged(Spacing::Poisson, &[stage(0.0, 100.0, 2_000)]) {
+            counts[(start / (100 * SECOND)) as usize] += 1.0;
+        }
+        let mut chi2 = 0.0;
+        for (part, count) in counts.iter().enumerate() {
+            let expected = 500.0 * (part as f64 * 0.5 + 0.25) * 2.0;
+            chi2 += (count - expected).powi(2) / expected;
+        }
+        // 20 degrees of freedom: outside of 5 to 45 once in a thousand, and the seed is fixed.
+        assert!((5.0..45.0).contains(&chi2), "χ² of {chi2}: {counts:?}");
+    }
+
+    #[test]
+    fn one_stage_that_stays_is_a_constant_rate() {
+        let steady: Vec<u64> = Schedule::new(Process::Constant(7.0), 3, 0).take(70).collect();
+        let stage: Vec<u64> = staged(Spacing::Constant, &[stage(7.0, 7.0, 10)]).collect();
+        assert_eq!(stage.len(), 70);
+        assert!(steady.iter().zip(&stage).all(|(one, other)| one.abs_diff(*other) <= 1));
+    }
 
     #[test]
     fn constant_arrivals_do_not_drift() {

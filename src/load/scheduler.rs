@@ -18,7 +18,7 @@ pub(super) const HOPELESS: Duration = Duration::from_millis(10);
 pub(super) const POLL: Duration = Duration::from_millis(50);
 
 /// What the scheduler did with the arrivals of the measured stretch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Offered {
     /// All of them.
     pub(super) scheduled: u64,
@@ -26,8 +26,8 @@ pub(super) struct Offered {
     pub(super) dropped: u64,
     /// Those that no connection had taken when patience ended.
     pub(super) abandoned: u64,
-    /// Those that had given up waiting by then.
-    pub(super) timed_out: u64,
+    /// When those were due that had given up waiting by then.
+    pub(super) timed_out: Vec<Instant>,
     /// The scheduler's processor time over the time that it took; 1.0 is fully busy.
     pub(super) cpu_share: f64,
 }
@@ -75,7 +75,7 @@ pub(super) fn drain(shared: &Shared, mut offered: Offered, begin: Instant, end: 
     let (now, limit) = (Instant::now(), shared.spec.acquire_timeout);
     for job in shared.queue.abandon().iter().filter(|job| job.measured) {
         match job.has_given_up(limit, now) {
-            true => offered.timed_out += 1,
+            true => offered.timed_out.push(job.intended),
             false => offered.abandoned += 1,
         }
     }

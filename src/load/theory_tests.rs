@@ -125,7 +125,7 @@ async fn a_stall_is_in_the_response_times_as_the_formula_says() {
         let stalled = Stall { from, to: from + Duration::from_secs_f64(stall) };
         let takes = move |_: &mut ChaCha8Rng| Duration::from_secs_f64(service);
         let arrivals = (rate * length) as u64;
-        let seen = simulate(connections as usize, process, arrivals, takes, Some(stalled)).await;
+        let seen = simulate(connections as usize, process.clone(), arrivals, takes, Some(stalled)).await;
         assert_eq!(seen.done, arrivals);
         for quantile in [0.99, 0.999] {
             let wanted = stall - (1.0 - quantile) * length * (1.0 - utilisation);

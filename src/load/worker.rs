@@ -76,9 +76,10 @@ pub(super) fn load_thread(
     Some(result.into_inner())
 }
 
-fn new_recording(shared: &Shared) -> Recording {
+/// An empty recording of the block.
+pub(super) fn new_recording(shared: &Shared) -> Recording {
     let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
-    Recording::new(&statements)
+    Recording::new(&statements, shared.spec.work.stages().len())
 }
 
 /// Looks whether the thread runs while connections of it are at work: the longest time that it did not, and its processor time over the time
@@ -98,21 +99,19 @@ async fn heartbeat(begin: Instant, at_work: &Cell<usize>) -> (Duration, f64) {
 async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready: &Ready<BlockError>, result: &RefCell<ThreadResult>) {
     let opened = tokio::select! {
         biased;
-        opened = open_warm(shared, number) => opened,
+        opened = open(shared) => opened,
         // It will never begin: another connection failed.
         _ = begin_of(&mut started) => return,
     };
-    let mut session = match opened {
-        Ok(Some(session)) => session,
-        Ok(None) => {
-            let _ = ready.send(Ok(()));
-            return;
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error.into()));
-            return;
-        }
+    let Some(mut session) = told(opened, ready) else { return };
+    let warmed = tokio::select! {
+        biased;
+        warmed = warm(shared, &mut session, number) => warmed,
+        _ = begin_of(&mut started) => return cancel(&mut session).await,
     };
+    if told(warmed, ready).is_none() {
+        return;
+    }
     let plans_before = plan_counts(&mut session).await;
     if ready.send(Ok(())).is_err() {
         return;
@@ -121,10 +120,10 @@ async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready
     tokio::time::sleep_until(begin.into()).await;
     let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
     let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };
-    match shared.spec.work {
+    match &shared.spec.work {
         Work::Open { .. } | Work::Users { .. } => worker.open_loop(&mut session).await,
-        Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + settle, begin + settle + measure).await,
-        Work::Fixed { transactions } => worker.fixed_work(&mut session, transactions).await,
+        Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + *settle, begin + *settle + *measure).await,
+        Work::Fixed { transactions } => worker.fixed_work(&mut session, *transactions).await,
     }
     let plans_after = plan_counts(&mut session).await;
     // The server keeps a session's statistics to itself for up to a second; the snapshot that follows must see them.
@@ -135,20 +134,47 @@ async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready
     result.plans.custom += plans_after.custom.saturating_sub(plans_before.custom);
 }
 
-/// A session that has run each transaction; `None` if the run was stopped meanwhile.
-async fn open_warm(shared: &Shared, number: u64) -> Result<Option<Session>, SessionError> {
-    let spec = &shared.spec;
-    let latest = Instant::now() + spec.patience.transaction;
-    let too_long = |doing: &str| match shared.halted() {
-        Some(_) => Ok(None),
-        None => Err(SessionError::Lost { statement: doing.to_owned(), error: WireError::timed_out(spec.patience.transaction) }),
+/// What a step before the start came to; where that is nothing, or a failure, it is told.
+fn told<T>(result: Result<Option<T>, SessionError>, ready: &Ready<BlockError>) -> Option<T> {
+    let told = match result {
+        Ok(Some(done)) => return Some(done),
+        Ok(None) => ready.send(Ok(())),
+        Err(error) => ready.send(Err(error.into())),
     };
+    // Nobody listens where another connection failed.
+    let _ = told;
+    None
+}
+
+/// What comes of something that took longer than it may: nothing if the run was stopped meanwhile.
+fn too_long<T>(shared: &Shared, doing: &str) -> Result<Option<T>, SessionError> {
+    let limit = shared.spec.patience.transaction;
+    match shared.halted() {
+        Some(_) => Ok(None),
+        None => Err(SessionError::Lost { statement: doing.to_owned(), error: WireError::timed_out(limit) }),
+    }
+}
+
+/// A session with its statements prepared; `None` if the run was stopped meanwhile.
+async fn open(shared: &Shared) -> Result<Option<Session>, SessionError> {
+    let spec = &shared.spec;
     if shared.halted().is_some() {
         return Ok(None);
     }
-    let opening = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now());
-    let Some(session) = shared.within(latest, opening).await else { return too_long("preparing statements") };
-    let mut session = session?;
+    let opening = async {
+        let _turn = shared.opening.acquire().await;
+        Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now()).await
+    };
+    match shared.within(Instant::now() + spec.patience.transaction, opening).await {
+        Some(session) => session.map(Some),
+        None => too_long(shared, "preparing statements"),
+    }
+}
+
+/// Has a session run each transaction; `None` if the run was stopped meanwhile.
+async fn warm(shared: &Shared, session: &mut Session, number: u64) -> Result<Option<()>, SessionError> {
+    let spec = &shared.spec;
+    let latest = Instant::now() + spec.patience.transaction;
     for transaction in 0..spec.program.transactions.len() {
         for round in 0..u64::from(spec.warm_up) {
             let sequence = spec.warm_up_sequence + (number << 10) + (transaction as u64) * 16 + round;
@@ -161,14 +187,14 @@ async fn open_warm(shared: &Shared, number: u64) -> Result<Option<Session>, Sess
                 Some(Err(error)) if !error.is_lost() => {}
                 Some(Err(error)) => return Err(error),
                 None => {
-                    cancel(&mut session).await;
-                    return too_long("warming a connection");
+                    cancel(session).await;
+                    return too_long(shared, "warming a connection");
                 }
             }
         }
     }
-    flush_statistics(&mut session).await;
-    Ok(Some(session))
+    flush_statistics(session).await;
+    Ok(Some(()))
 }
 
 async fn flush_statistics(session: &mut Session) {
@@ -255,9 +281,10 @@ impl Worker<'_> {
         if job.has_given_up(self.shared.spec.acquire_timeout, acquired) {
             if job.measured {
                 let lag_ns = job.queued.saturating_duration_since(job.intended).as_nanos() as u64;
+                let stage = self.stage_of(job);
                 self.note(|result| {
                     result.ended += 1;
-                    result.recording.give_up(lag_ns);
+                    result.recording.give_up(lag_ns, stage);
                 });
             }
             self.answer(job, acquired);
@@ -284,6 +311,7 @@ impl Worker<'_> {
         let outcome = job.measured.then(|| Outcome {
             transaction: job.arrival.transaction,
             class: job.arrival.class,
+            stage: self.stage_of(job),
             lag_ns: ns(job.intended, job.queued),
             acquire_ns: ns(job.intended, acquired),
             service_ns: ns(result.as_ref().map_or(acquired, |times| times.sent), done),
@@ -305,6 +333,11 @@ impl Worker<'_> {
             Err(error) if error.is_lost() => self.reconnect(session, &error).await,
             _ => Then::Next,
         }
+    }
+
+    /// The stage of the load in which it was due.
+    fn stage_of(&self, job: &Job) -> Option<usize> {
+        self.shared.spec.work.stage_at(job.intended.saturating_duration_since(self.begin).as_nanos() as u64)
     }
 
     /// Notes something of this connection in what the thread brings home.

@@ -70,6 +70,9 @@ pub struct BlockRecord {
     /// Transactions that ended well within the measured stretch, whenever they began.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub completed: u64,
+    /// By stage of the load, where it has stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTimes>,
     /// By transaction name.
     pub transactions: BTreeMap<String, TransactionTimes>,
     /// Service time by `transaction/statement`; one sample an execution, or a transaction where a statement is repeated (its sum).
@@ -159,6 +162,29 @@ pub struct TransactionTimes {
     /// Runs after the first, of those that finished well and of those that did not.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u64,
+}
+
+/// What became of the arrivals that were due in one stage of the load, whenever they ended.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
+pub struct StageTimes {
+    /// Intended starts.
+    pub scheduled: u64,
+    /// Finished with an error, or gave up waiting for a connection.
+    pub failed: u64,
+    /// From the intended start to the last row, of those that finished well.
+    pub response: Histogram,
+    /// From the intended start to having a connection, of those that finished well.
+    pub acquire: Histogram,
+}
+
+impl StageTimes {
+    /// Adds what another connection, or another block, saw of the same stage.
+    pub fn add(&mut self, other: &StageTimes) {
+        self.scheduled += other.scheduled;
+        self.failed += other.failed;
+        self.response.add(&other.response);
+        self.acquire.add(&other.acquire);
+    }
 }
 
 /// How many connections were at work.

@@ -18,13 +18,16 @@ mod scenario;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use block::{Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, TransactionTimes};
+pub use block::{
+    Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes,
+};
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use scenario::{
-    AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, StatementRecord, TransactionRecord, VariantRecord,
+    AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
+    VariantRecord,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.

@@ -125,6 +125,34 @@ pub struct StatementRecord {
     pub controls_transaction: bool,
 }
 
+/// A stretch of an open loop in which the rate stays, or changes evenly.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Stage {
+    /// Arrivals a second at its beginning.
+    pub from_per_second: f64,
+    /// Arrivals a second at its end.
+    pub to_per_second: f64,
+    /// How long it is, ns.
+    pub length_ns: u64,
+}
+
+/// How arrivals follow each other where the rate changes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Independent users, as many as the rate says at every moment.
+    Poisson,
+    /// Each as soon as the rate has come to one more.
+    Constant,
+}
+
+impl Stage {
+    /// Arrivals that are due in it, on average.
+    pub fn arrivals(&self) -> f64 {
+        (self.from_per_second + self.to_per_second) / 2.0 * self.length_ns as f64 / 1e9
+    }
+}
+
 /// How load was offered in the timed part.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -139,6 +167,15 @@ pub enum LoadRecord {
         connections: u32,
         /// Whether the rate was found by the probe (`auto`) or pinned by the scenario.
         auto: bool,
+    },
+    /// Open loop at a rate that changes.
+    Stages {
+        /// One after the other.
+        stages: Vec<Stage>,
+        /// How arrivals follow each other.
+        arrivals: Spacing,
+        /// Connections in the pool.
+        connections: u32,
     },
     /// A fixed number of transactions, closed loop.
     FixedWork {

@@ -63,7 +63,11 @@ fn measured(one: &ScenarioComparison) -> String {
     let name = one.scenario.transactions.first().map_or("first transaction", |transaction| transaction.name.as_str());
     match one.scenario.load {
         LoadRecord::FixedWork { .. } => format!("{name}, mean service time"),
-        LoadRecord::Open { .. } | LoadRecord::Users { .. } | LoadRecord::Closed { .. } | LoadRecord::NotOffered => {
+        LoadRecord::Open { .. }
+        | LoadRecord::Stages { .. }
+        | LoadRecord::Users { .. }
+        | LoadRecord::Closed { .. }
+        | LoadRecord::NotOffered => {
             format!("{name}, service time p50")
         }
     }

@@ -41,6 +41,7 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
         page.overload(load);
         page.throughput(load, loop_of(summary));
         page.times(load, loop_of(summary));
+        page.stages(load);
         page.errors(load);
         page.facts(load, loop_of(summary));
     }
@@ -63,7 +64,7 @@ enum Loop {
 
 fn loop_of(summary: &Summary) -> Loop {
     match summary.scenario.as_ref().map(|scenario| &scenario.load) {
-        Some(LoadRecord::Open { .. } | LoadRecord::NotOffered) | None => Loop::Open,
+        Some(LoadRecord::Open { .. } | LoadRecord::Stages { .. } | LoadRecord::NotOffered) | None => Loop::Open,
         Some(LoadRecord::Users { .. }) => Loop::Users,
         Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
     }
@@ -157,6 +158,23 @@ impl Page {
             lines.extend(classes.map(|class| Line { label: format!("    {} tenants", class.class), times: &class.service }));
         }
         self.table(&lines);
+    }
+
+    /// What became of those that were due in each stage.
+    fn stages(&mut self, load: &Load) {
+        if load.stages.is_empty() {
+            return;
+        }
+        let mut lines = Vec::new();
+        for one in &load.stages {
+            lines.push(Line { label: format!("{} response", words::stage(&one.stage)), times: &one.response });
+            lines.push(Line { label: "  acquire".to_owned(), times: &one.acquire });
+        }
+        self.table(&lines);
+        for one in load.stages.iter().filter(|one| one.failed + one.unfinished > 0) {
+            let told = format!("of {} scheduled {} failed, {} did not end", count(one.scheduled), count(one.failed), count(one.unfinished));
+            self.fact(&words::stage(&one.stage), &told);
+        }
     }
 
     fn table(&mut self, lines: &[Line<'_>]) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
-use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, StopReason};
+use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, Spacing, Stage, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, duration, factor, percent, significant};
@@ -141,6 +141,14 @@ pub fn load(load: &LoadRecord) -> String {
             let found = if *auto { ", rate found by probe" } else { "" };
             format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
         }
+        LoadRecord::Stages { stages, arrivals, connections } => {
+            let spacing = match arrivals {
+                Spacing::Poisson => "poisson",
+                Spacing::Constant => "constant",
+            };
+            let all: Vec<String> = stages.iter().map(stage).collect();
+            format!("open loop, {spacing} on {}, {}", plural(u64::from(*connections), "connection"), all.join(", "))
+        }
         LoadRecord::NotOffered => "no load".to_owned(),
         LoadRecord::Users { users, think_ns, connections } => format!(
             "{} who think for {}, on {}",
@@ -156,6 +164,13 @@ pub fn load(load: &LoadRecord) -> String {
             count(iterations.after)
         ),
     }
+}
+
+/// `0/s → 400/s in 10 s`, `400/s for 10 s`
+pub fn stage(stage: &Stage) -> String {
+    let (from, to) = (significant(stage.from_per_second), significant(stage.to_per_second));
+    let length = duration(stage.length_ns as f64);
+    if stage.from_per_second == stage.to_per_second { format!("{to}/s for {length}") } else { format!("{from}/s → {to}/s in {length}") }
 }
 
 /// `1 pair`, `2 pairs`.

@@ -13,13 +13,14 @@ mod schema_draw;
 pub mod script;
 pub mod sql;
 mod sql_rules;
+pub mod stages;
 mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Expectation, Margins, RttPer, Side, Sides};
+use crate::record::{Expectation, Margins, RttPer, Side, Sides, Spacing, Stage};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -120,7 +121,7 @@ impl Load {
     pub fn sessions(&self) -> u32 {
         match self.arrival {
             Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(self.connections),
-            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Users { .. } => self.connections,
+            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Stages { .. } | Arrival::Users { .. } => self.connections,
         }
     }
 }
@@ -134,6 +135,13 @@ pub enum Arrival {
     Poisson(f64),
     /// One every 1/rate seconds.
     Constant(f64),
+    /// At a rate that changes, until the last stage ends.
+    Stages {
+        /// Poisson at every moment, or evenly.
+        spacing: Spacing,
+        /// One after the other; at least one.
+        stages: Vec<Stage>,
+    },
     /// A fixed number of sessions, one after the other, for as long as the block lasts.
     Closed(u32),
     /// Users who share the pool: each thinks, asks, and waits for the answer.

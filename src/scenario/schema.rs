@@ -115,6 +115,8 @@ pub enum Rate {
     Closed(Closed),
     /// Users who share the pool.
     Users(Users),
+    /// A rate that changes.
+    Stages(Stages),
     /// Fixed work: sessions, and transactions a block.
     Work(Work),
 }
@@ -141,6 +143,41 @@ pub struct Poisson {
 pub struct Constant {
     /// Transactions a second.
     pub constant: f64,
+}
+
+/// A rate that changes: one stage after the other. They say how long a block is, and all of it is measured.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stages {
+    /// 1 to 100, at most 24 hours in all. A ramp at the beginning starts from nothing.
+    pub stages: Vec<Stage>,
+    /// Whether arrivals are independent of each other (the default) or come evenly.
+    pub arrivals: Option<Spacing>,
+}
+
+/// A stage, with one of three kinds of rate, in transactions a second.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Changes evenly, from what the rate was to this.
+    pub ramp: Option<f64>,
+    /// This, from the beginning of the stage.
+    pub hold: Option<f64>,
+    /// This, and after the stage what the rate was before.
+    pub spike: Option<f64>,
+    /// How long, with a unit, such as "10s"; at least 100ms.
+    #[serde(rename = "for")]
+    pub length: String,
+}
+
+/// How arrivals follow each other.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spacing {
+    /// Independent of each other, as those of users who do not know of each other.
+    Poisson,
+    /// Evenly.
+    Constant,
 }
 
 /// Users who share the pool: each thinks, asks, and waits for the answer.

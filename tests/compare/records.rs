@@ -169,6 +169,7 @@ impl Machine {
             drain_ns: 0,
             completed: 0,
             accounting: Accounting { scheduled: samples, ok: samples, ..Default::default() },
+            stages: Vec::new(),
             transactions,
             statements: by_statement,
             errors: BTreeMap::new(),

@@ -231,7 +231,7 @@ async fn a_server_that_goes_away_ends_the_block() {
     let home = OwnHome::new();
     for work in [Work::Fixed { transactions: 100_000 }, open(50.0, Duration::from_secs(600))] {
         let server = EmbeddedServer::start(&home.options()).await.expect("the server starts");
-        let prepared = prepare(spec(&server.conn_info("postgres"), SLEEP, work, SHORT)).await.expect("ready");
+        let prepared = prepare(spec(&server.conn_info("postgres"), SLEEP, work.clone(), SHORT)).await.expect("ready");
         shortly(server.pid(), Signal::QUIT);
         let result = prepared.run().await.expect("the block ends");
         let accounting = result.recording.accounting;

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use pgduel::load::block::{BlockResult, Work, prepare};
 use pgduel::load::schedule::Process;
+use pgduel::record::{Spacing, Stage, StageTimes};
 
 use crate::outages::{Held, SECOND, SHORT, spec};
+use crate::project::{Project, finish};
+use crate::support::TestServer;
 
 async fn run(held: &Held, sql: &str, work: Work, connections: u32) -> BlockResult {
     let mut spec = spec(&held.server.conn_info(&held.database), sql, work, SHORT);
@@ -30,6 +33,83 @@ async fn connections_at_work_are_as_many_as_their_times_say() {
     let (looked_up, by_little) = (result.generator.busy.expect("somebody looked"), by_little(&result));
     assert!(looked_up.looks > 1_000, "{looked_up:?}");
     assert!((looked_up.mean / by_little - 1.0).abs() < 0.05, "{looked_up:?} at work, and {by_little} by their times");
+}
+
+#[tokio::test]
+async fn five_hundred_connections_are_one_pool() {
+    let held = Held::new().await;
+    // 500 a second that take 0.5 s each.
+    let work = Work::Open { process: Process::Constant(500.0), settle: SECOND, measure: 2 * SECOND };
+    let result = run(&held, "select pg_sleep(0.5)", work, 500).await;
+    let accounting = result.recording.accounting;
+    assert_eq!((accounting.scheduled, accounting.ok), (1_000, 1_000), "{accounting:?}");
+    assert!(result.generator.busy.is_some_and(|busy| busy.mean > 200.0), "{:?}", result.generator.busy);
+}
+
+#[tokio::test]
+async fn a_spike_is_told_apart_from_what_comes_before_and_after() {
+    let held = Held::new().await;
+    let stage = |rate, length: Duration| Stage { from_per_second: rate, to_per_second: rate, length_ns: length.as_nanos() as u64 };
+    let stages = [stage(20.0, 2 * SECOND), stage(300.0, SECOND), stage(0.0, 2 * SECOND), stage(20.0, SECOND)];
+    let length = 6 * SECOND;
+    let process = Process::Stages(Spacing::Constant, stages.into());
+    // Two connections serve a hundred a second at most, so the spike takes two seconds more.
+    let work = Work::Open { process, settle: Duration::ZERO, measure: length };
+    let recording = run(&held, "select pg_sleep(0.02)", work.clone(), 2).await.recording;
+    let of_stages = |what: &dyn Fn(&StageTimes) -> u64| recording.stages.iter().map(what).collect::<Vec<u64>>();
+    assert_eq!(of_stages(&|stage| stage.scheduled), [40, 300, 0, 20]);
+    assert_eq!(of_stages(&|stage| stage.response.count()), [40, 300, 0, 20]);
+    let waited = |stage: usize| recording.stages[stage].acquire.quantile(0.5).unwrap();
+    assert!(waited(1) > 5e8 && waited(1) > 10.0 * waited(0), "{} in the spike, {} before", waited(1), waited(0));
+
+    // Those of the spike who wait for more than half a second give up; the others are not concerned.
+    let mut spec = spec(&held.server.conn_info(&held.database), "select pg_sleep(0.02)", work, SHORT);
+    spec.acquire_timeout = Some(SECOND / 2);
+    let recording = prepare(spec).await.expect("ready").run().await.expect("the block ends").recording;
+    assert!(recording.accounting.balances() && recording.accounting.acquire_timeouts > 50, "{:?}", recording.accounting);
+    let failed = recording.stages.iter().map(|stage| stage.failed).collect::<Vec<u64>>();
+    assert_eq!(failed[1], recording.accounting.acquire_timeouts, "{failed:?}");
+}
+
+#[tokio::test]
+async fn stages_are_run_and_shown_and_are_the_same_on_both_sides_of_a_duel() {
+    let server = TestServer::shared().await;
+    let project = Project::example();
+    let run = |arguments: &[&str]| {
+        let usual = ["run", "notes/list-notes", "--variant", "after", "--scale", "0.1", "--seed", "3"];
+        let mut command = project.pgduel(&[&usual, arguments].concat());
+        finish(command.arg("--out").arg(project.path(arguments[0])).env("DATABASE_URL", server.url("postgres")))
+    };
+    let shown = run(&["--stages", "ramp:80:1s,spike:200:500ms,hold:40:1s"]).expect_code(0);
+    let shown = shown.expect_said("0/s → 80.0/s in 1.00 s").expect_said("200/s for 500 ms").expect_said("40.0/s for 1.00 s");
+    let counts: Vec<u64> = {
+        let text = project.read("--stages/run.jsonl");
+        let block = text.lines().find(|line| line.contains("\"line\":\"block\"")).expect("a block");
+        let block: serde_json::Value = serde_json::from_str(block).expect("JSON");
+        assert_eq!(block["accounting"]["scheduled"], block["accounting"]["ok"], "{}", shown.stdout);
+        block["stages"].as_array().expect("stages").iter().map(|stage| stage["scheduled"].as_u64().expect("a count")).collect()
+    };
+    // Poisson, with a fixed seed.
+    assert!((25..=60).contains(&counts[0]) && (70..=135).contains(&counts[1]) && (22..=62).contains(&counts[2]), "{counts:?}");
+    run(&["--time", "5s", "--stages", "hold:40:1s"]).expect_code(2);
+    run(&["--stages", "hold:40"]).expect_code(2).expect_said("such as ramp:400:10s");
+    run(&["--stages", "hold:0:1s"]).expect_code(2).expect_said("nobody arrives");
+
+    let text = project.read("scenarios/notes/list-notes.toml")
+        + "\n[load]\nrate = { stages = [{ hold = 100, for = \"400ms\" }, { ramp = 300, for = \"400ms\" }] }\n";
+    project.write("scenarios/notes/list-notes.toml", &text);
+    run(&["--time", "5s"]).expect_code(2).expect_said("stages of notes/list-notes say how long");
+    let mut duel = project.duel("notes/list-notes", &["--quick", "--scale", "0.1"]);
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_said("list/newest p50");
+    let report = project.read("out/report.md");
+    assert!(report.contains("100/s for 400 ms, 100/s → 300/s in 400 ms"), "{report}");
+    let blocks = project.lines("block");
+    let of_stages = |block: &serde_json::Value| {
+        block["stages"].as_array().expect("stages").iter().map(|stage| stage["scheduled"].clone()).collect::<Vec<_>>()
+    };
+    let sides = |side: &str| blocks.iter().filter(|block| block["side"] == side && block["pair"] == 0).map(of_stages).collect::<Vec<_>>();
+    assert!(!sides("before").is_empty() && sides("before") == sides("after"), "{:?} and {:?}", sides("before"), sides("after"));
+    assert!(blocks.iter().all(|block| block["duration_ns"] == 800_000_000), "a block is as long as its stages");
 }
 
 #[tokio::test]

@@ -18,7 +18,11 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
     let (tone, verdict) = scenario_verdict(one);
     let load_why = match &record.load {
         LoadRecord::FixedWork { why, .. } => Some(why.clone()).filter(|why| !why.is_empty()),
-        LoadRecord::Open { .. } | LoadRecord::Users { .. } | LoadRecord::Closed { .. } | LoadRecord::NotOffered => None,
+        LoadRecord::Open { .. }
+        | LoadRecord::Stages { .. }
+        | LoadRecord::Users { .. }
+        | LoadRecord::Closed { .. }
+        | LoadRecord::NotOffered => None,
     };
     let checks = checks(&one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use super::super::stages::{Kind, LONGEST, SHORTEST, Step, stages};
 use super::super::{Arrival, Load, Plans};
 use super::units;
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
 use crate::diagnostic::{closest, list};
-use crate::record::RttPer;
+use crate::record::{RttPer, Spacing, Stage};
 
 const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, \
-                     { users = 200, think = \"1s\" }, { work = 1 } or { work = 1, transactions = 200 }";
+                     { users = 200, think = \"1s\" }, { stages = [...] }, { work = 1 } or { work = 1, transactions = 200 }";
 const MOST_PER_SECOND: f64 = 1e6;
 const MOST_SESSIONS: i64 = 10_000;
 const USUAL_THINK: Duration = Duration::from_secs(1);
@@ -50,7 +51,7 @@ fn arrival(node: &Node, f: &mut Findings) -> Option<Arrival> {
         Value::Text(text) if text == "auto" => Some(Arrival::Auto),
         Value::Int(_) | Value::Float(_) => per_second(node, f).map(Arrival::Poisson),
         Value::Table(entries) => {
-            const KINDS: [&str; 5] = ["poisson", "constant", "closed", "users", "work"];
+            const KINDS: [&str; 6] = ["poisson", "constant", "closed", "users", "stages", "work"];
             let named: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).filter(|key| KINDS.contains(key)).collect();
             let [named] = named[..] else {
                 let near = entries.first().and_then(|entry| closest(&entry.key, KINDS));
@@ -82,6 +83,12 @@ fn kind(named: &str, node: &Node, f: &mut Findings) -> Option<Arrival> {
             let think = keys.get("think").map_or(Some(USUAL_THINK), |node| units::duration_of(node, f, "1s", LONGEST_THINK));
             users.zip(think).map(|(users, think)| Arrival::Users { users, think })
         }
+        "stages" => {
+            let stages = keys.get("stages").and_then(|node| stages_of(node, f));
+            let words = [("poisson", Spacing::Poisson), ("constant", Spacing::Constant)];
+            let spacing = keys.get("arrivals").map_or(Some(Spacing::Poisson), |node| node.word(f, &words));
+            spacing.zip(stages).map(|(spacing, stages)| Arrival::Stages { spacing, stages })
+        }
         "closed" => keys.get("closed").and_then(|node| sessions(node, f)).map(Arrival::Closed),
         _ => {
             let sessions = keys.get("work").and_then(|node| sessions(node, f));
@@ -92,6 +99,43 @@ fn kind(named: &str, node: &Node, f: &mut Findings) -> Option<Arrival> {
     };
     keys.finish(f);
     arrival
+}
+
+const STAGES: &str = "a list of stages: { ramp = 400, for = \"10s\" } (evenly to 400 a second), { hold = 400, for = \"1m\" } (from its beginning), \
+                      { spike = 2000, for = \"1s\" } (and back to what it was)";
+
+fn stages_of(node: &Node, f: &mut Findings) -> Option<Vec<Stage>> {
+    let Value::Array(items) = &node.value else {
+        node.not_allowed(f, STAGES);
+        return None;
+    };
+    // All of them, so that each mistake is found.
+    let steps: Vec<Option<Step>> = items.iter().map(|item| step_of(item, f)).collect();
+    match stages(&steps.into_iter().collect::<Option<Vec<Step>>>()?) {
+        Ok(stages) => Some(stages),
+        Err(message) => {
+            node.fault(f, message, format!("allowed: {STAGES}"));
+            None
+        }
+    }
+}
+
+fn step_of(node: &Node, f: &mut Findings) -> Option<Step> {
+    let mut keys = Keys::of(node, f, STAGES)?;
+    let named: Vec<_> = Kind::ALL.into_iter().filter_map(|(word, kind)| keys.get(word).map(|node| (kind, node))).collect();
+    let length = keys.require(f, "for", "\"10s\"").and_then(|node| {
+        let found = units::duration_of(node, f, "10s", LONGEST)?;
+        if found < SHORTEST {
+            node.not_allowed(f, "100ms to 24h");
+        }
+        (found >= SHORTEST).then_some(found)
+    });
+    keys.finish(f);
+    let [(kind, rate)] = named[..] else {
+        node.fault(f, "is no stage, which has one of ramp, hold and spike".to_owned(), format!("allowed: {STAGES}"));
+        return None;
+    };
+    Some(Step { kind, per_second: rate.number(f, 0.0..=MOST_PER_SECOND)?, length: length? })
 }
 
 fn per_second(node: &Node, f: &mut Findings) -> Option<f64> {
