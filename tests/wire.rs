@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -131,7 +132,11 @@ mod server {
             let access = data.join("pg_hba.conf");
             let rules = std::fs::read_to_string(&access).unwrap();
             let special = "host all md5_user 127.0.0.1/32 md5\nhost all clear_user 127.0.0.1/32 password\nlocal all clear_user password\n";
-            std::fs::write(&access, format!("hostnossl all encrypted_user 127.0.0.1/32 reject\n{special}{rules}")).unwrap();
+            std::fs::write(
+                &access,
+                format!("hostnossl all encrypted_user 127.0.0.1/32 reject\nhostssl all bare_user 127.0.0.1/32 reject\n{special}{rules}"),
+            )
+            .unwrap();
             certify(&data);
             let (port, child) = Self::spawn(directory.path());
             let mut server = Server { directory, port, child };
@@ -301,6 +306,23 @@ fn tls_is_spoken_as_sslmode_asks() {
         let only = |mode| ConnectTarget { user: "encrypted_user".into(), ..with(mode, None) };
         assert!(encrypted(&only(SslMode::Allow)).await);
         assert_eq!(sqlstate(&Connection::connect(&only(SslMode::Disable)).await.err().unwrap()), "28000");
+        // And one that it takes only without.
+        let _ = owner.simple(&format!("create role bare_user login password '{CANARY}'"), Rows::Discard).await;
+        let only = |mode| ConnectTarget { user: "bare_user".into(), ..with(mode, None) };
+        assert!(!encrypted(&only(SslMode::Prefer)).await);
+        assert_eq!(sqlstate(&Connection::connect(&only(SslMode::Require)).await.err().unwrap()), "28000");
+        // A wrong password is wrong either way, and the server's word for it is told.
+        let wrong = ConnectTarget { password: Some(Password::new("wrong")), ..with(SslMode::Prefer, None) };
+        assert_eq!(sqlstate(&Connection::connect(&wrong).await.err().unwrap()), "28P01");
+
+        // With a file of authorities, `require` asks for one of them, as libpq does.
+        let stranger = rcgen::generate_simple_self_signed(vec!["stranger.example".to_owned()]).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), stranger.cert.pem()).unwrap();
+        let require = |authorities: Option<PathBuf>| ConnectTarget { authorities, ..with(SslMode::Require, None) };
+        assert!(encrypted(&require(None)).await);
+        assert!(encrypted(&require(Some("/nowhere/ca.crt".into()))).await);
+        assert!(matches!(Connection::connect(&require(Some(file.path().into()))).await.err().unwrap(), WireError::Tls(_)));
     });
 }
 
@@ -328,7 +350,7 @@ fn settings_of_the_start_up_message_hold() {
 }
 
 #[test]
-fn older_authentication_works_except_in_the_clear_over_tcp() {
+fn older_authentication_works_except_in_the_clear_over_the_network() {
     let server = server::shared();
     block_on(async {
         let mut owner = Connection::connect(&server.unix()).await.unwrap();
@@ -343,6 +365,10 @@ fn older_authentication_works_except_in_the_clear_over_tcp() {
         assert!(Connection::connect(&ConnectTarget { user: "clear_user".into(), ..server.unix() }).await.is_ok());
         let refused = Connection::connect(&ConnectTarget { user: "clear_user".into(), ..server.tcp() }).await.err().unwrap();
         assert!(refused.to_string().contains("in the clear"), "{refused}");
+        // Under TLS nobody else can read it.
+        assert!(
+            Connection::connect(&ConnectTarget { user: "clear_user".into(), ssl_mode: SslMode::Require, ..server.tcp() }).await.is_ok()
+        );
     });
 }
 

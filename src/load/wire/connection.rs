@@ -147,11 +147,14 @@ impl Connection {
     }
 
     async fn log_in(target: &ConnectTarget) -> Result<Connection, WireError> {
+        let again = |ssl_mode| ConnectTarget { ssl_mode, ..target.clone() };
         match Connection::log_in_once(target).await {
-            // The server may take only those who encrypt.
-            Err(WireError::Db(error)) if target.ssl_mode == SslMode::Allow && error.sqlstate.class() == "28" => {
-                let target = ConnectTarget { ssl_mode: SslMode::Require, ..target.clone() };
-                Connection::log_in_once(&target).await
+            // The server may take only those who encrypt, or only those who do not.
+            Err(error) if target.ssl_mode == SslMode::Allow && error.is_refusal() => {
+                Connection::log_in_once(&again(SslMode::Require)).await
+            }
+            Err(error) if target.ssl_mode == SslMode::Prefer && (error.is_refusal() || matches!(error, WireError::Tls(_))) => {
+                Connection::log_in_once(&again(SslMode::Disable)).await.map_err(|_| error)
             }
             connected => connected,
         }

@@ -193,6 +193,11 @@ impl WireError {
         }
     }
 
+    /// Whether the server lets this role not in, or not in this way.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.db().is_some_and(|error| error.sqlstate.class() == "28")
+    }
+
     /// Nothing was heard for this long.
     pub(in crate::load) fn timed_out(limit: std::time::Duration) -> WireError {
         WireError::io("waiting for an answer")(io::Error::new(io::ErrorKind::TimedOut, format!("none came within {limit:?}")))

@@ -60,8 +60,10 @@ impl Handshake<'_> {
                 (0, Some(_)) if !proven => return Err(refused("the server ended SCRAM without proving that it knows the password")),
                 (0, _) => return Ok(()),
                 (3, None) => {
-                    if matches!(self.target.host, Host::Tcp(_)) {
-                        return Err(refused("the server wants the password in the clear over the network; have it use scram-sha-256"));
+                    if matches!(self.target.host, Host::Tcp(_)) && !self.stream.is_encrypted() {
+                        return Err(refused(
+                            "the server wants the password in the clear over the network; have it use scram-sha-256, or TLS",
+                        ));
                     }
                     let password = self.password()?.clone();
                     self.send(|out| frontend::password_message(password.as_bytes(), out)).await?;

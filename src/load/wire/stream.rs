@@ -65,6 +65,10 @@ impl Stream {
         }
     }
 
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
     /// Sends what is taken at once, and says how much that was; as a rule it is all. Nothing under TLS.
     pub(super) fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         let Stream::Plain(socket) = self else { return Ok(0) };
@@ -127,9 +131,16 @@ impl Socket {
     }
 }
 
+/// A peer that has gone is an error here and no signal. Where there is no such flag, what Rust does at the start of a program has to do: it
+/// ignores the signal.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
 /// The system call itself: the C library's would be a point where a thread can be cancelled, which is prepared for at each call.
 pub(super) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    Ok(net::send(fd, bytes, SendFlags::NOSIGNAL)?)
+    Ok(net::send(fd, bytes, NO_SIGNAL)?)
 }
 
 /// Likewise. A read that does not fill `room` has taken all there was.

@@ -41,9 +41,9 @@ pub enum SslMode {
     Disable,
     /// Only if the server takes nobody without.
     Allow,
-    /// If the server has it.
+    /// If the server has it, and takes the role with it.
     Prefer,
-    /// Always; any certificate will do.
+    /// Always; any certificate will do, unless there is a file of authorities: then it is [`SslMode::VerifyCa`].
     Require,
     /// Always, with a certificate of a known authority.
     VerifyCa,

@@ -127,13 +127,19 @@ impl Write for Outgoing<'_> {
 
 fn config(target: &ConnectTarget) -> Result<ClientConfig, WireError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = match target.ssl_mode {
-        SslMode::VerifyCa | SslMode::VerifyFull => {
+    let verifies = match target.ssl_mode {
+        SslMode::VerifyCa | SslMode::VerifyFull => true,
+        // As libpq does, for the sake of those who once relied on it.
+        SslMode::Require => target.authorities.as_deref().is_some_and(Path::is_file),
+        SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
+    };
+    let verifier = match verifies {
+        true => {
             let authorities = Arc::new(authorities(target.authorities.as_deref())?);
             let known = WebPkiServerVerifier::builder_with_provider(authorities, provider.clone()).build().map_err(tls)?;
-            Verifier { provider: provider.clone(), known: Some(known), any_name: target.ssl_mode == SslMode::VerifyCa }
+            Verifier { provider: provider.clone(), known: Some(known), any_name: target.ssl_mode != SslMode::VerifyFull }
         }
-        _ => Verifier { provider: provider.clone(), known: None, any_name: true },
+        false => Verifier { provider: provider.clone(), known: None, any_name: true },
     };
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(tls)?;
     Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
