@@ -245,20 +245,14 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
     });
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
-    let (done, results) = oneshot::channel();
     let handles: Vec<_> = (0..threads)
         .map(|thread| {
             let own: Vec<usize> = (thread..connections).step_by(threads).collect();
             let (shared, runtime, started) = (shared.clone(), Handle::current(), started.clone());
-            threads::spawn(ready.clone(), BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
+            threads::spawn(ready.clone(), || BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
         })
         .collect();
-    drop(ready);
-    // Joining blocks, so it is left to a thread.
-    std::thread::spawn(move || {
-        let all = handles.into_iter().map(|handle| handle.join().ok().flatten()).collect();
-        let _ = done.send(all);
-    });
+    let results = threads::join_all(handles, ready, BlockError::Thread);
     for _ in 0..connections {
         let opened = readiness.recv().await.unwrap_or(Err(BlockError::Thread));
         if let Err(error) = opened {
@@ -278,21 +272,23 @@ impl Prepared {
         let ticks = Ticks::now();
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
-        let _ = start.send(Some(begin));
+        // Before the others, which wait for it: a block without its scheduler must not begin.
         let scheduler = match shared.spec.work.clone() {
             Work::Open { process, settle, measure } => {
                 let shared = shared.clone();
-                Some(std::thread::spawn(move || schedule(&shared, process, begin, settle, measure)))
+                Some(threads::start(move || schedule(&shared, process, begin, settle, measure)))
             }
             Work::Users { users: number, think, settle, measure } => {
                 let shared = shared.clone();
-                Some(std::thread::spawn(move || users(&shared, (number, think), &answers, begin, settle, measure)))
+                Some(threads::start(move || users(&shared, (number, think), &answers, begin, settle, measure)))
             }
             Work::Closed { .. } | Work::Fixed { .. } => None,
         };
+        let scheduler = scheduler.transpose().map_err(|_| BlockError::Thread)?;
+        let _ = start.send(Some(begin));
         let watcher = (shared.spec.count_busy && !shared.spec.work.length().is_zero()).then(|| {
             let shared = shared.clone();
-            std::thread::spawn(move || look(&shared, begin + shared.spec.work.settle(), begin + shared.spec.work.length()))
+            threads::start(move || look(&shared, begin + shared.spec.work.settle(), begin + shared.spec.work.length()))
         });
         let threads = results.await.ok().flatten().ok_or(BlockError::Thread)?;
         let offered = match scheduler {
@@ -302,7 +298,7 @@ impl Prepared {
         let stolen = ticks.zip(Ticks::now()).map(|(start, end)| start.stolen_share(&end));
         let mut result = gather(&shared, begin, threads, offered);
         result.generator.stolen_share = stolen;
-        result.generator.busy = watcher.and_then(|watcher| watcher.join().ok());
+        result.generator.busy = watcher.and_then(|watcher| watcher.ok()?.join().ok());
         Ok(result)
     }
 }

@@ -43,6 +43,8 @@ pub(super) fn users(
     // They do not all come at once.
     let mut due: BinaryHeap<Reverse<(Instant, u32)>> = (0..users).map(|user| Reverse((begin + thought(think, &mut rng), user))).collect();
     let mut sequence = shared.spec.first_sequence;
+    // Whoever asks next gets it, and no time goes into drawing it then.
+    let mut arrival = shared.spec.mix.arrival(sequence);
     while shared.halted().is_none() {
         let next = due.peek().map_or(end, |Reverse((at, _))| end.min(*at));
         if let Some(Answered { user, at }) = answer_before(shared, answers, next) {
@@ -55,14 +57,14 @@ pub(super) fn users(
         let Some(Reverse((intended, user))) = due.pop() else { break };
         let measured = intended >= measured_from;
         offered.scheduled += u64::from(measured);
-        let arrival = shared.spec.mix.arrival(sequence);
-        sequence += 1;
         let queued = Instant::now();
         if first && queued.saturating_duration_since(intended) > HOPELESS {
             yield_to_others();
             first = false;
         }
         shared.queue.push(Job { arrival, intended, queued, measured, user: Some(user) });
+        sequence += 1;
+        arrival = shared.spec.mix.arrival(sequence);
     }
     drain(shared, offered, begin, end)
 }

@@ -156,12 +156,14 @@ pub async fn run(
         .map(|(thread, log)| {
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
             let (shared, started, runtime) = (shared.clone(), started.clone(), Handle::current());
-            threads::spawn(ready.clone(), RunError::Thread, move |ready| load_thread(&shared, &runtime, thread, &own, log, ready, &started))
+            threads::spawn(
+                ready.clone(),
+                || RunError::Thread,
+                move |ready| load_thread(&shared, &runtime, thread, &own, log, ready, &started),
+            )
         })
         .collect();
-    drop(ready);
-    let joined =
-        tokio::task::spawn_blocking(move || handles.into_iter().map(|handle| handle.join().ok().flatten()).collect::<Option<Vec<_>>>());
+    let joined = threads::join_all(handles, ready, RunError::Thread);
     for _ in 0..clients {
         let connected = readiness.recv().await.unwrap_or(Err(RunError::Thread));
         if let Err(error) = connected {
