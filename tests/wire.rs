@@ -754,6 +754,8 @@ fn injected_round_trips_are_as_long_as_asked_and_counted() {
                 times.sort();
                 let median = times[times.len() / 2];
                 assert!(median + Duration::from_micros(200) >= rtt, "{median:?} for {rtt:?}");
+                // How exact it is depends on the machine and is measured (docs/engine/rtt.md); twice the time is wrong on any.
+                assert!(median <= rtt + Duration::from_millis(5), "{median:?} for {rtt:?}");
                 for statement in [&begin, &select, &commit] {
                     connection.execute(statement, &none, Rows::Discard).await.unwrap();
                 }

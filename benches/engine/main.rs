@@ -1,7 +1,7 @@
 //! The load engine beside pgbench: `make bench` writes docs/engine.
 //!
-//! Both run the same script with the same flags on the same server, in processes of their own, one after the other and in turn, so that
-//! what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
+//! Both run the same script with the same flags on the same server, in processes of their own and in turn, a run or a slice of one at a time, so
+//! that what the machine does meanwhile meets both alike. A second pgbench runs beside them: how far it is from the first is what this machine
 //! cannot tell apart. Where both are compared, numbers are ratios of runs in the same turn.
 
 #[path = "../../tests/support/about.rs"]

@@ -185,7 +185,9 @@ async fn a_rate_that_keeps_the_scheduler_busy_is_seen() {
     // The load threads have nothing to do: all that they run waits.
     let prepared = prepare(held.spec(open(1e6, SECOND / 5), SHORT)).await.expect("ready");
     let result = held.run_locked(prepared).await;
-    assert!(result.generator.cpu_share > 0.15, "{}", result.generator.cpu_share);
+    // A thread that has no time to wait is busy all the time, or is kept from it and late.
+    let late = result.generator.lag.quantile(0.99).unwrap_or(0.0) > 1e6;
+    assert!(result.generator.cpu_share > 0.7 || late, "{:?}", result.generator);
 }
 
 /// Lets a server do something to itself shortly after load began.
