@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
 use super::error::{DbError, Severity, WireError};
 use super::frame::{Cursor, Inbox};
 use super::handshake::{Handshake, unexpected};
 use super::params::{Format, Params};
+use super::request;
 use super::rows::{ColumnDescription, RowBuffer, Rows, columns};
 use super::spare;
 use super::stream::{CancelToken, Stream};
@@ -190,7 +191,7 @@ impl Connection {
     /// After [`WireError::Db`] of severity `Error` the connection can go on; see [`Connection::transaction_status`].
     pub async fn execute(&mut self, statement: &Prepared, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
         self.begin_request()?;
-        self.write_execution(statement, params)?;
+        request::execution(&mut self.out, statement, params)?;
         frontend::sync(&mut self.out);
         self.request(rows, None).await
     }
@@ -201,8 +202,8 @@ impl Connection {
     /// while the answer is on its way. A wrong number of parameters is left to the server to find.
     pub fn write(&mut self, name: &str, params: &Params) -> Result<(), WireError> {
         self.begin_request()?;
-        self.write_bind(name, Format::Text, params)?;
-        self.write_execute();
+        request::bind(&mut self.out, name, Format::Text, params)?;
+        request::execute(&mut self.out);
         frontend::sync(&mut self.out);
         Ok(())
     }
@@ -212,9 +213,9 @@ impl Connection {
         self.begin_request()?;
         frontend::parse("", sql, [], &mut self.out)
             .map_err(|error| WireError::Invalid(format!("the statement cannot be sent: {error}")))?;
-        self.write_bind("", Format::Text, params)?;
-        self.out.put_slice(b"D\0\0\0\x06P\0"); // the unnamed portal
-        self.write_execute();
+        request::bind(&mut self.out, "", Format::Text, params)?;
+        request::describe_portal(&mut self.out);
+        request::execute(&mut self.out);
         frontend::sync(&mut self.out);
         Ok(())
     }
@@ -241,7 +242,7 @@ impl Connection {
     pub async fn pipeline(&mut self, steps: &[(&Prepared, &Params)]) -> Result<ExecStats, WireError> {
         self.begin_request()?;
         for (statement, params) in steps {
-            self.write_execution(statement, params)?;
+            request::execution(&mut self.out, statement, params)?;
         }
         frontend::sync(&mut self.out);
         self.request(Rows::Discard, None).await
@@ -252,44 +253,6 @@ impl Connection {
     pub async fn execute_unprepared(&mut self, sql: &str, params: &Params, rows: Rows<'_>) -> Result<ExecStats, WireError> {
         self.write_unprepared(sql, params)?;
         self.request(rows, None).await
-    }
-
-    /// Appends Bind for the statement of this name.
-    fn write_bind(&mut self, name: &str, format: Format, params: &Params) -> Result<(), WireError> {
-        let out = &mut self.out;
-        let start = out.len();
-        out.put_slice(b"B\0\0\0\0\0"); // length to come; the unnamed portal
-        out.put_slice(name.as_bytes());
-        out.put_u8(0);
-        params.write(out)?;
-        out.put_i16(1); // one format for all columns
-        out.put_i16(format as i16);
-        // Params::write bounds the size.
-        let length = u32::try_from(out.len() - start - 1).unwrap_or(u32::MAX);
-        if let Some(field) = out.get_mut(start + 1..start + 5) {
-            field.copy_from_slice(&length.to_be_bytes());
-        }
-        Ok(())
-    }
-
-    /// Appends Execute.
-    fn write_execute(&mut self) {
-        self.out.put_slice(b"E\0\0\0\x09\0\0\0\0\0"); // unnamed portal, all rows
-    }
-
-    /// Appends Bind and Execute for a prepared statement.
-    fn write_execution(&mut self, statement: &Prepared, params: &Params) -> Result<(), WireError> {
-        if params.len() != statement.parameters.len() {
-            return Err(WireError::Invalid(format!(
-                "statement \"{}\" takes {} parameters, and {} were given",
-                statement.name,
-                statement.parameters.len(),
-                params.len()
-            )));
-        }
-        self.write_bind(&statement.name, statement.format, params)?;
-        self.write_execute();
-        Ok(())
     }
 
     /// Runs one or more commands in the simple protocol, which always answers in text. One round trip.

@@ -16,6 +16,7 @@ mod error;
 mod frame;
 mod handshake;
 mod params;
+mod request;
 mod rows;
 mod spare;
 mod stream;
