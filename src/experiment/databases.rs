@@ -16,8 +16,8 @@ use crate::dataset::Dataset;
 use crate::record::AppliedFile;
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    ApplyError, DatabaseMark, HostPolicy, Purpose, Server, WriteRequest, apply_sql_file, create_database, drop_database, guard_writable,
-    list_pgduel_databases, prewarm, quote_ident, remark_database,
+    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, Purpose, Server, WriteRequest, apply_sql_file, create_database, drop_database,
+    guard_writable, list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -94,7 +94,7 @@ async fn template_under_lock(
     may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.tables {
-        apply_sql_file(&mut connection, file).await?;
+        apply(&mut connection, file).await?;
     }
     connection.close().await?;
     progress.note("filling the tables");
@@ -102,7 +102,7 @@ async fn template_under_lock(
     let mut connection = server.connect(name).await?;
     for file in &suite.indexes {
         progress.note(&format!("building the shared indexes ({})", file.display()));
-        apply_sql_file(&mut connection, file).await?;
+        apply(&mut connection, file).await?;
     }
     progress.note("vacuum (freeze, analyze)");
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
@@ -146,7 +146,7 @@ pub async fn make_variant(server: &Server, template: &str, name: &str, variant: 
     let as_seeded = shapes(&mut connection).await?;
     let mut applied = Vec::new();
     for file in &variant.sql {
-        let statements = apply_sql_file(&mut connection, file).await?;
+        let statements = apply(&mut connection, file).await?;
         applied.push(AppliedFile {
             file: shown(file),
             statements: statements.len() as u32,
@@ -157,6 +157,12 @@ pub async fn make_variant(server: &Server, template: &str, name: &str, variant: 
     let (table_bytes, index_bytes) = sizes(&mut connection).await?;
     connection.close().await?;
     Ok(VariantDatabase { name: name.to_owned(), applied, table_bytes, index_bytes })
+}
+
+/// Applies a file with the settings of a new session: a dump, for one, leaves the search path empty.
+async fn apply(connection: &mut PgConnection, file: &Path) -> anyhow::Result<Vec<AppliedStatement>> {
+    sqlx::raw_sql("reset all").execute(&mut *connection).await?;
+    Ok(apply_sql_file(connection, file).await?)
 }
 
 /// Whether this is a database that pgduel made, with nobody else in it. Hosts were allowed or refused before anything was connected to.

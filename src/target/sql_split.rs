@@ -96,6 +96,11 @@ impl<'a> Scanner<'a> {
             Kind::Symbol if text == ";" && self.parentheses == 0 && self.atomic == 0 => self.finish_statement(self.at),
             Kind::Symbol if text == "\\" => {
                 let line = rest.find('\n').unwrap_or(rest.len());
+                // What pg_dump puts around a dump, for psql alone to obey.
+                if self.start.is_none() && ["\\restrict ", "\\unrestrict "].iter().any(|command| rest.starts_with(command)) {
+                    self.at += line;
+                    return Ok(());
+                }
                 return Err(self.error(line, "psql's backslash commands are not SQL; pgduel sends files to the server itself"));
             }
             kind => {
@@ -199,6 +204,13 @@ mod tests {
         ] {
             assert_eq!(split(&format!("{sql}; select 2")), [sql, "select 2"], "{sql}");
         }
+    }
+
+    #[test]
+    fn a_dump_may_have_its_lines_for_psql_and_nobody_another() {
+        assert_eq!(split("\\restrict aB3\nselect 1;\n\\unrestrict aB3\n"), ["select 1"]);
+        assert!(split_statements("select 1\n\\restrict aB3\n;").is_err());
+        assert_eq!(split_statements("select 1;\n\\dt\n").unwrap_err().line, 2);
     }
 
     #[test]

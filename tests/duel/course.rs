@@ -86,6 +86,17 @@ async fn two_runs_that_want_the_same_new_template_share_it() {
 }
 
 #[tokio::test]
+async fn a_dump_can_be_a_variant_and_another_file_can_follow_it() {
+    let server = TestServer::shared().await;
+    let dump = "\\restrict aB3\nselect pg_catalog.set_config('search_path', '', false);\ncreate index dumped on public.notes (title);\n\\unrestrict aB3\n";
+    let project = Project::example().variant("dump", "before", dump).variant("more", "dump", "create index followed on notes (body);");
+    let mut run = project.pgduel(&["run", "notes/list-notes", "--variant", "more", "--scale", "0.1", "--time", "200ms", "--out"]);
+    finish(run.arg(project.out()).env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let applied = project.lines("variant")[0]["applied"].as_array().expect("files").len();
+    assert_eq!(applied, project.read("seeds/notes/suite.toml").matches("Planted").count() + 1, "the two files and that of before");
+}
+
+#[tokio::test]
 async fn seeding_that_was_killed_is_done_again() {
     let server = TestServer::shared().await;
     let url = server.url("postgres");
