@@ -16,11 +16,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::arena::{Reading, children_cpu, number_after, reading};
 
 /// How long a program runs before it is another's turn.
-const SLICE: Duration = Duration::from_millis(250);
+pub const SLICE: Duration = Duration::from_millis(250);
 
-/// The first slice, in which it connects, which is not counted: so long, and so much more a client.
-const FIRST: Duration = Duration::from_millis(500);
-const FIRST_A_CLIENT: Duration = Duration::from_millis(10);
+/// The first slice, in which it connects: so long, and so much more a client. All of it but the connecting is counted.
+pub const FIRST: Duration = Duration::from_millis(300);
+pub const FIRST_A_CLIENT: Duration = Duration::from_millis(8);
 
 /// Between two slices, for the server to finish what it was asked for in the last.
 const GAP: Duration = Duration::from_millis(5);

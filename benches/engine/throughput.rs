@@ -1,6 +1,7 @@
 //! Transactions a second, and processor time a transaction.
 
 use super::arena::{Arena, Program, Reading, median, ratio, shown};
+use super::slices;
 
 /// What PostgREST sends around a read, with its settings as text.
 pub const IDENTITY: &str = r#"\set aid random(1, 100000 * :scale)
@@ -50,13 +51,18 @@ type Readings = [Vec<Reading>; 3];
 pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::Result<()> {
     println!("## Throughput and processor time\n");
     println!(
-        "`-M prepared`, {pairs} turns a row of {seconds} s a program ({} s with {MANY_CLIENTS} clients or more). All three run side by side, \
-         one at a time for a quarter of a second, in an order drawn anew, and are stopped while it is another's turn: so they meet the same host. \
-         TPC-B-like transactions would hold their locks then, and run one program after the other, in every order. A ratio is pgduel's over \
-         pgbench's of the same turn, in brackets the interval of 95%; beside it that of one pgbench over another. Throughput is without connecting, and so is the processor time of the \
-         client, per transaction. Both send as many Syncs; libpq asks for a description of the rows at each execution (Describe), which pgduel \
-         does once, so the server has a little less to answer here. Floor and aim are what this project asks of itself.\n",
-        seconds * LONGER
+        "`-M prepared`, {pairs} turns a row. In a turn all three programs run side by side, one at a time: each runs for {} ms, and is stopped while it is \
+         another's turn, in an order drawn anew, until each has run for {seconds} s ({} s with {MANY_CLIENTS} clients or more). So they meet the same host, whose speed \
+         changes from second to second. Before that each runs in one piece for {} ms and {} ms a client, to connect, which is not counted, and go on, which is. What a \
+         server still answers to one that was stopped is not timed: at 128 clients that is a fiftieth of the work, and the same for all. TPC-B-like transactions would \
+         hold their locks while they are stopped, and run one program after the other, in every order. A ratio is pgduel's over pgbench's of the same turn, in brackets \
+         the interval of 95%; beside it that of one pgbench over another. Throughput is without connecting, and so is the processor time of the client, per \
+         transaction. Both send as many Syncs; libpq asks for a description of the rows at each execution (Describe), which pgduel does once, so the server has a little \
+         less to answer here. Floor and aim are what this project asks of itself.\n",
+        slices::SLICE.as_millis(),
+        seconds * LONGER,
+        slices::FIRST.as_millis(),
+        slices::FIRST_A_CLIENT.as_millis(),
     );
     println!(
         "| script | clients × threads | throughput | floor, aim | pgbench / pgbench | client CPU | floor, aim | pgbench / pgbench | round trips |"

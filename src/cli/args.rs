@@ -206,7 +206,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Open loop at a rate that changes, one stage after the other: ramp (evenly to it), hold (from the beginning of the stage) or spike
-    /// (and then back), such as ramp:400:10s,hold:400:30s,spike:2000:1s. They say how long the run is, and all of it is measured
+    /// (the same, but a ramp after it starts from the rate before it), such as ramp:400:10s,hold:400:30s,spike:2000:1s. They say how long the run is, and all of it is measured. Arrivals are Poisson
     #[arg(long, value_parser = step, value_name = "KIND:PER_SECOND:TIME", value_delimiter = ',', conflicts_with_all = ["rate", "clients", "users", "time"])]
     pub stages: Vec<Step>,
     /// Connections in the pool [default: what the scenario says]
