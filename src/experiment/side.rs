@@ -1,5 +1,6 @@
 //! One side of a duel: its database, its program, and how to get there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,10 @@ pub fn connect_target(info: &ConnInfo) -> ConnectTarget {
         settings: Vec::new(),
         ssl_mode,
         certificate_name: None,
-        authorities: ConnectTarget::usual_authorities(),
+        authorities: match info.authorities.as_deref() {
+            Some(file) if file == Path::new("system") => None,
+            Some(file) => Some(file.to_owned()),
+            None => ConnectTarget::usual_authorities(),
+        },
     }
 }

@@ -80,6 +80,8 @@ pub struct ConnInfo {
     pub database: String,
     /// Whether to encrypt.
     pub ssl_mode: PgSslMode,
+    /// File of certificate authorities, where one is named.
+    pub authorities: Option<PathBuf>,
 }
 
 impl ConnInfo {
@@ -141,6 +143,7 @@ mod tests {
             password: Some(Secret::new("c4n4ry")),
             database: "app".to_owned(),
             ssl_mode: PgSslMode::Prefer,
+            authorities: None,
         };
         assert_eq!(info.to_string(), "ann@db.example:1/app");
         assert!(!format!("{info:?} {info:#?}").contains("c4n4ry"));

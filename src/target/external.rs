@@ -1,5 +1,7 @@
 //! A server that is somebody else's: reached by its URL, described, never started or stopped.
 
+use std::path::Path;
+
 use sqlx::postgres::PgConnectOptions;
 
 use super::connection::{APPLICATION_NAME, ConnInfo, Endpoint};
@@ -47,6 +49,7 @@ impl ExternalServer {
             password: self.url.password().cloned(),
             database: database.to_owned(),
             ssl_mode: options.get_ssl_mode(),
+            authorities: self.url.authorities().map(Path::to_owned),
         }
     }
 }
@@ -63,6 +66,9 @@ mod tests {
         assert_eq!(info.to_string(), "ann@db.example:6432/other");
         assert_eq!(info.endpoint.host_kind(), HostKind::Remote);
         assert_eq!(server.database(), Some("app"));
+        assert_eq!(info.authorities, None);
+        let named = ExternalServer::parse("postgres://ann@db.example/app?sslmode=verify-full&sslrootcert=%2Fetc/ca.pem").expect("a URL");
+        assert_eq!(named.conn_info("app").authorities.as_deref(), Some(Path::new("/etc/ca.pem")));
         let socket = ExternalServer::parse("postgres:///app?host=/run/pg&port=7").expect("a URL");
         assert_eq!(socket.conn_info("app").endpoint, Endpoint::Socket { directory: "/run/pg".into(), port: 7 });
     }

@@ -1,6 +1,7 @@
 //! Passwords and connection strings that cannot be printed by accident.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
@@ -46,6 +47,7 @@ impl Serialize for Secret {
 pub struct ConnectionString {
     options: PgConnectOptions,
     password: Option<Secret>,
+    authorities: Option<PathBuf>,
 }
 
 impl ConnectionString {
@@ -58,6 +60,11 @@ impl ConnectionString {
     /// precedence. One in a password file is known to the driver only.
     pub fn password(&self) -> Option<&Secret> {
         self.password.as_ref()
+    }
+
+    /// The file of certificate authorities that the URL names (`sslrootcert`).
+    pub(super) fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
     }
 }
 
@@ -73,19 +80,19 @@ impl FromStr for ConnectionString {
             reason: "a part of it cannot be parsed (special characters in a password are written as %XX)",
         })?;
         let password =
-            password_parameter(rest).or_else(|| userinfo_password(rest)).or_else(|| std::env::var("PGPASSWORD").ok()).map(Secret);
-        Ok(Self { options, password })
+            parameter(rest, "password").or_else(|| userinfo_password(rest)).or_else(|| std::env::var("PGPASSWORD").ok()).map(Secret);
+        Ok(Self { options, password, authorities: parameter(rest, "sslrootcert").map(PathBuf::from) })
     }
 }
 
-/// The last `password=` parameter of the part of a URL after `://`.
-fn password_parameter(rest: &str) -> Option<String> {
+/// The last parameter of this name in the part of a URL after `://`.
+fn parameter(rest: &str, name: &str) -> Option<String> {
     let (_, query) = rest.split_once('?')?;
     query
         .split('#')
         .next()?
         .split('&')
-        .filter_map(|pair| pair.strip_prefix("password="))
+        .filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
         .next_back()
         .map(|value| percent_decode(&value.replace('+', " ")))
 }

@@ -181,6 +181,7 @@ fn conn_info(socket_directory: &Path, port: u16, password: &Secret, database: &s
         password: Some(password.clone()),
         database: database.to_owned(),
         ssl_mode: sqlx::postgres::PgSslMode::Disable,
+        authorities: None,
     }
 }
 
