@@ -316,6 +316,59 @@ async fn reports_have_the_lines_of_pgbench() {
     }
 }
 
+#[tokio::test]
+async fn scale_and_vacuum_are_those_of_pgbench_whatever_scripts_there_are() {
+    let bench = Bench::new().await;
+    let made = bench.theirs(&["-i", "-q", "-s", "3"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    bench.execute("create table scales (who text, scale int)").await;
+    let file = bench.script("scale.sql", "insert into scales values (':who', :scale);\n");
+    let unused = format!("{file}@0");
+    let cases: [&[&str]; 7] = [
+        &["-f", &file],
+        &["-f", &file, "-s", "7"],
+        &["-f", &file, "-S"],
+        &["-N", "-f", &file, "-s", "7"],
+        &["-b", "select", "-f", &file],
+        &["-b", "select@0", "-f", &file],
+        &["-S", "-f", &unused],
+    ];
+    let mut connection = bench.server.connect(&bench.database).await;
+    for case in cases {
+        for vacuum in [None, Some("-n"), Some("-v")] {
+            let mut found = Vec::new();
+            for (who, ours) in [("theirs", false), ("ours", true)] {
+                bench.execute("insert into pgbench_history select 1, 1, 1, 1, now() from generate_series(1, 5)").await;
+                let define = format!("who={who}");
+                let arguments: Vec<&str> = ["-t", "5", "-D", &define].iter().chain(case).chain(&vacuum).copied().collect();
+                let output = if ours { bench.ours(&arguments) } else { bench.theirs(&arguments) };
+                assert!(output.status.success(), "{who} {arguments:?}: {}", text(&output.stderr));
+                let scale = text(&output.stdout).lines().find(|line| line.starts_with("scaling factor")).map(str::to_owned);
+                // The five rows from above: what is left of them after vacuuming.
+                let kept = "select count(*) from pgbench_history where delta = 1 and aid = 1 and tid = 1";
+                let kept: i64 = sqlx::query_scalar(kept).fetch_one(&mut connection).await.expect("a count");
+                found.push((scale, kept >= 5));
+                bench.execute("truncate pgbench_history").await;
+            }
+            assert_eq!(found[0], found[1], "{case:?} {vacuum:?}");
+            assert_eq!(found[1].1, vacuum == Some("-n"), "{case:?} {vacuum:?}");
+        }
+    }
+    let seen = "select who, array_agg(distinct scale order by scale) from scales group by 1 order by 1";
+    let seen: Vec<(String, Vec<i32>)> = sqlx::query_as(seen).fetch_all(&mut connection).await.expect("scales");
+    assert_eq!(seen, [("ours".to_owned(), vec![1, 3, 7]), ("theirs".to_owned(), vec![1, 3, 7])]);
+    // Without the tables, vacuuming is complained of and no more.
+    let bare = Bench::new().await;
+    let file = bare.script("one.sql", "select 1;\n");
+    for (who, found) in [("pgbench", bare.theirs(&["-t", "1", "-f", &file])), ("pgduel", bare.ours(&["-t", "1", "-f", &file]))] {
+        assert!(found.status.success(), "{who}: {}", text(&found.stderr));
+        let said = text(&found.stderr);
+        assert_eq!(said.matches("(ignoring this error and continuing anyway)").count(), 3, "{who}: {said}");
+    }
+    let arguments = ["-n", "-t", "1", "-b", "select@0", "-f", &file];
+    assert_eq!((bare.theirs(&arguments).status.code(), bare.ours(&arguments).status.code()), (Some(1), Some(1)));
+}
+
 /// Runs of zeros, and of blanks, as one: how many digits a time has is chance.
 fn squeezed(line: &str) -> String {
     let mut out = String::new();

@@ -188,8 +188,10 @@ fn execute(args: &PgbenchArgs) -> CommandResult {
     refuse_unsupported(args)?;
     let mut symbols = Symbols::new();
     let variables = definitions(args, &mut symbols)?;
-    let scripts = scripts(args, &mut symbols)?;
-    let builtin = args.files.is_empty();
+    let named = named_scripts(args);
+    // As in pgbench, one of weight 0 is among them too.
+    let builtin = named.iter().any(|script| script.kind == Kind::Builtin);
+    let scripts = scripts(&named, &mut symbols)?;
     let protocol = match args.protocol {
         Protocol::Simple => QueryMode::Simple,
         Protocol::Extended => QueryMode::Extended,
@@ -240,20 +242,41 @@ fn definitions(args: &PgbenchArgs, symbols: &mut Symbols) -> Result<Vec<(String,
     Ok(variables)
 }
 
-/// All scripts that were named; the first built-in one if none was.
-fn scripts(args: &PgbenchArgs, symbols: &mut Symbols) -> Result<Vec<Script>, Failure> {
-    let mut named: Vec<(usize, &str, bool)> = args.files.iter().map(|file| (file.place, file.name.as_str(), false)).collect();
-    named.extend(args.builtins.iter().map(|builtin| (builtin.place, builtin.name.as_str(), true)));
-    named.extend(args.select_only.then_some((usize::MAX, "select-only", true)));
-    named.extend(args.skip_some_updates.then_some((usize::MAX, "simple-update", true)));
-    if named.is_empty() {
-        named.push((0, "tpcb-like", true));
+/// Where a script comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Builtin,
+    File,
+}
+
+/// A script as an argument names it.
+struct Mention<'a> {
+    place: usize,
+    /// With its weight, if it has one.
+    name: &'a str,
+    kind: Kind,
+}
+
+/// All scripts that were named, in their order; the first built-in one if none was.
+fn named_scripts(args: &PgbenchArgs) -> Vec<Mention<'_>> {
+    let mut named: Vec<Mention<'_>> = Vec::new();
+    for (numbered, kind) in [(&args.files, Kind::File), (&args.builtins, Kind::Builtin)] {
+        named.extend(numbered.iter().map(|one| Mention { place: one.place, name: &one.name, kind }));
     }
-    named.sort_by_key(|(place, ..)| *place);
+    named.extend(args.select_only.then_some(Mention { place: usize::MAX, name: "select-only", kind: Kind::Builtin }));
+    named.extend(args.skip_some_updates.then_some(Mention { place: usize::MAX, name: "simple-update", kind: Kind::Builtin }));
+    if named.is_empty() {
+        named.push(Mention { place: 0, name: "tpcb-like", kind: Kind::Builtin });
+    }
+    named.sort_by_key(|one| one.place);
+    named
+}
+
+fn scripts(named: &[Mention<'_>], symbols: &mut Symbols) -> Result<Vec<Script>, Failure> {
     let mut scripts = Vec::new();
-    for (_, name, is_builtin) in named {
+    for Mention { name, kind, .. } in named {
         let (name, weight) = weighted(name)?;
-        if is_builtin {
+        if *kind == Kind::Builtin {
             let builtin = Builtin::find(name).map_err(Failure::Usage)?;
             scripts.push(builtin.script(weight, symbols).map_err(Failure::Files)?);
             continue;
@@ -329,7 +352,7 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
             Err(error) => return failed(error.to_string()),
         }
     }
-    if !args.no_vacuum && (builtin || args.vacuum_all) {
+    if !args.no_vacuum {
         for problem in setup::vacuum(&mut connection, args.vacuum_all).await {
             out::say(&format!("pgduel pgbench: {problem} (ignoring this error and continuing anyway)"));
         }

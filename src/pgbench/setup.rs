@@ -33,8 +33,8 @@ pub async fn scale(connection: &mut Connection) -> Result<i64, SetupError> {
     }
 }
 
-/// Tidies up after earlier runs: the small tables, and with `all` the accounts too. What fails is returned in words and does no harm, as
-/// scripts may use none of these tables.
+/// Tidies up after earlier runs: the small tables, and with `all` the accounts too. As in pgbench that is done whatever the scripts are. What
+/// fails is returned in words and does no harm, as scripts may use none of these tables.
 pub async fn vacuum(connection: &mut Connection, all: bool) -> Vec<String> {
     let mut statements = vec!["vacuum pgbench_branches", "vacuum pgbench_tellers", "truncate pgbench_history"];
     if all {
