@@ -3,7 +3,8 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use pgduel::script::Symbols;
 use pgduel::script::evaluate::{Text, Variables};
@@ -13,6 +14,7 @@ use pgduel::script::value::Value;
 use pgduel::target::{Endpoint, Installation, Server};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Executor, Row};
 use support::{TestServer, isolate};
 
@@ -44,28 +46,57 @@ impl Bench {
         path.to_str().expect("UTF-8").to_owned()
     }
 
-    fn run(&self, program: &Path, first: &[&str], arguments: &[&str]) -> Output {
+    fn command(&self, program: &Path) -> Command {
         let Server::Embedded(server) = self.server.server() else { unreachable!("the test server is embedded") };
         let info = server.tcp_conn_info(&self.database);
         let Endpoint::Tcp { host, port } = &info.endpoint else { unreachable!("TCP was asked for") };
         let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
         let mut command = Command::new(program);
-        isolate(&mut command).args(first).args(arguments);
+        isolate(&mut command);
         command.env("PGHOST", host).env("PGPORT", port.to_string()).env("PGUSER", &info.user).env("PGPASSWORD", password);
         command.env("PGDATABASE", &self.database);
-        command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+        command
     }
 
     /// The installed pgbench.
-    fn theirs(&self, arguments: &[&str]) -> Output {
+    fn their_command(&self) -> Command {
         // Where the server's programs really are: what is on the path may be links to some of them.
         let server = Installation::choose(None).expect("a PostgreSQL").bin.join("postgres");
         let server: PathBuf = server.canonicalize().expect("the server's program");
-        self.run(&server.with_file_name("pgbench"), &[], arguments)
+        self.command(&server.with_file_name("pgbench"))
+    }
+
+    fn our_command(&self) -> Command {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_pgduel")));
+        command.arg("pgbench");
+        command
+    }
+
+    fn theirs(&self, arguments: &[&str]) -> Output {
+        self.their_command().args(arguments).output().expect("pgbench runs")
     }
 
     fn ours(&self, arguments: &[&str]) -> Output {
-        self.run(Path::new(env!("CARGO_BIN_EXE_pgduel")), &["pgbench"], arguments)
+        self.our_command().args(arguments).output().expect("pgduel runs")
+    }
+
+    /// Either of them, with variables of the environment.
+    fn of(&self, who: Who, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let mut command = if who == Who::Ours { self.our_command() } else { self.their_command() };
+        command.envs(variables.iter().copied()).args(arguments).output().unwrap_or_else(|error| panic!("{who:?}: {error}"))
+    }
+
+    /// How many a table has.
+    async fn rows(&self, table: &str) -> i64 {
+        let mut connection = self.server.connect(&self.database).await;
+        let count = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("a count")
+    }
+
+    /// A number that the server gives, from another database: connections to this one may be what is counted.
+    async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = self.server.connect("postgres").await;
+        sqlx::query_scalar(sql).bind(&self.database).fetch_one(&mut connection).await.expect(sql)
     }
 
     /// Both, each of which must succeed.
@@ -78,6 +109,30 @@ impl Bench {
     async fn execute(&self, sql: &'static str) {
         self.server.connect(&self.database).await.execute(sql).await.expect(sql);
     }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Who {
+    Theirs,
+    Ours,
+}
+
+const BOTH: [Who; 2] = [Who::Theirs, Who::Ours];
+
+/// Waits until something has happened.
+async fn until(what: &str, mut happened: impl AsyncFnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !happened().await {
+        assert!(Instant::now() < end, "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The number behind some words of a report.
+fn behind(report: &str, words: &str) -> f64 {
+    let rest = report.split_once(words).unwrap_or_else(|| panic!("{words:?} is not in {report}")).1;
+    let number: String = rest.trim_start().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.parse().unwrap_or_else(|_| panic!("no number behind {words:?} in {report}"))
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -559,5 +614,125 @@ async fn the_log_has_pgbench_s_lines() {
             named
         };
         assert_eq!(named(&ours), named(&theirs), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_run_reports_what_was_done_and_starts_nothing_more() {
+    let bench = Bench::new().await;
+    bench.execute("create table seen (client int)").await;
+    let busy = bench.script("busy.sql", "insert into seen values (:client_id);\nselect pg_sleep(0.01);\n");
+    let sleeps = bench.script("sleeps.sql", "begin;\n\\sleep 3600 s\ninsert into seen values (1);\nend;\n");
+    // What runs is finished. Neither a wait for a turn that comes in hours nor a sleep is.
+    let cases: [(&[&str], bool); 4] = [
+        (&["-T", "3600", "-f", &busy], true),
+        (&["-t", "1000000", "-C", "-f", &busy], true),
+        (&["-T", "2000000000", "-R", "0.0001", "-f", &busy], false),
+        (&["-T", "3600", "-f", &sleeps], false),
+    ];
+    for (arguments, works) in cases {
+        for json in [false, true] {
+            bench.execute("truncate seen").await;
+            let mut command = bench.our_command();
+            command.args(["-n", "-c", "3", "-j", "2"]).args(arguments).args(json.then_some("--json"));
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");
+            let sessions = "select count(*) from pg_stat_activity where datname = $1 and application_name = 'pgbench'";
+            until("all clients are connected", async || bench.number(sessions).await >= 3 || works).await;
+            let seen = async || bench.rows("seen").await;
+            until("transactions are done", async || seen().await >= 5 || !works).await;
+            kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+            let found = child.wait_with_output().expect("it ends");
+            let (report, said) = (text(&found.stdout), text(&found.stderr));
+            assert_eq!(found.status.code(), Some(130), "{arguments:?}: {report}{said}");
+            assert!(said.contains("what was measured is reported") && said.contains("interrupted after "), "{said}");
+            let done = match json {
+                true => {
+                    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+                    assert_eq!((&report["interrupted"], &report["aborted"]), (&true.into(), &serde_json::json!([])), "{report}");
+                    report["all"]["done"].as_i64().expect("a count")
+                }
+                false => {
+                    assert!(report.contains(" (interrupted after "), "{report}");
+                    behind(&report, "actually processed:") as i64
+                }
+            };
+            assert_eq!(done, seen().await, "{arguments:?}: {report}");
+            assert_eq!(done > 0, works, "{arguments:?}: {report}");
+        }
+    }
+    let whole = bench.ours(&["-n", "-t", "2", "--json", "-f", &busy]);
+    let report: serde_json::Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+    assert_eq!((whole.status.code(), &report["interrupted"]), (Some(0), &false.into()), "{report}");
+}
+
+#[tokio::test]
+async fn a_connection_a_transaction_and_none_besides() {
+    let cases: [(&[&str], i64); 3] = [(&["-C", "-t", "7"], 22), (&["-C", "-t", "3", "-R", "500", "-j", "2"], 10), (&["-t", "4"], 4)];
+    for (arguments, wanted) in cases {
+        let mut counts = Vec::new();
+        for who in BOTH {
+            let bench = Bench::new().await;
+            let file = bench.script("one.sql", "select 1;\n");
+            let arguments: Vec<&str> = ["-n", "-c", "3", "-f", &file].iter().chain(arguments).copied().collect();
+            let found = bench.of(who, &[], &arguments);
+            assert!(found.status.success(), "{who:?} {arguments:?}: {}", text(&found.stderr));
+            let sessions = "select sessions from pg_stat_database where datname = $1";
+            until("all connections are counted", async || bench.number(sessions).await >= wanted).await;
+            // One too many would be counted soon after.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            counts.push(bench.number(sessions).await);
+        }
+        assert_eq!(counts, [wanted, wanted], "{arguments:?}");
+    }
+    // Connecting is late under a rate, and is no part of the latency without one.
+    let bench = Bench::new().await;
+    let file = bench.script("one.sql", "select 1;\n");
+    for who in BOTH {
+        let found = bench.of(who, &[("PGOPTIONS", "-c post_auth_delay=1")], &["-n", "-C", "-t", "2", "-R", "1000", "-f", &file]);
+        let report = text(&found.stdout);
+        assert!(behind(&report, "schedule lag: avg") > 900.0, "{who:?}: {report}");
+        assert!(behind(&report, "average connection time =") > 900.0, "{who:?}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_was_drawn_for_a_skipped_turn_is_that_of_the_next() {
+    let bench = Bench::new().await;
+    let (slow, fast) = (bench.script("slow.sql", "select pg_sleep(0.03);\n"), bench.script("fast.sql", "select 1;\n"));
+    for who in BOTH {
+        let prefix = bench.folder.path().join(format!("{who:?}"));
+        let log = format!("--log-prefix={}", prefix.display());
+        let found = bench.of(who, &[], &["-n", "-R", "100", "-L", "5", "-T", "3", "-f", &slow, "-f", &fast, "-l", &log]);
+        assert!(found.status.success(), "{who:?}: {}", text(&found.stderr));
+        let files = std::fs::read_dir(bench.folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let file = files.into_iter().find(|path| path.to_string_lossy().contains(&format!("{who:?}."))).expect("a log");
+        let log = std::fs::read_to_string(file).expect("a log");
+        let lines: Vec<(bool, &str)> =
+            log.lines().map(|line| (line.contains(" skipped "), line.split(' ').nth(3).expect("a script"))).collect();
+        let after_skipped: Vec<_> = lines.windows(2).filter(|pair| pair[0].0).collect();
+        assert!(after_skipped.len() > 20, "{who:?}: {log}");
+        assert!(after_skipped.iter().all(|pair| pair[0].1 == pair[1].1), "{who:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn variables_of_a_transaction_that_is_tried_again_are_what_pgbench_makes_of_them() {
+    let bench = Bench::new().await;
+    bench.execute("create table counter (n int); insert into counter values (0); create table seen (who text, client int, n int)").await;
+    let script = "\\set n :n + 1\nbegin isolation level repeatable read;\nselect n from counter;\n\
+                  insert into seen values (':who', :client_id, :n);\nupdate counter set n = n + 1;\nend;\n";
+    let file = bench.script("again.sql", script);
+    let mut connection = bench.server.connect(&bench.database).await;
+    for who in BOTH {
+        let define = format!("who={who:?}");
+        let found =
+            bench.of(who, &[], &["-n", "-c", "6", "-j", "2", "-t", "20", "--max-tries", "1000", "-D", "n=0", "-D", &define, "-f", &file]);
+        assert!(found.status.success(), "{who:?}: {}", text(&found.stderr));
+        let retries = behind(&text(&found.stdout), "total number of retries:");
+        assert!(retries > 10.0, "six clients on one row meet: {}", text(&found.stdout));
+        // The manual says that variables are set back. pgbench 15 does not: they count the runs, not the transactions.
+        let runs = "select sum(most)::int8 from (select max(n) as most from seen where who = $1 group by client) as clients";
+        let runs: i64 = sqlx::query_scalar(runs).bind(format!("{who:?}")).fetch_one(&mut connection).await.expect("a count");
+        assert_eq!(runs as f64, 120.0 + retries, "{who:?}");
     }
 }

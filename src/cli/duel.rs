@@ -89,6 +89,11 @@ pub(super) fn remove_unused(folder: &Path) {
 
 /// The first signal lets the run drain and save what it has; the second ends it at once.
 pub(super) async fn watch_signals(stop: Arc<AtomicBool>) {
+    watch_signals_saying("stopping: what was measured is saved; once more ends at once", stop).await;
+}
+
+/// The same, with other words at the first signal.
+pub(super) async fn watch_signals_saying(words: &str, stop: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
     loop {
@@ -97,9 +102,9 @@ pub(super) async fn watch_signals(stop: Arc<AtomicBool>) {
             _ = terminate.recv() => {}
         }
         if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            std::process::exit(super::exit::INTERRUPTED);
         }
-        out::say("stopping: what was measured is saved; once more ends at once");
+        out::say(words);
     }
 }
 

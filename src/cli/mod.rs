@@ -30,6 +30,8 @@ pub mod exit {
     pub const USAGE: i32 = 2;
     /// Server or machine failed.
     pub const INFRASTRUCTURE: i32 = 5;
+    /// Somebody ended it before its time.
+    pub const INTERRUPTED: i32 = 130;
 }
 
 /// What a command ended with: an exit code, or an error that is yet to be printed.

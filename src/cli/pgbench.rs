@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use super::duel::watch_signals;
+use super::duel::watch_signals_saying;
 use super::libpq::{self, Named};
 use super::{CommandResult, Failure, out};
 use crate::diagnostic::{Source, read_text};
@@ -15,7 +15,7 @@ use crate::load::wire::{ConnectTarget, Connection};
 use crate::pgbench::builtin::{BUILTINS, Builtin};
 use crate::pgbench::client::{Program, QueryMode};
 use crate::pgbench::log::LogOptions;
-use crate::pgbench::run::{self, Length, Live, Options};
+use crate::pgbench::run::{self, Length, Live, Options, RunError};
 use crate::pgbench::setup;
 use crate::report::{Details, pgbench_json, pgbench_text};
 use crate::script::{Script, Symbols, is_variable_name};
@@ -37,7 +37,7 @@ Examples:
   pgduel pgbench -f mine.sql -t 1000 --json | jq .all.latency
 
 The flags, scripts and report are those of pgbench(1), and percentiles follow. Tables are made by pgbench -i. The exit code is 0, \
-1 if the run could not begin, 2 if it failed on the way.
+1 if the run could not begin, 2 if it failed on the way, 130 if it was interrupted.
 
 Not supported: -i and its options, --aggregate-interval, --progress-timestamp, --verbose-errors, --debug, \\shell, \\setshell, \\aset, pipelines."
 )]
@@ -359,7 +359,7 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     }
     connection.close().await;
     let stop = Arc::new(AtomicBool::new(false));
-    tokio::spawn(watch_signals(stop.clone()));
+    tokio::spawn(watch_signals_saying("stopping: what was measured is reported; once more ends at once", stop.clone()));
     let live = args.progress.map(|_| Arc::new(Live::default()));
     let running = run::run(program.clone(), options.clone(), target, live.clone(), stop.clone());
     let progress = report_progress(args.progress, live);
@@ -369,6 +369,10 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     };
     let outcome = match outcome {
         Ok(outcome) => outcome,
+        Err(error @ RunError::Interrupted) => {
+            out::say(&format!("pgduel pgbench: {error}"));
+            return Ok(super::exit::INTERRUPTED);
+        }
         Err(error) => return failed(error.to_string()),
     };
     for aborted in &outcome.aborted {
@@ -385,6 +389,13 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     out::print(&text)?;
     if !outcome.aborted.is_empty() {
         out::say("pgduel pgbench: Run was aborted; the above results are incomplete.");
+    }
+    if outcome.interrupted {
+        let seconds = outcome.elapsed.as_secs_f64();
+        out::say(&format!("pgduel pgbench: interrupted after {seconds:.1} s; the above results are of what was done until then."));
+        return Ok(super::exit::INTERRUPTED);
+    }
+    if !outcome.aborted.is_empty() {
         return Ok(RUN_FAILED);
     }
     Ok(super::exit::PASS)

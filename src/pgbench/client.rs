@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::tally::CommandTally;
@@ -105,6 +108,9 @@ pub enum ClientError {
         /// What happened.
         error: WireError,
     },
+    /// Somebody ended the run while the client waited or slept.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl ClientError {
@@ -117,11 +123,17 @@ impl ClientError {
     }
 }
 
-/// A client that is connected. It borrows its program: counting references to it, once a transaction, would have the threads fight for the
+/// A run that nobody ends before its time.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+/// A client. It borrows its program: counting references to it, once a transaction, would have the threads fight for the
 /// counter.
 pub struct Client<'a> {
     program: &'a Program,
-    connection: Connection,
+    /// None before the first one, and under `-C` between transactions.
+    connection: Option<Connection>,
+    /// Set by who ends the run before its time.
+    stop: &'a AtomicBool,
     /// Which statements are prepared, by their number.
     prepared: Vec<bool>,
     /// Columns of the prepared ones that `\gset` takes some from, by number.
@@ -149,9 +161,23 @@ impl<'a> Client<'a> {
         random: Random,
         scratch: Rc<RefCell<Scratch>>,
     ) -> Result<Client<'a>, WireError> {
-        Ok(Client {
+        let mut client = Client::new(program, variables, random, scratch, &NEVER);
+        client.connection = Some(Connection::connect(target).await?);
+        Ok(client)
+    }
+
+    /// One without a connection. It sleeps no longer once `stop` is set.
+    pub fn new(
+        program: &'a Program,
+        variables: Variables,
+        random: Random,
+        scratch: Rc<RefCell<Scratch>>,
+        stop: &'a AtomicBool,
+    ) -> Client<'a> {
+        Client {
             program,
-            connection: Connection::connect(target).await?,
+            connection: None,
+            stop,
             prepared: vec![false; program.count],
             columns: Vec::new(),
             variables,
@@ -159,26 +185,37 @@ impl<'a> Client<'a> {
             scratch,
             rows: RowBuffer::new(),
             pauser: Pauser::default(),
-        })
+        }
     }
 
-    /// Leaves the connection and opens another one (`-C`).
-    pub async fn reconnect(&mut self, target: &ConnectTarget) -> Result<(), WireError> {
-        let fresh = Connection::connect(target).await?;
-        std::mem::replace(&mut self.connection, fresh).close().await;
+    /// Opens a connection. Nothing is prepared on it yet.
+    pub async fn open(&mut self, target: &ConnectTarget) -> Result<(), ClientError> {
+        let opened = tokio::select! {
+            biased;
+            opened = Connection::connect(target) => opened,
+            () = stopped(self.stop) => return Err(ClientError::Interrupted),
+        };
+        let lost = |error| ClientError::Lost { place: "establishing a connection".to_owned(), error };
+        self.connection = Some(opened.map_err(lost)?);
         self.prepared.fill(false);
         self.columns.clear();
         Ok(())
     }
 
-    /// Says goodbye.
-    pub async fn close(self) {
-        self.connection.close().await;
+    /// Says goodbye to the server.
+    pub async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
     }
 
-    /// Waits without a timer's coarseness.
-    pub async fn pause(&mut self, length: Duration) {
-        self.pauser.pause(length).await;
+    /// Waits without a timer's coarseness; fails if the run is ended meanwhile.
+    pub async fn pause(&mut self, length: Duration) -> Result<(), ClientError> {
+        tokio::select! {
+            biased;
+            () = stopped(self.stop) => Err(ClientError::Interrupted),
+            () = self.pauser.pause(length) => Ok(()),
+        }
     }
 
     /// Random numbers, as a transaction that is repeated must find them.
@@ -202,7 +239,7 @@ impl<'a> Client<'a> {
                 Ok(Todo::Nothing) => Ok(None),
                 Ok(Todo::Send(sql)) => self.sql(script, at, sql).await.map(Some),
                 Ok(Todo::Sleep(length)) => {
-                    self.pauser.pause(length).await;
+                    self.pause(length).await?;
                     Ok(None)
                 }
                 Err(error) => Err(Failure::Script(error)),
@@ -217,16 +254,17 @@ impl<'a> Client<'a> {
 
     /// Ends a transaction that failed half-way, so that the next one can begin.
     pub async fn roll_back(&mut self) -> Result<(), ClientError> {
-        if self.connection.transaction_status() == TransactionStatus::Idle {
+        let Some(connection) = self.connection.as_mut().filter(|connection| connection.transaction_status() != TransactionStatus::Idle)
+        else {
             return Ok(());
-        }
-        let rolled_back = self.connection.simple("ROLLBACK", Rows::Discard).await;
+        };
+        let rolled_back = connection.simple("ROLLBACK", Rows::Discard).await;
         rolled_back.map(|_| ()).map_err(|error| ClientError::Lost { place: "rolling back".to_owned(), error })
     }
 
     /// Whether a script ended without ending its transaction, which would swallow all that come after it.
     pub fn is_in_transaction(&self) -> bool {
-        self.connection.transaction_status() != TransactionStatus::Idle
+        self.connection.as_ref().is_some_and(|connection| connection.transaction_status() != TransactionStatus::Idle)
     }
 
     /// Sends a command and takes in its answer; when that was all there.
@@ -239,9 +277,10 @@ impl<'a> Client<'a> {
             self.prepare(statement, sql.capture.is_some()).await?;
         }
         self.write(sql, statement)?;
-        let Some(prefix) = &sql.capture else { return self.connection.send_written(Rows::Discard).await.map_err(Failure::Wire) };
+        let connection = opened(&mut self.connection)?;
+        let Some(prefix) = &sql.capture else { return connection.send_written(Rows::Discard).await.map_err(Failure::Wire) };
         self.rows.clear();
-        let done = self.connection.send_written(Rows::Collect(&mut self.rows)).await?;
+        let done = connection.send_written(Rows::Collect(&mut self.rows)).await?;
         // Columns are told when a statement is prepared, and not again.
         if let Some((_, columns)) = self.columns.iter().find(|(number, _)| statement.is_some_and(|statement| statement.number == *number)) {
             self.rows.set_columns(columns);
@@ -251,7 +290,7 @@ impl<'a> Client<'a> {
     }
 
     async fn prepare(&mut self, statement: &Statement, is_captured: bool) -> Result<(), Failure> {
-        let prepared = self.connection.prepare(&statement.name, &statement.text).await?;
+        let prepared = opened(&mut self.connection)?.prepare(&statement.name, &statement.text).await?;
         if let Some(is_prepared) = self.prepared.get_mut(statement.number) {
             *is_prepared = true;
         }
@@ -264,12 +303,13 @@ impl<'a> Client<'a> {
     /// Writes the request for a command.
     fn write(&mut self, sql: &Sql, statement: Option<&Statement>) -> Result<(), Failure> {
         let symbols = &self.program.symbols;
+        let connection = opened(&mut self.connection)?;
         let Scratch { params, text } = &mut *self.scratch.borrow_mut();
         text.clear();
         let (mode, statement) = match (self.program.mode, statement) {
             (QueryMode::Simple, _) | (_, None) => {
                 substitute(text, sql, &self.variables, symbols);
-                return Ok(self.connection.write_simple(text)?);
+                return Ok(connection.write_simple(text)?);
             }
             (mode, Some(statement)) => (mode, statement),
         };
@@ -288,8 +328,8 @@ impl<'a> Client<'a> {
             }
         }
         match mode {
-            QueryMode::Extended => self.connection.write_unprepared(&statement.text, params)?,
-            _ => self.connection.write(&statement.name, params)?,
+            QueryMode::Extended => connection.write_unprepared(&statement.text, params)?,
+            _ => connection.write(&statement.name, params)?,
         }
         Ok(())
     }
@@ -301,6 +341,16 @@ impl<'a> Client<'a> {
         }
         Ok(())
     }
+}
+
+/// The connection, which a script cannot do without.
+fn opened(connection: &mut Option<Connection>) -> Result<&mut Connection, WireError> {
+    connection.as_mut().ok_or(WireError::Broken)
+}
+
+/// Ends when the run is ended before its time. It needs no waker, as the event loop polls everything once a tick.
+async fn stopped(stop: &AtomicBool) {
+    poll_fn(|_| if stop.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Why a command failed, before it is known where.

@@ -16,7 +16,7 @@ use super::tally::{CommandTally, ScriptTally, Tally};
 use crate::load::event_loop;
 use crate::load::schedule::{Process, Schedule};
 use crate::load::threads::{self, Ready, Start, begin_of};
-use crate::load::wire::{ConnectTarget, SqlState, WireError};
+use crate::load::wire::{ConnectTarget, SqlState};
 use crate::script::Symbols;
 use crate::script::evaluate::{Text, Variables};
 use crate::script::random::Random;
@@ -65,12 +65,14 @@ pub struct Options {
 pub struct Outcome {
     /// Counts and times.
     pub tally: Tally,
-    /// From the start of the first transaction to the end of the last.
+    /// From the start of the first transaction to the end of the last; of an interrupted run, to when it was.
     pub elapsed: Duration,
     /// Until all clients were connected.
     pub connecting: Duration,
     /// Why clients ended before their time.
     pub aborted: Vec<String>,
+    /// Whether somebody ended it before its time.
+    pub interrupted: bool,
 }
 
 /// Why a run could not begin.
@@ -82,8 +84,11 @@ pub enum RunError {
         /// Its number.
         client: usize,
         /// Why.
-        error: WireError,
+        error: ClientError,
     },
+    /// Somebody ended it before it began.
+    #[error("interrupted before all clients were connected")]
+    Interrupted,
     /// A thread that could not start, or failed.
     #[error("a thread ended before its time: the operating system refused what it needs, or it failed and said why above")]
     Thread,
@@ -133,9 +138,10 @@ struct Share {
     tally: Tally,
     last_done: Option<Instant>,
     aborted: Vec<String>,
+    interrupted: bool,
 }
 
-/// Runs it. `stop` ends it early, as its time would. `live` is kept up to date if somebody reads it.
+/// Runs it. `stop` ends it early: what runs is finished, who sleeps or waits for his turn does so no longer. `live` is kept up to date if somebody reads it.
 pub async fn run(
     program: Arc<Program>,
     options: Options,
@@ -177,11 +183,17 @@ pub async fn run(
     let began = Instant::now();
     let _ = start.send(Some(began));
     let shares = joined.await.ok().flatten().ok_or(RunError::Thread)?;
-    let mut outcome = Outcome { tally: new_tally(&shared.program), elapsed: Duration::ZERO, connecting, aborted: Vec::new() };
+    let mut outcome =
+        Outcome { tally: new_tally(&shared.program), elapsed: Duration::ZERO, connecting, aborted: Vec::new(), interrupted: false };
+    let all = began.elapsed();
     for share in shares {
         outcome.tally.merge(&share.tally);
         outcome.aborted.extend(share.aborted);
+        outcome.interrupted |= share.interrupted;
         outcome.elapsed = outcome.elapsed.max(share.last_done.map_or(Duration::ZERO, |done| done - began));
+    }
+    if outcome.interrupted {
+        outcome.elapsed = all;
     }
     Ok(outcome)
 }
@@ -225,30 +237,36 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     }
     // Streams of different clients share no beginning.
     let random = Random::new(options.seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let connected = tokio::select! {
-        biased;
-        connected = Client::connect(&shared.program, &shared.target, variables, random, common.scratch.clone()) => connected,
-        // It will never start: another client failed.
-        _ = begin_of(&mut started) => return,
-    };
-    let client = match connected {
-        Ok(client) => client,
-        Err(error) => {
-            let _ = ready.send(Err(RunError::Connect { client: number, error }));
+    let mut client = Client::new(&shared.program, variables, random, common.scratch.clone(), &shared.stop);
+    // Under -C each transaction begins by connecting, the first one too.
+    if !options.reconnect {
+        let connected = tokio::select! {
+            biased;
+            connected = client.open(&shared.target) => connected,
+            // It will never start: another client failed.
+            _ = begin_of(&mut started) => return,
+        };
+        if let Err(error) = connected {
+            let interrupted = matches!(error, ClientError::Interrupted);
+            let error = if interrupted { RunError::Interrupted } else { RunError::Connect { client: number, error } };
+            let _ = ready.send(Err(error));
             return;
         }
-    };
+    }
     let _ = ready.send(Ok(()));
     let Some(began) = begin_of(&mut started).await else { return };
     let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
     let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
     let result = runner.transactions().await;
-    let Runner { client, commands, .. } = runner;
+    let has_enough = runner.has_enough(Instant::now());
+    let Runner { mut client, commands, .. } = runner;
     client.close().await;
     let mut share = common.share.borrow_mut();
     share.tally.add_commands(&commands);
-    if let Err(error) = result {
-        share.aborted.push(format!("client {number} aborted: {error}"));
+    match result {
+        Ok(()) => share.interrupted |= shared.stop.load(Ordering::Relaxed) && !has_enough,
+        Err(ClientError::Interrupted) => share.interrupted = true,
+        Err(error) => share.aborted.push(format!("client {number} aborted: {error}")),
     }
 }
 
@@ -274,39 +292,60 @@ impl Runner<'_> {
         let mut now = Instant::now();
         while !self.is_over(now) {
             let script = self.draw(weights);
-            let mut intended = now;
-            let due = self.common.schedule.borrow_mut().as_mut().and_then(Iterator::next);
-            if let Some(due_ns) = due {
-                intended = self.began + Duration::from_nanos(due_ns);
-                if self.is_over(intended) {
+            let mut intended = None;
+            if options.rate.is_some() {
+                intended = self.turn(script).await?;
+                if intended.is_none() {
                     return Ok(());
                 }
-                now = Instant::now();
-                if options.latency_limit.is_some_and(|limit| intended + limit < now) {
-                    // It would be late whatever the server does.
-                    self.begun += 1;
-                    self.tally(script, |tally| tally.skipped += 1);
-                    self.lag = Some(now.saturating_duration_since(intended));
-                    self.log(script, Fate::Skipped, 0);
-                    continue;
-                }
-                self.client.pause(intended.saturating_duration_since(now)).await;
-                let lag = intended.elapsed();
-                self.common.share.borrow_mut().tally.add_lag(lag);
-                self.lag = Some(lag);
             }
-            self.begun += 1;
-            now = self.transaction(script, intended).await?;
             if options.reconnect {
-                let reconnecting = Instant::now();
-                let lost = |error| ClientError::Lost { place: "connecting again".to_owned(), error };
-                self.client.reconnect(&self.shared.target).await.map_err(lost)?;
+                self.connect().await?;
+            }
+            now = Instant::now();
+            self.lag = intended.map(|intended| now.saturating_duration_since(intended));
+            self.begun += 1;
+            now = self.transaction(script, intended.unwrap_or(now)).await?;
+            if options.reconnect {
+                self.client.close().await;
                 now = Instant::now();
-                let tally = &mut self.common.share.borrow_mut().tally;
-                tally.reconnections += 1;
-                tally.reconnecting += now.saturating_duration_since(reconnecting);
             }
         }
+        Ok(())
+    }
+
+    /// Waits for the client's turn under the rate, and skips those that come too late for the limit; when it was due, or nothing if the run
+    /// is over. As in pgbench, a script that was drawn for a turn that is skipped is that of the next one.
+    async fn turn(&mut self, script: usize) -> Result<Option<Instant>, ClientError> {
+        loop {
+            let due = self.common.schedule.borrow_mut().as_mut().and_then(Iterator::next);
+            let Some(intended) = due.map(|due_ns| self.began + Duration::from_nanos(due_ns)) else { return Ok(None) };
+            if self.is_over(intended) {
+                return Ok(None);
+            }
+            let now = Instant::now();
+            if self.shared.options.latency_limit.is_none_or(|limit| intended + limit >= now) {
+                self.client.pause(intended.saturating_duration_since(now)).await?;
+                return Ok(Some(intended));
+            }
+            // It would be late whatever the server does.
+            self.begun += 1;
+            self.tally(script, |tally| tally.skipped += 1);
+            self.lag = Some(now.saturating_duration_since(intended));
+            self.log(script, Fate::Skipped, 0);
+            if self.is_over(now) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Opens the connection of a transaction (`-C`).
+    async fn connect(&mut self) -> Result<(), ClientError> {
+        let connecting = Instant::now();
+        self.client.open(&self.shared.target).await?;
+        let tally = &mut self.common.share.borrow_mut().tally;
+        tally.connections += 1;
+        tally.connecting += connecting.elapsed();
         Ok(())
     }
 
@@ -328,11 +367,14 @@ impl Runner<'_> {
     }
 
     fn is_over(&self, at: Instant) -> bool {
-        let enough = match self.shared.options.length {
+        self.has_enough(at) || self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    fn has_enough(&self, at: Instant) -> bool {
+        match self.shared.options.length {
             Length::Transactions(count) => self.begun >= count,
             Length::Time(length) => at >= self.began + length,
-        };
-        enough || self.shared.stop.load(Ordering::Relaxed)
+        }
     }
 
     /// The script of the next transaction.
@@ -367,6 +409,9 @@ impl Runner<'_> {
             let Err(error) = result else {
                 let latency = now.saturating_duration_since(intended);
                 self.tally(script, |tally| tally.add(latency, limit));
+                if let Some(lag) = self.lag {
+                    self.common.share.borrow_mut().tally.add_lag(lag);
+                }
                 if let Some(live) = &self.shared.live {
                     live.done.fetch_add(1, Ordering::Relaxed);
                     live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);

@@ -124,13 +124,13 @@ impl ScriptTally {
 pub struct Tally {
     /// By script.
     pub scripts: Vec<ScriptTally>,
-    /// Under `-R`: from the intended start to the actual one.
+    /// Under `-R`: from the intended start to the actual one, of transactions that succeeded.
     pub lag: Histogram,
     lag_sum_ns: f64,
-    /// Connections opened after the first of each client (`-C`), and the time that they took.
-    pub reconnections: u64,
-    /// Time of those.
-    pub reconnecting: Duration,
+    /// Connections opened for one transaction each (`-C`).
+    pub connections: u64,
+    /// The time that those took.
+    pub connecting: Duration,
 }
 
 impl Tally {
@@ -169,8 +169,8 @@ impl Tally {
         }
         self.lag.add(&other.lag);
         self.lag_sum_ns += other.lag_sum_ns;
-        self.reconnections += other.reconnections;
-        self.reconnecting += other.reconnecting;
+        self.connections += other.connections;
+        self.connecting += other.connecting;
     }
 
     /// All scripts together.

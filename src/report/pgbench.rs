@@ -50,13 +50,14 @@ fn write_text(out: &mut String, program: &Program, options: &Options, details: D
     if let Some(tries) = options.max_tries {
         writeln!(out, "maximum number of tries: {tries}")?;
     }
+    let interrupted = if outcome.interrupted { format!(" (interrupted after {seconds:.1} s)") } else { String::new() };
     match options.length {
         Length::Time(length) => {
-            writeln!(out, "duration: {} s", length.as_secs())?;
+            writeln!(out, "duration: {} s{interrupted}", length.as_secs())?;
             writeln!(out, "number of transactions actually processed: {}", all.done)?;
         }
         Length::Transactions(count) => {
-            writeln!(out, "number of transactions per client: {count}")?;
+            writeln!(out, "number of transactions per client: {count}{interrupted}")?;
             writeln!(out, "number of transactions actually processed: {}/{}", all.done, count * options.clients as u64)?;
         }
     }
@@ -92,8 +93,8 @@ fn write_text(out: &mut String, program: &Program, options: &Options, details: D
     }
     let tps = all.done as f64 / seconds.max(1e-9);
     if options.reconnect {
-        let reconnections = outcome.tally.reconnections.max(1) as f64;
-        writeln!(out, "average connection time = {:.3} ms", 1e3 * outcome.tally.reconnecting.as_secs_f64() / reconnections)?;
+        let connections = outcome.tally.connections.max(1) as f64;
+        writeln!(out, "average connection time = {:.3} ms", 1e3 * outcome.tally.connecting.as_secs_f64() / connections)?;
         writeln!(out, "tps = {tps:.6} (including reconnection times)")?;
     } else {
         writeln!(out, "initial connection time = {:.3} ms", 1e3 * outcome.connecting.as_secs_f64())?;
@@ -166,6 +167,7 @@ struct Document<'a> {
     seed: u64,
     seconds: f64,
     connecting_seconds: f64,
+    interrupted: bool,
     transactions_per_second: f64,
     all: Script<'a>,
     scripts: Vec<Script<'a>>,
@@ -253,6 +255,7 @@ pub fn pgbench_json(program: &Program, options: &Options, outcome: &Outcome) -> 
         seed: options.seed,
         seconds,
         connecting_seconds: outcome.connecting.as_secs_f64(),
+        interrupted: outcome.interrupted,
         transactions_per_second: all.done as f64 / seconds.max(1e-9),
         all: script("all", program.scripts.iter().map(|script| script.weight).sum(), &all, Vec::new()),
         scripts: scripts.collect(),
