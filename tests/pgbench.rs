@@ -81,9 +81,18 @@ impl Bench {
     }
 
     /// Either of them, with variables of the environment.
-    fn of(&self, who: Who, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    fn of(&self, who: Who, variables: Environment, arguments: &[&str]) -> Output {
         let mut command = if who == Who::Ours { self.our_command() } else { self.their_command() };
         command.envs(variables.iter().copied()).args(arguments).output().unwrap_or_else(|error| panic!("{who:?}: {error}"))
+    }
+
+    /// What comes of pgbench and of pgduel, which run at the same time.
+    fn together(&self, arguments: &[&str]) -> [Output; 2] {
+        let start = |mut command: Command| {
+            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("it runs")
+        };
+        [self.their_command(), self.our_command()].map(start).map(|child| child.wait_with_output().expect("it ends"))
     }
 
     /// How many a table has.
@@ -116,6 +125,9 @@ enum Who {
     Theirs,
     Ours,
 }
+
+/// Variables of the environment.
+type Environment<'a> = &'a [(&'a str, &'a str)];
 
 const BOTH: [Who; 2] = [Who::Theirs, Who::Ours];
 
@@ -340,27 +352,51 @@ async fn built_in_scripts_do_the_same_work() {
 #[tokio::test]
 async fn reports_have_the_lines_of_pgbench() {
     let bench = Bench::initialized().await;
-    let without_numbers = |output: &Output| -> Vec<String> {
-        let said = text(&output.stdout);
-        let lines = said.lines().filter(|line| !line.contains("percentiles") && !line.starts_with("pgbench ("));
-        lines
-            .map(|line| line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>())
-            .map(|line| squeezed(&line))
-            .collect()
+    let alike = |line: &str| {
+        let zeros: String = line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        squeezed(&zeros)
+    };
+    let without_numbers = |output: &Output| -> (Vec<String>, Vec<String>) {
+        let (report, said) = (text(&output.stdout), text(&output.stderr));
+        let lines = report.lines().filter(|line| !line.contains("percentiles") && !line.starts_with("pgbench ("));
+        // How many lines of progress there are is chance.
+        let mut progress: Vec<String> = said.lines().filter(|line| line.starts_with("progress:")).map(alike).collect();
+        progress.dedup();
+        (lines.map(alike).collect(), progress)
     };
     let file = bench.script("two.sql", "\\set x 1 + 2\nselect :x;\n");
-    let cases: [&[&str]; 6] = [
-        &["-n", "-S", "-t", "20"],
-        &["-n", "-t", "5", "-r"],
-        &["-n", "-S", "-t", "10", "-R", "500", "-L", "500"],
-        &["-n", "-S", "-t", "5", "-C"],
-        &["-n", "-b", "select@3", "-f", file.as_str(), "-t", "40"],
-        &["-n", "-N", "-t", "5", "--failures-detailed", "--max-tries", "3"],
+    let fails = |name: &str, code: &str| {
+        bench.script(name, &format!("select 1;\ndo $$ begin perform pg_sleep(0.01); raise exception using errcode = '{code}'; end $$;\n"))
+    };
+    let (lost, locked, wrong) = (fails("lost.sql", "40001"), fails("locked.sql", "40P01"), fails("wrong.sql", "22012"));
+    let cases: [&[&str]; 21] = [
+        &["-S", "-t", "20"],
+        &["-t", "5", "-r"],
+        &["-S", "-t", "10", "-R", "500", "-L", "500"],
+        &["-S", "-t", "5", "-C"],
+        &["-b", "select@3", "-f", &file, "-t", "40"],
+        &["-N", "-t", "5", "--failures-detailed", "--max-tries", "3"],
+        &["-f", &lost, "-f", &file, "-t", "40", "-r"],
+        &["-f", &lost, "-f", &file, "-t", "40", "-r", "--max-tries", "3"],
+        &["-f", &lost, "-f", &file, "-t", "40", "-r", "--max-tries", "3", "--failures-detailed"],
+        &["-f", &lost, "-f", &locked, "-f", &file, "-t", "60", "--failures-detailed", "-R", "500", "-L", "5000"],
+        &["-f", &lost, "-f", &locked, "-f", &file, "-t", "60", "-C", "-L", "30", "--max-tries", "0"],
+        &["-f", &lost, "-t", "3", "-r"],
+        &["-f", &lost, "-f", &locked, "-t", "40", "--max-tries", "2", "--failures-detailed", "-L", "500"],
+        &["-f", &lost, "-T", "1", "-R", "1000", "-L", "1", "-r"],
+        &["-f", &wrong, "-t", "3", "-r", "--max-tries", "2"],
+        &["-S", "-T", "2", "-P", "1"],
+        &["-S", "-T", "2", "-P", "1", "-L", "50"],
+        &["-S", "-T", "2", "-P", "1", "-R", "100"],
+        &["-S", "-T", "2", "-P", "1", "-R", "100", "-L", "50"],
+        &["-f", &lost, "-f", &file, "-T", "2", "-P", "1", "--max-tries", "3"],
+        &["-f", &lost, "-f", &file, "-T", "2", "-P", "1", "--max-tries", "3", "-R", "100", "-L", "50"],
     ];
     for arguments in cases {
-        let (theirs, ours) = (bench.theirs(arguments), bench.ours(arguments));
-        assert!(ours.status.success(), "{arguments:?}: {}", text(&ours.stderr));
-        let (left, right) = (without_numbers(&ours), without_numbers(&theirs));
+        let arguments: Vec<&str> = ["-n"].iter().chain(arguments).copied().collect();
+        let [theirs, ours] = bench.together(&arguments);
+        assert_eq!(ours.status.code(), theirs.status.code(), "{arguments:?}: {}", text(&ours.stderr));
+        let ((left, our_progress), (right, their_progress)) = (without_numbers(&ours), without_numbers(&theirs));
         let differing: Vec<_> = left.iter().zip(&right).filter(|(left, right)| left != right).collect();
         assert!(
             left.len() == right.len() && differing.is_empty(),
@@ -368,7 +404,34 @@ async fn reports_have_the_lines_of_pgbench() {
             text(&theirs.stdout),
             text(&ours.stdout)
         );
+        assert_eq!(our_progress, their_progress, "{arguments:?}");
+        assert_eq!(arguments.contains(&"-P"), !our_progress.is_empty(), "{arguments:?}");
     }
+    // What is certain about numbers: of 20 transactions all are tried three times, and none succeeds.
+    let arguments = ["-n", "-f", &lost, "-t", "20", "-c", "2", "-r", "--max-tries", "3", "--failures-detailed"];
+    let (theirs, ours) = (text(&bench.theirs(&arguments).stdout), text(&bench.ours(&arguments).stdout));
+    for words in ["actually processed:", "failed transactions:", "serialization failures:", "transactions retried:", "number of retries:"] {
+        assert_eq!(behind(&ours, words), behind(&theirs, words), "{words} {ours}");
+    }
+    let arguments = ["-n", "-f", &lost, "-f", &file, "-t", "30", "-r", "--max-tries", "3", "--json"];
+    let report: serde_json::Value = serde_json::from_slice(&bench.ours(&arguments).stdout).expect("JSON");
+    let (failed, command) = (&report["all"]["serialization_failures"], &report["scripts"][0]["commands"][1]);
+    assert_eq!((&command["failures"], command["retries"].as_u64()), (failed, failed.as_u64().map(|failed| 2 * failed)), "{report}");
+    assert_eq!(report["scripts"][0]["commands"][0]["times"]["count"].as_u64(), failed.as_u64().map(|failed| 3 * failed), "{report}");
+}
+
+#[tokio::test]
+async fn as_many_turns_are_skipped_as_by_pgbench() {
+    let bench = Bench::new().await;
+    let file = bench.script("slow.sql", "select pg_sleep(0.02);\n");
+    let arguments = ["-n", "-T", "8", "-R", "60", "-L", "15", "-f", &file];
+    let [theirs, ours] = bench.together(&arguments).map(|found| text(&found.stdout));
+    let share = |report: &str| {
+        let skipped = behind(report, "transactions skipped:");
+        skipped / (skipped + behind(report, "actually processed:"))
+    };
+    // Of about 480 turns each. By chance alone shares differ by some hundredths.
+    assert!((0.2..0.7).contains(&share(&theirs)) && (share(&theirs) - share(&ours)).abs() < 0.15, "{theirs}{ours}");
 }
 
 #[tokio::test]
@@ -586,12 +649,12 @@ async fn scripts_of_the_kinds_that_people_write_run_unchanged_and_send_the_same(
 async fn the_log_has_pgbench_s_lines() {
     let bench = Bench::initialized().await;
     let cases: [(&[&str], usize); 3] =
-        [(&["-t", "6"], 6), (&["-t", "6", "-R", "2000"], 7), (&["-t", "6", "-R", "2000", "--max-tries", "2"], 8)];
+        [(&["-S", "-t", "6"], 6), (&["-S", "-t", "6", "-R", "2000"], 7), (&["-S", "-t", "6", "-R", "2000", "--max-tries", "2"], 8)];
     for (number, (arguments, columns)) in cases.into_iter().enumerate() {
         for (who, ours) in [("theirs", false), ("ours", true)] {
             let prefix = bench.folder.path().join(format!("{who}{number}"));
             let log = format!("--log-prefix={}", prefix.display());
-            let all: Vec<&str> = ["-n", "-S", "-c", "2", "-j", "2", "-l", &log].iter().chain(arguments).copied().collect();
+            let all: Vec<&str> = ["-n", "-c", "2", "-j", "2", "-l", &log].iter().chain(arguments).copied().collect();
             let found = if ours { bench.ours(&all) } else { bench.theirs(&all) };
             assert!(found.status.success(), "{who} {all:?}: {}", text(&found.stderr));
         }

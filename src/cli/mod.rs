@@ -9,6 +9,7 @@ pub mod lint;
 pub mod list;
 mod out;
 mod pgbench;
+mod pgbench_progress;
 mod pgpass;
 mod progress;
 mod project;

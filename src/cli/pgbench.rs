@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::duel::watch_signals_saying;
 use super::libpq::{self, Named};
+use super::pgbench_progress::{self, Columns};
 use super::{CommandResult, Failure, out};
 use crate::diagnostic::{Source, read_text};
 use crate::load::wire::{ConnectTarget, Connection};
@@ -362,7 +363,7 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     tokio::spawn(watch_signals_saying("stopping: what was measured is reported; once more ends at once", stop.clone()));
     let live = args.progress.map(|_| Arc::new(Live::default()));
     let running = run::run(program.clone(), options.clone(), target, live.clone(), stop.clone());
-    let progress = report_progress(args.progress, live);
+    let progress = pgbench_progress::report(args.progress, live, Columns::of(&options));
     let outcome = tokio::select! {
         outcome = running => outcome,
         () = progress => return failed("the progress report ended".to_owned()),
@@ -399,31 +400,4 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
         return Ok(RUN_FAILED);
     }
     Ok(super::exit::PASS)
-}
-
-/// A line every so many seconds, as pgbench words it; without `-P` it never ends.
-async fn report_progress(every: Option<u32>, live: Option<Arc<Live>>) {
-    let (Some(every), Some(live)) = (every, live) else { return std::future::pending().await };
-    let began = Instant::now();
-    let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(every)));
-    ticks.tick().await;
-    let mut last = (0, 0, 0, 0, began);
-    loop {
-        ticks.tick().await;
-        let now = Instant::now();
-        let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let (done, failed) = (read(&live.done), read(&live.failed));
-        let (latency_ns, squares_us2) = (read(&live.latency_ns), read(&live.squares_us2));
-        let (new, seconds) = (done - last.0, (now - last.4).as_secs_f64());
-        let latency_ms = (latency_ns - last.1) as f64 / 1e6 / new.max(1) as f64;
-        let squares_ms2 = (squares_us2 - last.2) as f64 / 1e6 / new.max(1) as f64;
-        out::say(&format!(
-            "progress: {:.1} s, {:.1} tps, lat {latency_ms:.3} ms stddev {:.3}, {} failed",
-            (now - began).as_secs_f64(),
-            new as f64 / seconds.max(1e-9),
-            (squares_ms2 - latency_ms * latency_ms).max(0.0).sqrt(),
-            failed - last.3
-        ));
-        last = (done, latency_ns, squares_us2, failed, now);
-    }
 }

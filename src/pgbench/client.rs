@@ -134,6 +134,7 @@ pub struct Client<'a> {
     connection: Option<Connection>,
     /// Set by who ends the run before its time.
     stop: &'a AtomicBool,
+    failed_at: usize,
     /// Which statements are prepared, by their number.
     prepared: Vec<bool>,
     /// Columns of the prepared ones that `\gset` takes some from, by number.
@@ -178,6 +179,7 @@ impl<'a> Client<'a> {
             program,
             connection: None,
             stop,
+            failed_at: 0,
             prepared: vec![false; program.count],
             columns: Vec::new(),
             variables,
@@ -223,6 +225,11 @@ impl<'a> Client<'a> {
         &mut self.random
     }
 
+    /// The number of the command at which a script failed last.
+    pub fn failed_at(&self) -> usize {
+        self.failed_at
+    }
+
     /// Runs a script from its first command to its last; when it ended. `times` takes the time of each command, where somebody wants to know.
     pub async fn run(&mut self, script: usize, mut times: Option<&mut [CommandTally]>) -> Result<Instant, ClientError> {
         let program = self.program;
@@ -244,10 +251,13 @@ impl<'a> Client<'a> {
                 }
                 Err(error) => Err(Failure::Script(error)),
             };
+            answered = result.map_err(|failure| {
+                self.failed_at = at;
+                failure.at(program, script, command.line)
+            })?;
             if let (Some(tally), Some(began)) = (times.as_deref_mut().and_then(|times| times.get_mut(at)), began) {
-                tally.add(began.elapsed(), result.is_ok());
+                tally.add(began.elapsed());
             }
-            answered = result.map_err(|failure| failure.at(program, script, command.line))?;
         }
         Ok(answered.unwrap_or_else(Instant::now))
     }

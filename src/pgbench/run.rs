@@ -109,10 +109,37 @@ pub struct Live {
     pub done: AtomicU64,
     /// Their latencies together, ns.
     pub latency_ns: AtomicU64,
-    /// Their squares together, µs².
-    pub squares_us2: AtomicU64,
+    /// The squares of those, ms². The bits of a floating-point number: whole ones would overflow where latencies are of hours.
+    squares_ms2: AtomicU64,
+    /// What they were late by together, ns; only under a rate.
+    pub lag_ns: AtomicU64,
+    /// Never begun, as they would have been late anyway.
+    pub skipped: AtomicU64,
     /// Given up.
     pub failed: AtomicU64,
+    /// Run more than once.
+    pub retried: AtomicU64,
+    /// Runs after the first of a transaction.
+    pub retries: AtomicU64,
+    /// Whether all clients are connected and the run has begun.
+    pub begun: AtomicBool,
+}
+
+impl Live {
+    /// The squares of the latencies together, ms².
+    pub fn squares_ms2(&self) -> f64 {
+        f64::from_bits(self.squares_ms2.load(Ordering::Relaxed))
+    }
+
+    fn add_done(&self, latency: Duration, lag: Option<Duration>) {
+        let count = |sum: &AtomicU64, time: Duration| sum.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.done.fetch_add(1, Ordering::Relaxed);
+        count(&self.latency_ns, latency);
+        count(&self.lag_ns, lag.unwrap_or_default());
+        let square = (latency.as_secs_f64() * 1e3).powi(2);
+        let added = |bits| Some((f64::from_bits(bits) + square).to_bits());
+        let _ = self.squares_ms2.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
 }
 
 struct Shared {
@@ -181,6 +208,9 @@ pub async fn run(
     }
     let connecting = connecting.elapsed();
     let began = Instant::now();
+    if let Some(live) = &shared.live {
+        live.begun.store(true, Ordering::Relaxed);
+    }
     let _ = start.send(Some(began));
     let shares = joined.await.ok().flatten().ok_or(RunError::Thread)?;
     let mut outcome =
@@ -331,6 +361,7 @@ impl Runner<'_> {
             // It would be late whatever the server does.
             self.begun += 1;
             self.tally(script, |tally| tally.skipped += 1);
+            self.live(|live| &live.skipped, 1);
             self.lag = Some(now.saturating_duration_since(intended));
             self.log(script, Fate::Skipped, 0);
             if self.is_over(now) {
@@ -353,6 +384,21 @@ impl Runner<'_> {
     fn tally(&self, script: usize, note: impl FnOnce(&mut ScriptTally)) {
         if let Some(tally) = self.common.share.borrow_mut().tally.scripts.get_mut(script) {
             note(tally);
+        }
+    }
+
+    /// Adds to a count that is shown while the run goes on.
+    fn live(&self, count: impl FnOnce(&Live) -> &AtomicU64, number: u64) {
+        if let Some(live) = &self.shared.live {
+            count(live).fetch_add(number, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes something of the command at which a transaction failed.
+    fn command(&mut self, script: usize, note: impl FnOnce(&mut CommandTally)) {
+        let at = self.client.failed_at();
+        if let Some(command) = self.commands.get_mut(script).and_then(|commands| commands.get_mut(at)) {
+            note(command);
         }
     }
 
@@ -413,9 +459,7 @@ impl Runner<'_> {
                     self.common.share.borrow_mut().tally.add_lag(lag);
                 }
                 if let Some(live) = &self.shared.live {
-                    live.done.fetch_add(1, Ordering::Relaxed);
-                    live.latency_ns.fetch_add(latency.as_nanos() as u64, Ordering::Relaxed);
-                    live.squares_us2.fetch_add((latency.as_secs_f64() * 1e6).powi(2) as u64, Ordering::Relaxed);
+                    live.add_done(latency, self.lag);
                 }
                 self.log(script, Fate::Done(latency), tries - 1);
                 return self.is_complete(script).map(|()| now);
@@ -430,6 +474,9 @@ impl Runner<'_> {
                     tally.retried += u64::from(tries == 1);
                     tally.retries += 1;
                 });
+                self.live(|live| &live.retried, u64::from(tries == 1));
+                self.live(|live| &live.retries, 1);
+                self.command(script, |command| command.retries += 1);
                 tries += 1;
                 *self.client.random() = random.clone();
                 continue;
@@ -443,9 +490,8 @@ impl Runner<'_> {
                 _ => tally.serialization_failures += 1,
             });
             self.log(script, fate, tries - 1);
-            if let Some(live) = &self.shared.live {
-                live.failed.fetch_add(1, Ordering::Relaxed);
-            }
+            self.live(|live| &live.failed, 1);
+            self.command(script, |command| command.failures += 1);
             return Ok(now);
         }
     }

@@ -9,21 +9,18 @@ use crate::record::Histogram;
 pub struct CommandTally {
     /// Times of executions that went well.
     pub times: Histogram,
-    /// Executions that failed.
+    /// Executions that failed, and with them the transaction.
     pub failures: u64,
+    /// Executions that failed, after which the transaction was tried again.
+    pub retries: u64,
     total_ns: f64,
 }
 
 impl CommandTally {
-    /// Adds an execution.
-    pub fn add(&mut self, time: Duration, ok: bool) {
-        match ok {
-            true => {
-                self.times.record(ns(time));
-                self.total_ns += time.as_nanos() as f64;
-            }
-            false => self.failures += 1,
-        }
+    /// Adds an execution that went well.
+    pub fn add(&mut self, time: Duration) {
+        self.times.record(ns(time));
+        self.total_ns += time.as_nanos() as f64;
     }
 
     /// Mean time, ns; 0 if none went well.
@@ -34,6 +31,7 @@ impl CommandTally {
     fn merge(&mut self, other: &CommandTally) {
         self.times.add(&other.times);
         self.failures += other.failures;
+        self.retries += other.retries;
         self.total_ns += other.total_ns;
     }
 }

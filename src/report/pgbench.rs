@@ -35,8 +35,6 @@ pub fn pgbench_text(program: &Program, options: &Options, details: Details, outc
 
 fn write_text(out: &mut String, program: &Program, options: &Options, details: Details, outcome: &Outcome) -> std::fmt::Result {
     let all = outcome.tally.all();
-    let total = all.total();
-    let share = |count: u64| 100.0 * count as f64 / total.max(1) as f64;
     let seconds = outcome.elapsed.as_secs_f64();
     let kind = match program.scripts.as_slice() {
         [one] => one.name.as_str(),
@@ -58,29 +56,22 @@ fn write_text(out: &mut String, program: &Program, options: &Options, details: D
         }
         Length::Transactions(count) => {
             writeln!(out, "number of transactions per client: {count}{interrupted}")?;
-            writeln!(out, "number of transactions actually processed: {}/{}", all.done, count * options.clients as u64)?;
+            writeln!(out, "number of transactions actually processed: {}/{}", all.done, count.saturating_mul(options.clients as u64))?;
         }
     }
-    writeln!(out, "number of failed transactions: {} ({:.3}%)", all.failures(), share(all.failures()))?;
-    if details.failures {
-        writeln!(out, "number of serialization failures: {} ({:.3}%)", all.serialization_failures, share(all.serialization_failures))?;
-        writeln!(out, "number of deadlock failures: {} ({:.3}%)", all.deadlock_failures, share(all.deadlock_failures))?;
+    lost(out, "", options, details, &all)?;
+    if all.done + all.skipped == 0 {
+        // As in pgbench: there is nothing that the rest could be of.
+        return Ok(());
     }
-    if options.max_tries != Some(1) {
-        writeln!(out, "number of transactions retried: {} ({:.3}%)", all.retried, share(all.retried))?;
-        writeln!(out, "total number of retries: {}", all.retries)?;
-    }
+    skipped(out, "", options, &all)?;
     if let Some(limit) = options.latency_limit {
-        if options.rate.is_some() {
-            writeln!(out, "number of transactions skipped: {} ({:.3}%)", all.skipped, share(all.skipped))?;
-        }
         let late = 100.0 * all.late as f64 / all.done.max(1) as f64;
         let limit = limit.as_secs_f64() * 1e3;
         writeln!(out, "number of transactions above the {limit:.1} ms latency limit: {}/{} ({late:.3}%)", all.late, all.done)?;
     }
     if details.deviation {
-        writeln!(out, "latency average = {:.3} ms", ms(all.mean_ns()))?;
-        writeln!(out, "latency stddev = {:.3} ms", ms(all.deviation_ns()))?;
+        latency(out, "", &all)?;
     } else {
         let including = if all.failures() > 0 { " (including failures)" } else { "" };
         // As pgbench reckons it where it does not time each transaction: all clients' time over all transactions.
@@ -89,7 +80,8 @@ fn write_text(out: &mut String, program: &Program, options: &Options, details: D
     }
     if options.rate.is_some() {
         let lag = &outcome.tally.lag;
-        writeln!(out, "rate limit schedule lag: avg {:.3} (max {:.3}) ms", ms(outcome.tally.mean_lag_ns()), ms(lag.max() as f64))?;
+        let mean_ns = if lag.count() == 0 { f64::NAN } else { outcome.tally.mean_lag_ns() };
+        writeln!(out, "rate limit schedule lag: avg {:.3} (max {:.3}) ms", ms(mean_ns), ms(lag.max() as f64))?;
     }
     let tps = all.done as f64 / seconds.max(1e-9);
     if options.reconnect {
@@ -104,7 +96,43 @@ fn write_text(out: &mut String, program: &Program, options: &Options, details: D
     if options.rate.is_some() {
         percentiles(out, "schedule lag", &outcome.tally.lag)?;
     }
-    scripts(out, program, options, outcome, seconds)
+    scripts(out, program, options, details, outcome)
+}
+
+/// A share of all transactions in percent. As in pgbench it is no number where there was no transaction.
+fn percent(count: u64, of: u64) -> f64 {
+    100.0 * count as f64 / of as f64
+}
+
+/// What did not succeed, or not at once; of all scripts or of one, whose lines begin with a dash.
+fn lost(out: &mut String, dash: &str, options: &Options, details: Details, tally: &ScriptTally) -> std::fmt::Result {
+    let share = |count| percent(count, tally.total());
+    writeln!(out, "{dash}number of failed transactions: {} ({:.3}%)", tally.failures(), share(tally.failures()))?;
+    if details.failures {
+        let (serialization, deadlocks) = (tally.serialization_failures, tally.deadlock_failures);
+        writeln!(out, "{dash}number of serialization failures: {serialization} ({:.3}%)", share(serialization))?;
+        writeln!(out, "{dash}number of deadlock failures: {deadlocks} ({:.3}%)", share(deadlocks))?;
+    }
+    if options.max_tries != Some(1) {
+        writeln!(out, "{dash}number of transactions retried: {} ({:.3}%)", tally.retried, share(tally.retried))?;
+        writeln!(out, "{dash}total number of retries: {}", tally.retries)?;
+    }
+    Ok(())
+}
+
+fn skipped(out: &mut String, dash: &str, options: &Options, tally: &ScriptTally) -> std::fmt::Result {
+    if options.rate.is_none() || options.latency_limit.is_none() || tally.total() == 0 {
+        return Ok(());
+    }
+    writeln!(out, "{dash}number of transactions skipped: {} ({:.3}%)", tally.skipped, percent(tally.skipped, tally.total()))
+}
+
+fn latency(out: &mut String, dash: &str, tally: &ScriptTally) -> std::fmt::Result {
+    if tally.done == 0 {
+        return Ok(());
+    }
+    writeln!(out, "{dash}latency average = {:.3} ms", ms(tally.mean_ns()))?;
+    writeln!(out, "{dash}latency stddev = {:.3} ms", ms(tally.deviation_ns()))
 }
 
 fn percentiles(out: &mut String, what: &str, times: &Histogram) -> std::fmt::Result {
@@ -117,27 +145,32 @@ fn percentiles(out: &mut String, what: &str, times: &Histogram) -> std::fmt::Res
     writeln!(out, " max = {:.3} ms", ms(times.max() as f64))
 }
 
-fn scripts(out: &mut String, program: &Program, options: &Options, outcome: &Outcome, seconds: f64) -> std::fmt::Result {
+fn scripts(out: &mut String, program: &Program, options: &Options, details: Details, outcome: &Outcome) -> std::fmt::Result {
     let several = program.scripts.len() > 1;
     let weights: u64 = program.scripts.iter().map(|script| script.weight).sum();
-    let total = outcome.tally.all().total();
+    let done = outcome.tally.all().done;
     for (number, (script, tally)) in program.scripts.iter().zip(&outcome.tally.scripts).enumerate() {
         if several {
             let targets = 100.0 * script.weight as f64 / weights.max(1) as f64;
             writeln!(out, "SQL script {}: {}", number + 1, script.name)?;
             writeln!(out, " - weight: {} (targets {targets:.1}% of total)", script.weight)?;
-            let share = 100.0 * tally.total() as f64 / total.max(1) as f64;
-            let tps = tally.done as f64 / seconds.max(1e-9);
+            let share = percent(tally.done, done);
+            let tps = tally.done as f64 / outcome.elapsed.as_secs_f64().max(1e-9);
             writeln!(out, " - {} transactions ({share:.1}% of total, tps = {tps:.6})", tally.done)?;
-            let failed = 100.0 * tally.failures() as f64 / tally.total().max(1) as f64;
-            writeln!(out, " - number of failed transactions: {} ({failed:.3}%)", tally.failures())?;
-            writeln!(out, " - latency average = {:.3} ms", ms(tally.mean_ns()))?;
-            writeln!(out, " - latency stddev = {:.3} ms", ms(tally.deviation_ns()))?;
+            lost(out, " - ", options, details, tally)?;
+            skipped(out, " - ", options, tally)?;
+            latency(out, " - ", tally)?;
         }
         if options.by_command {
-            writeln!(out, "{}statement latencies in milliseconds and failures:", if several { " - " } else { "" })?;
+            let retries = options.max_tries != Some(1);
+            let what = if retries { ", failures and retries" } else { " and failures" };
+            writeln!(out, "{}statement latencies in milliseconds{what}:", if several { " - " } else { "" })?;
             for (command, times) in script.commands.iter().zip(&tally.commands) {
-                writeln!(out, "   {:>11.3}  {:>10}  {}", ms(times.mean_ns()), times.failures, command.text)?;
+                write!(out, "   {:>11.3}  {:>10}", ms(times.mean_ns()), times.failures)?;
+                if retries {
+                    write!(out, "  {:>10}", times.retries)?;
+                }
+                writeln!(out, "  {}", command.text)?;
             }
         }
     }
@@ -195,6 +228,7 @@ struct Command<'a> {
     line: usize,
     text: &'a str,
     failures: u64,
+    retries: u64,
     times: Times,
 }
 
@@ -241,6 +275,7 @@ pub fn pgbench_json(program: &Program, options: &Options, outcome: &Outcome) -> 
             line: command.line,
             text: &command.text,
             failures: times.failures,
+            retries: times.retries,
             times: Times::of(&times.times),
         });
         script(one.name.as_str(), one.weight, tally, commands.collect())
