@@ -365,17 +365,20 @@ async fn reports_have_the_lines_of_pgbench() {
         (lines.map(alike).collect(), progress)
     };
     let file = bench.script("two.sql", "\\set x 1 + 2\nselect :x;\n");
+    let unused = format!("{file}@0");
     let fails = |name: &str, code: &str| {
         bench.script(name, &format!("select 1;\ndo $$ begin perform pg_sleep(0.01); raise exception using errcode = '{code}'; end $$;\n"))
     };
     let (lost, locked, wrong) = (fails("lost.sql", "40001"), fails("locked.sql", "40P01"), fails("wrong.sql", "22012"));
-    let cases: [&[&str]; 21] = [
+    let cases: [&[&str]; 23] = [
         &["-S", "-t", "20"],
         &["-t", "5", "-r"],
         &["-S", "-t", "10", "-R", "500", "-L", "500"],
         &["-S", "-t", "5", "-C"],
         &["-b", "select@3", "-f", &file, "-t", "40"],
         &["-N", "-t", "5", "--failures-detailed", "--max-tries", "3"],
+        &["-f", &file, "-N", "-f", &file, "-S", "-b", "tpcb", "-t", "80"],
+        &["-f", &unused, "-S", "-t", "5", "-r", "--failures-detailed"],
         &["-f", &lost, "-f", &file, "-t", "40", "-r"],
         &["-f", &lost, "-f", &file, "-t", "40", "-r", "--max-tries", "3"],
         &["-f", &lost, "-f", &file, "-t", "40", "-r", "--max-tries", "3", "--failures-detailed"],
@@ -408,7 +411,7 @@ async fn reports_have_the_lines_of_pgbench() {
         assert_eq!(arguments.contains(&"-P"), !our_progress.is_empty(), "{arguments:?}");
     }
     // What is certain about numbers: of 20 transactions all are tried three times, and none succeeds.
-    let arguments = ["-n", "-f", &lost, "-t", "20", "-c", "2", "-r", "--max-tries", "3", "--failures-detailed"];
+    let arguments = ["-n", "-f", &lost, "-f", &unused, "-t", "20", "-c", "2", "-r", "--max-tries", "3", "--failures-detailed"];
     let (theirs, ours) = (text(&bench.theirs(&arguments).stdout), text(&bench.ours(&arguments).stdout));
     for words in ["actually processed:", "failed transactions:", "serialization failures:", "transactions retried:", "number of retries:"] {
         assert_eq!(behind(&ours, words), behind(&theirs, words), "{words} {ours}");
@@ -648,8 +651,13 @@ async fn scripts_of_the_kinds_that_people_write_run_unchanged_and_send_the_same(
 #[tokio::test]
 async fn the_log_has_pgbench_s_lines() {
     let bench = Bench::initialized().await;
-    let cases: [(&[&str], usize); 3] =
-        [(&["-S", "-t", "6"], 6), (&["-S", "-t", "6", "-R", "2000"], 7), (&["-S", "-t", "6", "-R", "2000", "--max-tries", "2"], 8)];
+    let cases: [(&[&str], usize); 4] = [
+        (&["-S", "-t", "6"], 6),
+        (&["-S", "-t", "6", "-R", "2000"], 7),
+        (&["-S", "-t", "6", "-R", "2000", "--max-tries", "2"], 8),
+        // A script that never runs has a number all the same.
+        (&["-b", "tpcb-like@0", "-S", "-t", "6"], 6),
+    ];
     for (number, (arguments, columns)) in cases.into_iter().enumerate() {
         for (who, ours) in [("theirs", false), ("ours", true)] {
             let prefix = bench.folder.path().join(format!("{who}{number}"));

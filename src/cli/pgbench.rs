@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::duel::watch_signals_saying;
 use super::libpq::{self, Named};
@@ -52,11 +52,11 @@ pub struct PgbenchArgs {
     #[arg(short = 'b', long = "builtin", value_name = "NAME[@WEIGHT]", value_parser = numbered)]
     pub builtins: Vec<Numbered>,
     /// The same as -b select-only
-    #[arg(short = 'S', long)]
-    pub select_only: bool,
+    #[arg(short = 'S', long, num_args = 0, default_missing_value = "select-only", action = ArgAction::Append, value_parser = numbered)]
+    pub select_only: Vec<Numbered>,
     /// The same as -b simple-update
-    #[arg(short = 'N', long)]
-    pub skip_some_updates: bool,
+    #[arg(short = 'N', long, num_args = 0, default_missing_value = "simple-update", action = ArgAction::Append, value_parser = numbered)]
+    pub skip_some_updates: Vec<Numbered>,
     /// Clients, each with a connection of its own
     #[arg(short = 'c', long = "client", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub clients: u32,
@@ -139,7 +139,7 @@ pub struct PgbenchArgs {
     #[arg(long, hide = true)]
     pub aggregate_interval: Option<u32>,
     /// Print help
-    #[arg(long, short = '?', action = clap::ArgAction::Help)]
+    #[arg(long, short = '?', action = ArgAction::Help)]
     pub help: Option<bool>,
 }
 
@@ -261,11 +261,15 @@ struct Mention<'a> {
 /// All scripts that were named, in their order; the first built-in one if none was.
 fn named_scripts(args: &PgbenchArgs) -> Vec<Mention<'_>> {
     let mut named: Vec<Mention<'_>> = Vec::new();
-    for (numbered, kind) in [(&args.files, Kind::File), (&args.builtins, Kind::Builtin)] {
+    let of_kinds = [
+        (&args.files, Kind::File),
+        (&args.builtins, Kind::Builtin),
+        (&args.select_only, Kind::Builtin),
+        (&args.skip_some_updates, Kind::Builtin),
+    ];
+    for (numbered, kind) in of_kinds {
         named.extend(numbered.iter().map(|one| Mention { place: one.place, name: &one.name, kind }));
     }
-    named.extend(args.select_only.then_some(Mention { place: usize::MAX, name: "select-only", kind: Kind::Builtin }));
-    named.extend(args.skip_some_updates.then_some(Mention { place: usize::MAX, name: "simple-update", kind: Kind::Builtin }));
     if named.is_empty() {
         named.push(Mention { place: 0, name: "tpcb-like", kind: Kind::Builtin });
     }
@@ -286,10 +290,10 @@ fn scripts(named: &[Mention<'_>], symbols: &mut Symbols) -> Result<Vec<Script>, 
         let text = read_text(&path).map_err(|diagnostic| Failure::Files(vec![diagnostic]))?;
         scripts.push(Script::read(&Source::new(&path, &text), weight, symbols).map_err(Failure::Files)?);
     }
-    scripts.retain(|script| script.weight > 0);
-    match scripts.is_empty() {
-        true => Err(Failure::Usage("every script has weight 0, so there is nothing to run".to_owned())),
-        false => Ok(scripts),
+    // One of weight 0 never runs, and keeps its number in report and log.
+    match scripts.iter().any(|script| script.weight > 0) {
+        true => Ok(scripts),
+        false => Err(Failure::Usage("every script has weight 0, so there is nothing to run".to_owned())),
     }
 }
 
