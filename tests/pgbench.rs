@@ -424,6 +424,71 @@ async fn reports_have_the_lines_of_pgbench() {
 }
 
 #[tokio::test]
+async fn numbers_have_the_ranges_of_pgbench_s() {
+    let bench = Bench::new().await;
+    let wrong = bench.script("wrong.sql", "select 1 / 0;\n");
+    for option in ["-t", "-T", "-P", "-s", "--max-tries"] {
+        for number in ["2147483648", "99999999999999999999", "-1", "x"] {
+            let arguments = ["-n", "-f", &wrong, option, number];
+            for who in BOTH {
+                let found = bench.of(who, &[], &arguments);
+                assert_eq!(found.status.code(), Some(1), "{who:?} {arguments:?}: {}", text(&found.stderr));
+            }
+        }
+    }
+    let most = bench.ours(&["-n", "-f", &wrong, "-c", "3", "-t", "2147483647"]);
+    assert!(text(&most.stdout).contains("actually processed: 0/6442450941\n"), "{}", text(&most.stdout));
+}
+
+#[tokio::test]
+async fn seeds_and_limits_come_from_pgbench_s_and_libpq_s_variables() {
+    let bench = Bench::new().await;
+    bench.execute("create table seeds (who text, seed numeric)").await;
+    let file = bench.script("seed.sql", "insert into seeds values (':who', :random_seed);\n");
+    let seeds: [(Environment, &[&str]); 8] = [
+        (&[("PGBENCH_RANDOM_SEED", "77")], &[]),
+        (&[("PGBENCH_RANDOM_SEED", "77")], &["--random-seed=78"]),
+        (&[], &["--random-seed", "79"]),
+        (&[("PGBENCH_RANDOM_SEED", "18446744073709551615")], &[]),
+        (&[], &["--random-seed=-3"]),
+        (&[("PGBENCH_RANDOM_SEED", "seven")], &[]),
+        (&[("PGBENCH_RANDOM_SEED", "")], &[]),
+        (&[], &["--random-seed=7x"]),
+    ];
+    for (variables, arguments) in seeds {
+        let mut codes = Vec::new();
+        for who in BOTH {
+            let define = format!("who={who:?}");
+            let arguments: Vec<&str> = ["-n", "-t", "1", "-f", &file, "-D", &define].iter().chain(arguments).copied().collect();
+            let found = bench.of(who, variables, &arguments);
+            assert_eq!(text(&found.stderr).contains("setting random seed to "), found.status.success(), "{who:?} {arguments:?}");
+            codes.push(found.status.code());
+        }
+        assert_eq!(codes[0], codes[1], "{variables:?} {arguments:?}");
+    }
+    let seen = "select who, array_agg(seed::text order by seed) from seeds group by 1 order by 1";
+    let seen: Vec<(String, Vec<String>)> =
+        sqlx::query_as(seen).fetch_all(&mut bench.server.connect(&bench.database).await).await.expect("seeds");
+    let wanted: Vec<String> = ["-3", "-1", "77", "78", "79"].map(str::to_owned).into();
+    assert_eq!(seen, [("Ours".to_owned(), wanted.clone()), ("Theirs".to_owned(), wanted)]);
+
+    // One that takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port().to_string();
+    for (limit, works) in [("", false), ("2x", false), (" 5 ", true), ("-1", true)] {
+        for who in BOTH {
+            let found = bench.of(who, &[("PGCONNECT_TIMEOUT", limit)], &["-n", "-t", "1", "-D", "who=limit", "-f", &file]);
+            assert_eq!(found.status.code(), Some(if works { 0 } else { 1 }), "{who:?} {limit:?}: {}", text(&found.stderr));
+        }
+    }
+    for who in BOTH {
+        let arguments = ["-n", "-h", "127.0.0.1", "-p", &port, "-t", "1", "-f", &file];
+        let found = bench.of(who, &[("PGCONNECT_TIMEOUT", "1")], &arguments);
+        assert_eq!(found.status.code(), Some(1), "{who:?}: {}", text(&found.stderr));
+    }
+}
+
+#[tokio::test]
 async fn as_many_turns_are_skipped_as_by_pgbench() {
     let bench = Bench::new().await;
     let file = bench.script("slow.sql", "select pg_sleep(0.02);\n");

@@ -1,6 +1,7 @@
 //! Where programs that use libpq would connect to: arguments, environment, password file.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::pgpass::{self, Wanted};
 use super::{Failure, out};
@@ -85,6 +86,16 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         certificate_name: None,
         authorities: ConnectTarget::usual_authorities(),
     })
+}
+
+/// How long connecting may take by `PGCONNECT_TIMEOUT`, whole seconds; without it or with none above 0, as long as the operating system lets it.
+/// As in libpq, less than two seconds are two.
+pub fn connect_limit() -> Result<Option<Duration>, Failure> {
+    let Some(text) = std::env::var_os("PGCONNECT_TIMEOUT") else { return Ok(None) };
+    let text = text.to_string_lossy();
+    let seconds: i32 =
+        text.trim().parse().map_err(|_| Failure::Usage(format!("PGCONNECT_TIMEOUT is \"{text}\", and may be whole seconds")))?;
+    Ok(u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(seconds.max(2))))
 }
 
 /// The name of who runs this, as libpq has it: by the user's number, and from the environment only where no list of users has that.

@@ -61,7 +61,8 @@ pub fn main() -> i32 {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; clap prints each where it belongs.
-            let code = if error.use_stderr() { exit::USAGE } else { exit::PASS };
+            let usage = if std::env::args_os().nth(1).is_some_and(|word| word == "pgbench") { pgbench::NOT_BEGUN } else { exit::USAGE };
+            let code = if error.use_stderr() { usage } else { exit::PASS };
             let _ = error.print();
             return code;
         }

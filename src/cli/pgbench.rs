@@ -23,7 +23,11 @@ use crate::script::{Script, Symbols, is_variable_name};
 
 /// pgbench's own exit codes.
 const RUN_FAILED: i32 = 2;
-const NOT_BEGUN: i32 = 1;
+pub(super) const NOT_BEGUN: i32 = 1;
+/// Names a seed where no option does.
+const SEED_VARIABLE: &str = "PGBENCH_RANDOM_SEED";
+/// The largest of pgbench's whole numbers.
+const MOST: i64 = i32::MAX as i64;
 
 /// `pgduel pgbench`
 #[derive(Args, Debug)]
@@ -64,10 +68,10 @@ pub struct PgbenchArgs {
     #[arg(short = 'j', long = "jobs", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     pub threads: u32,
     /// Transactions a client [default: 10]
-    #[arg(short = 't', long, conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
-    pub transactions: Option<u64>,
+    #[arg(short = 't', long, conflicts_with = "time", value_parser = clap::value_parser!(u32).range(1..=MOST))]
+    pub transactions: Option<u32>,
     /// Seconds
-    #[arg(short = 'T', long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'T', long, value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub time: Option<u32>,
     /// How statements are sent
     #[arg(short = 'M', long, value_enum, default_value_t = Protocol::Simple)]
@@ -79,7 +83,7 @@ pub struct PgbenchArgs {
     #[arg(short = 'L', long)]
     pub latency_limit: Option<f64>,
     /// Runs of a transaction that loses against another one; 0 for no limit, which needs -L or -T
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=MOST))]
     pub max_tries: u32,
     /// Connect anew for each transaction
     #[arg(short = 'C', long)]
@@ -88,7 +92,7 @@ pub struct PgbenchArgs {
     #[arg(short = 'D', long = "define", value_name = "NAME=VALUE")]
     pub define: Vec<String>,
     /// Scale to report, and for scripts of your own; built-in ones look it up
-    #[arg(short = 's', long)]
+    #[arg(short = 's', long, value_parser = clap::value_parser!(i64).range(1..=MOST))]
     pub scale: Option<i64>,
     /// Do not vacuum before the run
     #[arg(short = 'n', long)]
@@ -103,11 +107,11 @@ pub struct PgbenchArgs {
     #[arg(long)]
     pub failures_detailed: bool,
     /// Show progress every so many seconds
-    #[arg(short = 'P', long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'P', long, value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub progress: Option<u32>,
-    /// Seed of random numbers: a number, or time or rand for a new one
-    #[arg(long, default_value = "time")]
-    pub random_seed: String,
+    /// Seed of random numbers: a number, or time or rand for a new one [default: PGBENCH_RANDOM_SEED, time]
+    #[arg(long, allow_hyphen_values = true)]
+    pub random_seed: Option<String>,
     /// Print a built-in script and end
     #[arg(long, value_name = "NAME")]
     pub show_script: Option<String>,
@@ -309,20 +313,18 @@ fn weighted(text: &str) -> Result<(&str, u64), Failure> {
 }
 
 fn options(args: &PgbenchArgs, variables: Vec<(String, String)>) -> Result<Options, Failure> {
-    let seed = match args.random_seed.as_str() {
-        "time" | "rand" => rand::random(),
-        number => number.parse().map_err(|_| Failure::Usage(format!("--random-seed {number}: a number, time or rand")))?,
-    };
+    let seed = seed(args.random_seed.as_deref())?;
     let millis = |ms: f64| Duration::from_secs_f64(ms / 1e3);
     Ok(Options {
         clients: args.clients as usize,
         threads: args.threads.min(args.clients) as usize,
         length: match (args.time, args.transactions) {
             (Some(seconds), _) => Length::Time(Duration::from_secs(u64::from(seconds))),
-            (None, count) => Length::Transactions(count.unwrap_or(10)),
+            (None, count) => Length::Transactions(count.map_or(10, u64::from)),
         },
         rate: args.rate,
         latency_limit: args.latency_limit.map(millis),
+        connect_limit: libpq::connect_limit()?,
         max_tries: (args.max_tries > 0).then_some(args.max_tries),
         reconnect: args.connect,
         by_command: args.report_per_command,
@@ -337,12 +339,33 @@ fn options(args: &PgbenchArgs, variables: Vec<(String, String)>) -> Result<Optio
     })
 }
 
+/// The seed that an option or pgbench's variable of the environment names, which is told as pgbench tells it; else a new one.
+fn seed(named: Option<&str>) -> Result<u64, Failure> {
+    let variable = std::env::var_os(SEED_VARIABLE).map(|value| value.to_string_lossy().into_owned());
+    let (text, origin) = match (named, &variable) {
+        (Some(text), _) => (text, "--random-seed"),
+        (None, Some(text)) => (text.as_str(), SEED_VARIABLE),
+        (None, None) => return Ok(rand::random()),
+    };
+    // As in pgbench, a negative number is what its bits are without a sign.
+    let negative = || text.parse::<i64>().ok().map(|number| number as u64);
+    let seed =
+        match text {
+            "time" | "rand" => rand::random(),
+            number => number.parse().ok().or_else(negative).ok_or_else(|| {
+                Failure::Usage(format!("{origin} is \"{number}\"; it may be a whole number of up to 64 bits, time or rand"))
+            })?,
+        };
+    out::say(&format!("pgduel pgbench: setting random seed to {seed}"));
+    Ok(seed)
+}
+
 async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options, target: ConnectTarget, builtin: bool) -> CommandResult {
     let failed = |message: String| {
         out::say(&format!("pgduel pgbench: {message}"));
         Ok(NOT_BEGUN)
     };
-    let mut connection = match Connection::connect(&target).await {
+    let mut connection = match Connection::connect_within(&target, options.connect_limit.unwrap_or(Duration::MAX)).await {
         Ok(connection) => connection,
         Err(error) => return failed(error.to_string()),
     };

@@ -190,11 +190,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Opens a connection. Nothing is prepared on it yet.
-    pub async fn open(&mut self, target: &ConnectTarget) -> Result<(), ClientError> {
+    /// Opens a connection, within the limit if there is one. Nothing is prepared on it yet.
+    pub async fn open(&mut self, target: &ConnectTarget, limit: Option<Duration>) -> Result<(), ClientError> {
         let opened = tokio::select! {
             biased;
-            opened = Connection::connect(target) => opened,
+            opened = Connection::connect_within(target, limit.unwrap_or(Duration::MAX)) => opened,
             () = stopped(self.stop) => return Err(ClientError::Interrupted),
         };
         let lost = |error| ClientError::Lost { place: "establishing a connection".to_owned(), error };

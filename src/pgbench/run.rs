@@ -44,6 +44,8 @@ pub struct Options {
     pub rate: Option<f64>,
     /// `-L`
     pub latency_limit: Option<Duration>,
+    /// How long connecting may take; `None`: as long as the operating system lets it.
+    pub connect_limit: Option<Duration>,
     /// `--max-tries`; `None`: without limit.
     pub max_tries: Option<u32>,
     /// `-C`: a connection for each transaction.
@@ -272,7 +274,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     if !options.reconnect {
         let connected = tokio::select! {
             biased;
-            connected = client.open(&shared.target) => connected,
+            connected = client.open(&shared.target, options.connect_limit) => connected,
             // It will never start: another client failed.
             _ = begin_of(&mut started) => return,
         };
@@ -373,7 +375,7 @@ impl Runner<'_> {
     /// Opens the connection of a transaction (`-C`).
     async fn connect(&mut self) -> Result<(), ClientError> {
         let connecting = Instant::now();
-        self.client.open(&self.shared.target).await?;
+        self.client.open(&self.shared.target, self.shared.options.connect_limit).await?;
         let tally = &mut self.common.share.borrow_mut().tally;
         tally.connections += 1;
         tally.connecting += connecting.elapsed();
