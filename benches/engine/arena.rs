@@ -127,7 +127,17 @@ impl Arena {
             command.args(arguments);
             command
         });
-        slices::run(commands.collect(), clients, seconds, seed)
+        slices::run(commands.collect(), clients, seconds, seed, || self.connections())
+    }
+
+    /// Connections to the database.
+    fn connections(&self) -> anyhow::Result<u32> {
+        self.runtime.block_on(async {
+            let mut connection = self.server.connect("postgres").await?;
+            let sql = "select count(*)::int from pg_stat_activity where backend_type = 'client backend' and datname = $1";
+            let count: i32 = sqlx::query_scalar(sql).bind(DATABASE).fetch_one(&mut connection).await?;
+            Ok(count.try_into()?)
+        })
     }
 
     /// Runs this engine to its end, and tells its resident memory in bytes from time to time.

@@ -18,9 +18,14 @@ use super::arena::{Reading, children_cpu, number_after, reading};
 /// How long a program runs before it is another's turn.
 pub const SLICE: Duration = Duration::from_millis(250);
 
-/// The first slice, in which it connects: so long, and so much more a client. All of it but the connecting is counted.
-pub const FIRST: Duration = Duration::from_millis(300);
-pub const FIRST_A_CLIENT: Duration = Duration::from_millis(8);
+/// How much longer the first slice is than it takes to connect. It is counted, and the connecting is not.
+pub const FIRST: Duration = Duration::from_millis(100);
+
+/// What connecting takes on a slow host, a client; longer than that, and the others run out of time.
+const CONNECTING: Duration = Duration::from_millis(25);
+
+/// For all clients to connect.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two slices, for the server to finish what it was asked for in the last.
 const GAP: Duration = Duration::from_millis(5);
@@ -31,17 +36,25 @@ const SPARE: Duration = Duration::from_secs(1);
 /// A program that is stopped or running. It is killed if something else fails.
 struct Contender {
     child: Child,
-    began: Instant,
+    /// When all its clients were, or a little later.
+    connected: Instant,
     /// How long it ran.
     active: Duration,
 }
 
 impl Contender {
-    /// Starts it, and stops it after its first slice.
-    fn start(mut command: Command, first: Duration) -> anyhow::Result<Contender> {
+    /// Starts it, and stops it after its first slice, which begins when all are connected.
+    fn start(mut command: Command, mut all_connected: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<Contender> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-        let mut started = Contender { child, began: Instant::now(), active: Duration::ZERO };
-        started.run_for(first)?;
+        let began = Instant::now();
+        let mut started = Contender { child, connected: began, active: Duration::ZERO };
+        while !all_connected()? {
+            ensure!(began.elapsed() < PATIENCE, "its clients did not connect");
+            std::thread::sleep(GAP);
+        }
+        started.connected = Instant::now();
+        started.active = began.elapsed();
+        started.run_for(FIRST)?;
         Ok(started)
     }
 
@@ -64,7 +77,7 @@ impl Contender {
     }
 
     /// Lets it end, as its time is over; what it came to.
-    fn finish(mut self, first: Duration) -> anyhow::Result<Reading> {
+    fn finish(mut self) -> anyhow::Result<Reading> {
         // Only one runs, so what is added here is this one's.
         let before = children_cpu()?;
         self.signal(Signal::CONT)?;
@@ -73,7 +86,7 @@ impl Contender {
         let status = self.child.wait()?;
         ensure!(status.success(), "{status}: {printed}");
         let connecting = number_after(&printed, "initial connection time = ").context("no time of connecting")? / 1e3;
-        ensure!(connecting < first.as_secs_f64(), "connecting took {connecting} s");
+        ensure!(connecting < self.active.as_secs_f64(), "it was stopped while it connected");
         let mut reading = reading(&printed, children_cpu()?.saturating_sub(before))?;
         // By its own clock it ran while it was stopped, too.
         reading.tps = reading.transactions as f64 / (self.active.as_secs_f64() - connecting);
@@ -89,20 +102,29 @@ impl Drop for Contender {
     }
 }
 
-/// Runs all to their end, for so many seconds each beside the first slice, in an order drawn anew for each round. What they do must allow
-/// that one is stopped in the midst of a transaction: nobody else may wait for what it holds then.
-pub fn run(commands: Vec<Command>, clients: u32, seconds: u32, seed: u64) -> anyhow::Result<Vec<Reading>> {
+/// Runs all to their end, for so many seconds each beside the first slice, in an order drawn anew for each round. `connections` says how many
+/// there are at the server. What they do must allow that one is stopped in the midst of a transaction: nobody else may wait for what it
+/// holds then.
+pub fn run(
+    commands: Vec<Command>,
+    clients: u32,
+    seconds: u32,
+    seed: u64,
+    connections: impl Fn() -> anyhow::Result<u32>,
+) -> anyhow::Result<Vec<Reading>> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let first = FIRST + FIRST_A_CLIENT * clients;
     let rounds = Duration::from_secs(seconds.into()).div_duration_f64(SLICE).ceil() as u32;
-    let planned = (first + GAP + (SLICE + GAP) * rounds) * commands.len() as u32;
-    let limit = Duration::from_secs((planned + SPARE).as_secs() + 1);
+    let planned = (FIRST + GAP + (SLICE + GAP) * rounds) * commands.len() as u32;
+    // By its own clock a program runs from when it is connected, and while the others connect.
+    let limit = Duration::from_secs((planned + SPARE + CONNECTING * clients * commands.len() as u32).as_secs() + 1);
     let mut commands: Vec<(usize, Command)> = commands.into_iter().enumerate().collect();
     commands.shuffle(&mut rng);
+    let before = connections()?;
     let mut running: Vec<(usize, Contender)> = Vec::new();
     for (place, mut command) in commands {
         command.arg(format!("-T{}", limit.as_secs()));
-        running.push((place, Contender::start(command, first)?));
+        let wanted = before + clients * (running.len() as u32 + 1);
+        running.push((place, Contender::start(command, || Ok(connections()? >= wanted))?));
     }
     for _ in 0..rounds {
         running.shuffle(&mut rng);
@@ -110,12 +132,11 @@ pub fn run(commands: Vec<Command>, clients: u32, seconds: u32, seed: u64) -> any
             contender.slice()?;
         }
     }
-    let in_time = |contender: &Contender| contender.began.elapsed() < limit;
+    let in_time = |contender: &Contender| contender.connected.elapsed() < limit;
     ensure!(running.iter().all(|(_, contender)| in_time(contender)), "the slices took longer than they may");
-    // Time begins when all are connected.
-    while running.iter().any(|(_, contender)| contender.began.elapsed() < limit + first) {
+    while running.iter().any(|(_, contender)| in_time(contender)) {
         std::thread::sleep(GAP);
     }
     running.sort_by_key(|(place, _)| *place);
-    running.into_iter().map(|(_, contender)| contender.finish(first)).collect()
+    running.into_iter().map(|(_, contender)| contender.finish()).collect()
 }

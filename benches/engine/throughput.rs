@@ -53,7 +53,7 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
     println!(
         "`-M prepared`, {pairs} turns a row. In a turn all three programs run side by side, one at a time: each runs for {} ms, and is stopped while it is \
          another's turn, in an order drawn anew, until each has run for {seconds} s ({} s with {MANY_CLIENTS} clients or more). So they meet the same host, whose speed \
-         changes from second to second. Before that each runs in one piece for {} ms and {} ms a client, to connect, which is not counted, and go on, which is. What a \
+         changes from second to second. Before that each runs in one piece to connect, which is not counted, and for {} ms more, which are. What a \
          server still answers to one that was stopped is not timed: at 128 clients that is a fiftieth of the work, and the same for all. TPC-B-like transactions would \
          hold their locks while they are stopped, and run one program after the other, in every order. A ratio is pgduel's over pgbench's of the same turn, in brackets \
          the interval of 95%; beside it that of one pgbench over another. Throughput is without connecting, and so is the processor time of the client, per \
@@ -62,7 +62,6 @@ pub fn table(arena: &Arena, pairs: usize, seconds: u32, only: &str) -> anyhow::R
         slices::SLICE.as_millis(),
         seconds * LONGER,
         slices::FIRST.as_millis(),
-        slices::FIRST_A_CLIENT.as_millis(),
     );
     println!(
         "| script | clients × threads | throughput | floor, aim | pgbench / pgbench | client CPU | floor, aim | pgbench / pgbench | round trips |"

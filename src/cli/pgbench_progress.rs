@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
 use super::out;
-use crate::pgbench::run::{Live, Options};
+use crate::pgbench::live::Live;
+use crate::pgbench::options::Options;
 
 /// What is shown besides throughput and latency.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::pgbench::client::{Program, QueryMode};
-use crate::pgbench::run::{Length, Options, Outcome};
+use crate::pgbench::options::{Length, Options};
+use crate::pgbench::run::Outcome;
 use crate::pgbench::tally::ScriptTally;
 use crate::record::Histogram;
 
