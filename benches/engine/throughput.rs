@@ -108,11 +108,10 @@ fn print_row(arena: &Arena, row: &Row, script: &[String], pairs: usize, seconds:
         if row.may_stop {
             let of_turn = arena.run_in_slices(&ARMS, &of_row, row.clients, seconds, turn as u64)?;
             readings.iter_mut().zip(of_turn).for_each(|(arm, reading)| arm.push(reading));
+            continue;
         }
         for arm in order(turn) {
-            if !row.may_stop {
-                readings[arm].push(arena.run(ARMS[arm], &timed)?);
-            }
+            readings[arm].push(arena.run(ARMS[arm], &timed)?);
             connected[arm].push(arena.run(ARMS[arm], &connecting)?);
         }
     }
@@ -121,7 +120,8 @@ fn print_row(arena: &Arena, row: &Row, script: &[String], pairs: usize, seconds:
         ratio(&ratios)
     };
     let cost = |arm: usize| {
-        let connecting = median(connected[arm].iter().map(|reading| reading.cpu.as_secs_f64()).collect());
+        // Slices have it left out already.
+        let connecting = if row.may_stop { 0.0 } else { median(connected[arm].iter().map(|reading| reading.cpu.as_secs_f64()).collect()) };
         readings[arm]
             .iter()
             .map(move |reading| (reading.cpu.as_secs_f64() - connecting) / reading.transactions as f64)
