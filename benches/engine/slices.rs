@@ -25,7 +25,7 @@ pub const FIRST: Duration = Duration::from_millis(100);
 /// What connecting takes on a slow host, a client; longer than that, and the others run out of time.
 const CONNECTING: Duration = Duration::from_millis(25);
 
-/// For all clients to connect.
+/// For all clients to connect, or to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two slices, for the server to finish what it was asked for in the last.
@@ -47,14 +47,11 @@ struct Contender {
 
 impl Contender {
     /// Starts it, and stops it after its first slice, which begins when all are connected.
-    fn start(mut command: Command, mut all_connected: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<Contender> {
+    fn start(mut command: Command, all_connected: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<Contender> {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let began = Instant::now();
         let mut started = Contender { child, connected: began, active: Duration::ZERO, connecting: Duration::ZERO };
-        while !all_connected()? {
-            ensure!(began.elapsed() < PATIENCE, "its clients did not connect");
-            std::thread::sleep(GAP);
-        }
+        wait_until(all_connected)?;
         started.connecting = cpu_so_far(&started.child)?;
         started.connected = Instant::now();
         started.active = began.elapsed();
@@ -106,6 +103,15 @@ impl Drop for Contender {
     }
 }
 
+fn wait_until(done: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !done()? {
+        ensure!(began.elapsed() < PATIENCE, "clients did not connect, or not leave");
+        std::thread::sleep(GAP);
+    }
+    Ok(())
+}
+
 /// Processor time of a process that runs.
 fn cpu_so_far(child: &Child) -> anyhow::Result<Duration> {
     let clock = clock_getcpuclockid(nix::unistd::Pid::from_raw(child.id().try_into()?))?;
@@ -113,7 +119,7 @@ fn cpu_so_far(child: &Child) -> anyhow::Result<Duration> {
 }
 
 /// Runs all to their end, for so many seconds each beside the first slice, in an order drawn anew for each round. `connections` says how many
-/// there are at the server. What they do must allow that one is stopped in the midst of a transaction: nobody else may wait for what it
+/// there are to the database, which is theirs alone. What they do must allow that one is stopped in the midst of a transaction: nobody else may wait for what it
 /// holds then.
 pub fn run(
     commands: Vec<Command>,
@@ -129,11 +135,12 @@ pub fn run(
     let limit = Duration::from_secs((planned + SPARE + CONNECTING * clients * commands.len() as u32).as_secs() + 1);
     let mut commands: Vec<(usize, Command)> = commands.into_iter().enumerate().collect();
     commands.shuffle(&mut rng);
-    let before = connections()?;
+    // Those of the last turn may still be leaving.
+    wait_until(|| Ok(connections()? == 0))?;
     let mut running: Vec<(usize, Contender)> = Vec::new();
     for (place, mut command) in commands {
         command.arg(format!("-T{}", limit.as_secs()));
-        let wanted = before + clients * (running.len() as u32 + 1);
+        let wanted = clients * (running.len() as u32 + 1);
         running.push((place, Contender::start(command, || Ok(connections()? >= wanted))?));
     }
     for _ in 0..rounds {
