@@ -18,7 +18,7 @@ use super::runner::{Common, Runner, Share, Shared};
 use super::tally::Tally;
 use crate::load::event_loop;
 use crate::load::schedule::{Process, Schedule};
-use crate::load::threads::{self, Ready, Start, begin_of};
+use crate::load::threads::{self, Place, Ready, Start, begin_of};
 use crate::load::wire::ConnectTarget;
 use crate::script::Symbols;
 use crate::script::evaluate::{Text, Variables};
@@ -89,6 +89,7 @@ pub async fn run(
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
             let (shared, started, runtime) = (shared.clone(), started.clone(), Handle::current());
             threads::spawn(
+                Place { number: thread, threads },
                 ready.clone(),
                 || RunError::Thread,
                 move |ready| load_thread(&shared, &runtime, thread, &own, log, ready, &started),
