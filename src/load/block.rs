@@ -222,6 +222,11 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// How late it was queued.
+    pub(super) fn lag_ns(&self) -> u64 {
+        self.queued.saturating_duration_since(self.intended).as_nanos() as u64
+    }
+
     /// Whether it has waited for a connection for longer than it may.
     pub(super) fn has_given_up(&self, limit: Option<Duration>, now: Instant) -> bool {
         limit.is_some_and(|limit| now.saturating_duration_since(self.intended) > limit)
@@ -336,6 +341,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
             accounting.in_flight = started - ended;
         }
     }
+    recording.lag.add(&offered.lag);
     count_stages(&mut recording.stages, shared, begin, &offered.timed_out);
     let measured_from = begin + shared.spec.work.settle();
     let duration = match &shared.spec.work {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::block::{Job, Shared};
 use super::priority::{go_first, thread_cpu, yield_to_others};
 use super::schedule::{Process, Schedule};
+use crate::record::Histogram;
 
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
 pub(super) const SPIN: Duration = Duration::from_micros(60);
@@ -26,6 +27,8 @@ pub(super) struct Offered {
     pub(super) dropped: u64,
     /// Those that no connection had taken when patience ended.
     pub(super) abandoned: u64,
+    /// Lags of those that no connection took, ns: what keeps the scheduler from its work must show however little is served.
+    pub(super) lag: Histogram,
     /// When those were due that had given up waiting by then.
     pub(super) timed_out: Vec<Instant>,
     /// The scheduler's processor time over the time that it took; 1.0 is fully busy.
@@ -74,6 +77,7 @@ pub(super) fn drain(shared: &Shared, mut offered: Offered, begin: Instant, end: 
     }
     let (now, limit) = (Instant::now(), shared.spec.acquire_timeout);
     for job in shared.queue.abandon().iter().filter(|job| job.measured) {
+        offered.lag.record(job.lag_ns());
         match job.has_given_up(limit, now) {
             true => offered.timed_out.push(job.intended),
             false => offered.abandoned += 1,

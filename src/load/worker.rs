@@ -280,11 +280,10 @@ impl Worker<'_> {
         self.note(|result| result.started += u64::from(job.measured));
         if job.has_given_up(self.shared.spec.acquire_timeout, acquired) {
             if job.measured {
-                let lag_ns = job.queued.saturating_duration_since(job.intended).as_nanos() as u64;
                 let stage = self.stage_of(job);
                 self.note(|result| {
                     result.ended += 1;
-                    result.recording.give_up(lag_ns, stage);
+                    result.recording.give_up(job.lag_ns(), stage);
                 });
             }
             self.answer(job, acquired);
@@ -301,6 +300,9 @@ impl Worker<'_> {
             busy.fetch_sub(1, Ordering::Relaxed);
         }
         let Some(result) = result else {
+            if job.measured {
+                self.note(|result| result.recording.lag.record(job.lag_ns()));
+            }
             self.abandon(session).await;
             return Then::End;
         };
@@ -312,7 +314,7 @@ impl Worker<'_> {
             transaction: job.arrival.transaction,
             class: job.arrival.class,
             stage: self.stage_of(job),
-            lag_ns: ns(job.intended, job.queued),
+            lag_ns: job.lag_ns(),
             acquire_ns: ns(job.intended, acquired),
             service_ns: ns(result.as_ref().map_or(acquired, |times| times.sent), done),
             response_ns: ns(job.intended, done),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pgduel::load::block::{Work, prepare};
 use pgduel::load::schedule::Process;
 use pgduel::load::wire::Host;
+use pgduel::record::Histogram;
 use rustix::process::Signal;
 
 use crate::course::OPEN;
@@ -51,4 +52,10 @@ async fn a_generator_that_stands_still_makes_the_run_invalid() {
     assert_eq!(project.lines("scenario-end")[0]["stop"]["why"], "too-many-discarded");
     let reasons: Vec<String> = project.lines("block").iter().map(|block| block["discard"]["reason"].to_string()).collect();
     assert!(reasons.iter().any(|reason| reason.contains("generator-")), "{reasons:?}");
+    // Both are seen: that load threads stood still, and that arrivals were late for it.
+    let most = |key: &str| project.lines("block").iter().filter_map(|block| block["generator"][key].as_u64()).max();
+    assert!(most("longest_stall_ns") >= Some(30_000_000), "{:?}", most("longest_stall_ns"));
+    let late = |block: &serde_json::Value| serde_json::from_value::<Histogram>(block["generator"]["lag"].clone()).expect("lags").max();
+    let latest = project.lines("block").iter().map(late).max();
+    assert!(latest >= Some(20_000_000), "{latest:?}");
 }

@@ -167,7 +167,8 @@ async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
     let copies: Vec<_> = seen.iter().filter(|(name, _)| name.ends_with("_w")).collect();
     assert_eq!((sides.len(), copies.len()), (2, 2), "{seen:?}");
     assert!(sides.iter().all(|(_, range)| **range == (2_000, 2_000)), "a side was written to: {seen:?}");
-    assert!(copies.iter().all(|(_, (least, most))| *least == 2_000 && *most > 2_000), "nothing was written: {seen:?}");
+    // Who looks rarely may not have seen them before anything was written.
+    assert!(copies.iter().all(|(_, (_, most))| *most > 2_000), "nothing was written: {seen:?}");
     let blocks = project.lines("block");
     assert!(!blocks.is_empty() && blocks.iter().all(|block| block["accounting"]["ok"] == 20), "{blocks:?}");
     assert_eq!(left(&server, process).await, Vec::<String>::new(), "after a duel that wrote");
@@ -229,7 +230,7 @@ async fn a_long_run_under_open_load_ends_with_its_budget() {
     let server = TestServer::shared().await;
     let project = Project::example();
     project.write("scenarios/notes/open.toml", OPEN);
-    let mut command = project.duel("notes/open", &["--scale", "0.1", "--budget", "25s"]);
+    let mut command = project.duel("notes/open", &["--scale", "0.1", "--budget", "45s"]);
     let run = finish(command.env("DATABASE_URL", server.url("postgres")));
     // A machine that does too much besides may disturb too many pairs.
     assert!([Some(0), Some(4)].contains(&run.code), "{:?}: {}\n{}", run.code, run.stdout, run.stderr);

@@ -6,7 +6,7 @@ use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
 use pgduel::load::patience::BlockEnd;
 use sqlx::PgConnection;
 
-use crate::outages::{CONNECTIONS, Held, SECOND, SHORT, open, spec};
+use crate::outages::{CONNECTIONS, Held, PATIENT, SECOND, SHORT, open, spec};
 
 const COUNT_UP: &str = "update held set x = x + 1";
 
@@ -14,7 +14,7 @@ const COUNT_UP: &str = "update held set x = x + 1";
 async fn block(held: &Held, sql: &str, work: Work, settings: &[(&str, &str)]) -> BlockSpec {
     let mut connection = held.server.connect(&held.database).await;
     sqlx::raw_sql("delete from held; insert into held values (0)").execute(&mut connection).await.expect("one row");
-    let mut spec = spec(&held.server.conn_info(&held.database), sql, work, SHORT);
+    let mut spec = spec(&held.server.conn_info(&held.database), sql, work, PATIENT);
     spec.target.settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     spec
 }
@@ -56,11 +56,11 @@ async fn a_killed_backend_costs_one_transaction_and_is_replaced() {
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_an_error_with_its_time() {
     let held = Held::new().await;
-    let limit = [("statement_timeout", "50ms")];
+    let limit = [("statement_timeout", "500ms")];
     let result = run(block(&held, "select pg_sleep(10)", Work::Fixed { transactions: 6 }, &limit).await).await;
     assert_eq!((result.recording.accounting.error, codes(&result)), (6, vec!["57014"]));
     let times = &result.recording.errors["57014"];
-    assert!(times.quantile(0.0).is_some_and(|least| least >= 49e6), "{times:?}");
+    assert!(times.quantile(0.0).is_some_and(|least| least >= 490e6), "{times:?}");
     assert!(result.recording.transactions[0].response.is_empty());
 }
 
@@ -122,20 +122,20 @@ async fn more_clients_than_the_server_takes_are_refused_by_name() {
 #[tokio::test]
 async fn who_waits_too_long_for_a_connection_gives_up() {
     let held = Held::new().await;
-    let mut spec = block(&held, "select count(*) from held", open(200.0, SECOND), &[]).await;
+    let mut spec = block(&held, "select count(*) from held", open(100.0, 5 * SECOND), &[]).await;
     spec.acquire_timeout = Some(SECOND / 10);
     let prepared = prepare(spec).await.expect("ready");
     let lock = held.lock().await;
     tokio::spawn(async move {
-        tokio::time::sleep(SECOND / 2).await;
+        tokio::time::sleep(SECOND).await;
         drop(lock);
     });
     let result = prepared.run().await.expect("the block ends");
     let accounting = result.recording.accounting;
     assert!(accounting.balances(), "{accounting:?}");
-    // Both connections wait for the lock, and those that were due in the first 0.4 s behind them have given up by its end.
+    // Both connections wait for the lock, and those that were due in the first 0.9 s behind them have given up by its end.
     assert!(accounting.acquire_timeouts >= 60 && accounting.ok >= 60, "{accounting:?}");
-    assert_eq!((accounting.scheduled, accounting.error, accounting.in_flight), (200, 0, 0));
+    assert_eq!((accounting.scheduled, accounting.error, accounting.in_flight), (500, 0, 0));
     // None that was served had waited for longer.
     assert!(result.recording.transactions[0].acquire.max() < 110_000_000);
     assert!(accounting.ok >= u64::from(CONNECTIONS));
@@ -144,10 +144,13 @@ async fn who_waits_too_long_for_a_connection_gives_up() {
 #[tokio::test]
 async fn who_gave_up_before_the_end_is_not_in_flight() {
     let held = Held::new().await;
-    let mut spec = block(&held, "select count(*) from held", open(100.0, SECOND / 2), &[]).await;
+    let mut spec = block(&held, "select count(*) from held", open(25.0, 4 * SECOND), &[]).await;
     spec.acquire_timeout = Some(SECOND / 10);
+    spec.patience = SHORT;
     let prepared = prepare(spec).await.expect("ready");
-    let accounting = held.run_locked(prepared).await.recording.accounting;
-    assert_eq!((accounting.scheduled, accounting.in_flight, accounting.ok), (50, u64::from(CONNECTIONS), 0));
-    assert_eq!(accounting.acquire_timeouts, 50 - u64::from(CONNECTIONS));
+    let result = held.run_locked(prepared).await;
+    let accounting = result.recording.accounting;
+    assert_eq!((accounting.scheduled, accounting.in_flight, accounting.ok), (100, u64::from(CONNECTIONS), 0));
+    assert_eq!(accounting.acquire_timeouts, 100 - u64::from(CONNECTIONS));
+    assert_eq!(result.generator.lag.count(), 100, "how late they began is known of those who gave up too");
 }

@@ -16,6 +16,7 @@ use pgduel::target::{ConnInfo, EmbeddedServer, Endpoint};
 use pgduel::{scenario, suite};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgConnection;
+use tokio::task::JoinHandle;
 
 use crate::project::{Project, Running};
 use crate::signals::{LIST, server_of};
@@ -23,7 +24,10 @@ use crate::support::{OwnHome, TestServer};
 
 pub const CONNECTIONS: u32 = 2;
 pub const SECOND: Duration = Duration::from_secs(1);
-/// No test shall wait for the real ones.
+/// What is begun also ends, however slow the machine of the tests is.
+pub const PATIENT: Patience =
+    Patience { drain: Duration::from_secs(60), outage: Duration::from_secs(60), transaction: Duration::from_secs(600) };
+/// For what never ends: no test shall wait for the real ones.
 pub const SHORT: Patience = Patience { drain: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
 
 fn target(info: &ConnInfo) -> ConnectTarget {
@@ -102,6 +106,20 @@ impl Held {
         connection
     }
 
+    /// Stops a block, as a signal does, as soon as all its sessions wait for the table.
+    async fn stop_when_all_wait(&self, spec: &BlockSpec) -> JoinHandle<()> {
+        let mut connection = self.server.connect(&self.database).await;
+        let stop = spec.stop.clone();
+        tokio::spawn(async move {
+            let waiting = "select count(*) from pg_stat_activity \
+                           where datname = current_database() and application_name = 'outage' and wait_event_type = 'Lock'";
+            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut connection).await.expect("a count") < i64::from(CONNECTIONS) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            stop.store(true, Ordering::Relaxed);
+        })
+    }
+
     /// Runs what is ready while the table is locked, and sees to it that the server is left with nothing to do.
     pub async fn run_locked(&self, prepared: Prepared) -> BlockResult {
         let mut lock = self.lock().await;
@@ -130,6 +148,8 @@ async fn an_open_loop_gives_up_on_what_does_not_end_and_leaves_nothing_running()
     let accounting = result.recording.accounting;
     assert_eq!((accounting.scheduled, accounting.ok, accounting.in_flight), (20, 0, 20));
     assert_eq!(result.end, BlockEnd::Finished);
+    assert_eq!(result.generator.lag.count(), 20, "how late they began is known of all");
+    assert_eq!(result.generator.achieved_share, 0.0, "what was offered and not answered is told");
 }
 
 #[tokio::test]
@@ -143,10 +163,11 @@ async fn a_closed_loop_does_too() {
 #[tokio::test]
 async fn fixed_work_ends_with_a_transaction_that_takes_far_too_long() {
     let held = Held::new().await;
-    let patience = Patience { transaction: SECOND, ..SHORT };
+    // Opening a connection is a matter of patience too.
+    let patience = Patience { transaction: 5 * SECOND, ..SHORT };
     let prepared = prepare(held.spec(Work::Fixed { transactions: 50 }, patience)).await.expect("ready");
     let result = held.run_locked(prepared).await;
-    assert_eq!(result.end, BlockEnd::Overrun { limit: SECOND });
+    assert_eq!(result.end, BlockEnd::Overrun { limit: 5 * SECOND });
     assert_eq!(result.recording.accounting.in_flight, u64::from(CONNECTIONS));
 }
 
@@ -154,15 +175,25 @@ async fn fixed_work_ends_with_a_transaction_that_takes_far_too_long() {
 async fn one_signal_is_enough_though_nothing_ends() {
     let held = Held::new().await;
     let spec = held.spec(Work::Fixed { transactions: 50 }, SHORT);
-    let stop = spec.stop.clone();
-    let prepared = prepare(spec).await.expect("ready");
-    tokio::spawn(async move {
-        tokio::time::sleep(SECOND / 5).await;
-        stop.store(true, Ordering::Relaxed);
-    });
-    let result = held.run_locked(prepared).await;
+    let stop = held.stop_when_all_wait(&spec).await;
+    let result = held.run_locked(prepare(spec).await.expect("ready")).await;
+    stop.await.expect("all waited");
     assert_eq!(result.end, BlockEnd::Interrupted);
     assert_eq!(result.recording.accounting.in_flight, u64::from(CONNECTIONS));
+}
+
+#[tokio::test]
+async fn an_interrupted_open_loop_accounts_for_all_that_was_due() {
+    let held = Held::new().await;
+    let spec = held.spec(open(100.0, Duration::from_secs(600)), SHORT);
+    let stop = held.stop_when_all_wait(&spec).await;
+    let result = held.run_locked(prepare(spec).await.expect("ready")).await;
+    stop.await.expect("all waited");
+    let accounting = result.recording.accounting;
+    assert_eq!((&result.end, accounting.scheduled, accounting.ok), (&BlockEnd::Interrupted, 60_000, 0));
+    // Those due before the signal wait, or run; those after it never came.
+    assert!(accounting.in_flight >= u64::from(CONNECTIONS) && accounting.dropped > 0, "{accounting:?}");
+    assert_eq!(result.generator.lag.count(), accounting.in_flight);
 }
 
 #[tokio::test]
@@ -258,11 +289,11 @@ fn backend_of(postmaster: Pid, database: &str) -> Option<Pid> {
 fn a_restart_costs_the_block_and_not_the_run() {
     let home = OwnHome::new();
     let project = Project::with_scenario(["before", "after"], "", LIST);
-    let mut command = project.pgduel(&["run", "notes/planted", "--variant", "before", "--time", "8s", "--scale", "0.1", "--fsync", "off"]);
+    let mut command = project.pgduel(&["run", "notes/planted", "--variant", "before", "--time", "20s", "--scale", "0.1", "--fsync", "off"]);
     let mut run = Running::start(command.arg("--out").arg(project.out()).env("PGDUEL_HOME", home.path()));
     run.until_said(" on before for");
-    // Connections are opened and warmed first.
-    std::thread::sleep(Duration::from_secs(3));
+    // Connections are opened and warmed first, and load runs for a while before it is measured.
+    std::thread::sleep(Duration::from_secs(8));
     let mut killed = None;
     run.until("a backend", || {
         killed = backend_of(server_of(&home), "pgduel_r_");
