@@ -3,6 +3,9 @@
 //! A request is BEGIN, one `select set_config(...)` with the identity, the statements, COMMIT: each prepared, each with a Sync of its own,
 //! so each is one round trip. Settings are local to the transaction, so nothing leaks to the next one on this connection.
 
+mod answer;
+mod error;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +15,15 @@ use super::captured::Captured;
 use super::identity::{SEARCH_PATH, preamble_sql, write_identity};
 use super::pause::Pauser;
 use super::program::{Program, Request, Source, StatementProgram};
-use super::wire::{ConnectTarget, Connection, DbError, Params, Prepared, RowBuffer, Rows, TransactionStatus, WireError};
+use super::wire::{ConnectTarget, Connection, Params, Prepared, RowBuffer, Rows, TransactionStatus};
 use crate::dataset::Value;
 use crate::scenario::Repeat;
 use crate::script::value::EvalError;
+
+use error::failed;
+
+pub use answer::{Answer, StatementAnswer, query_text};
+pub use error::SessionError;
 
 /// How a request's transaction ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,76 +41,6 @@ pub struct Times {
     pub sent: Instant,
     /// Last row of the last answer received.
     pub done: Instant,
-}
-
-/// Why a transaction failed.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The server rejected a statement; the session can go on.
-    #[error("{statement}: {error}")]
-    Rejected {
-        /// `transaction/statement`.
-        statement: String,
-        /// What the server said.
-        error: Box<DbError>,
-    },
-    /// A value that a script needs cannot be had; the session can go on.
-    #[error("{place}: {error}")]
-    Script {
-        /// `script:line`, or `transaction/statement`.
-        place: String,
-        /// Why.
-        error: EvalError,
-    },
-    /// The connection is gone or out of step; a new session is needed.
-    #[error("{statement}: {error}")]
-    Lost {
-        /// What was being done.
-        statement: String,
-        /// What happened.
-        error: WireError,
-    },
-}
-
-impl SessionError {
-    /// SQLSTATE, `script`, or `connection`.
-    pub fn code(&self) -> &str {
-        match self {
-            SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
-            SessionError::Script { .. } => "script",
-            SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
-        }
-    }
-
-    /// Whether the same transaction may succeed if it is run again: it lost against another one.
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, SessionError::Rejected { error, .. } if error.sqlstate.is_conflict())
-    }
-
-    /// Whether the session can run another transaction.
-    pub fn is_lost(&self) -> bool {
-        matches!(self, SessionError::Lost { .. })
-    }
-}
-
-/// Rows of a query, every value as PostgreSQL prints it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Answer {
-    /// Column names.
-    pub columns: Vec<String>,
-    /// Rows.
-    pub rows: Vec<Vec<Option<String>>>,
-}
-
-/// What one statement returned.
-#[derive(Clone, Debug)]
-pub struct StatementAnswer {
-    /// The statement's name.
-    pub statement: String,
-    /// All rows of all its executions.
-    pub answer: Answer,
-    /// Rows that its executions count in their command tags, together: inserted, updated, deleted, or returned.
-    pub affected: u64,
 }
 
 /// A connection on which a program is prepared.
@@ -376,7 +314,7 @@ impl Session {
             self.statements_ns[statement.index] += end.saturating_duration_since(done.sent).as_nanos() as u64;
             affected += done.affected;
             if let (Some(buffer), true) = (&buffer, collect.is_some()) {
-                keep(&mut answer, prepared, buffer);
+                answer.add(prepared, buffer);
             }
             let script = self.program.transactions[arrival.transaction].script.as_ref();
             if let (Some(prefix), Some(script), Some(buffer)) = (&statement.capture, script, &buffer) {
@@ -478,28 +416,4 @@ fn parts(request: &Request, arrival: &Arrival) -> impl Iterator<Item = Part> + u
         Bound::One(_) | Bound::Text(_) => None,
     });
     (0..chunks.unwrap_or(1)).map(move |number| if chunks.is_some() { Part::Chunk(number) } else { Part::Whole })
-}
-
-fn failed(statement: &str, error: WireError) -> SessionError {
-    let statement = statement.to_owned();
-    match error {
-        WireError::Db(error) if error.severity == super::wire::Severity::Error => SessionError::Rejected { statement, error },
-        error => SessionError::Lost { statement, error },
-    }
-}
-
-fn keep(answer: &mut Answer, prepared: &Prepared, buffer: &RowBuffer) {
-    if answer.columns.is_empty() {
-        answer.columns = prepared.columns.iter().map(|column| column.name.clone()).collect();
-    }
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    answer.rows.extend(buffer.iter().map(|row| row.map(|cell| cell.map(text)).collect::<Vec<_>>()));
-}
-
-/// Rows of a query that takes no parameters, every value as text.
-pub async fn query_text(connection: &mut Connection, sql: &str) -> Result<Vec<Vec<Option<String>>>, WireError> {
-    let mut buffer = RowBuffer::new();
-    connection.simple(sql, Rows::Collect(&mut buffer)).await?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(buffer.iter().map(|row| row.map(|cell| cell.map(text)).collect()).collect())
 }
