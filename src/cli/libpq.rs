@@ -1,10 +1,11 @@
 //! Where programs that use libpq would connect to: arguments, environment, password file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::pgpass::{self, Wanted};
-use super::{Failure, out};
+use super::{Failure, conninfo, out};
 use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
 
 /// Where Debian's packages and PostgreSQL itself put the Unix socket.
@@ -16,7 +17,7 @@ const APPLICATION_NAME: &str = "pgbench";
 /// What the arguments name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Named<'a> {
-    /// A database, or a URL.
+    /// A database, a URL, or a connection string of keys and values.
     pub database: Option<&'a str>,
     /// A host, or the folder of a socket.
     pub host: Option<&'a str>,
@@ -42,11 +43,11 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         }
         return Ok(target);
     }
-    if named.database.is_some_and(|text| text.contains('=')) {
-        return Err(Failure::Usage("a connection string of the form key=value is not read; give a URL, or -h, -p and -U".to_owned()));
-    }
-    let user = named.user.map(str::to_owned).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
-    let host = named.host.map(str::to_owned).or_else(|| variable("PGHOST"));
+    let connection_string = named.database.filter(|text| text.contains('='));
+    let mut given = connection_string.map_or(Ok(BTreeMap::new()), conninfo::parse).map_err(Failure::Usage)?;
+    // As in libpq, what a connection string names counts more than an option.
+    let user = given.remove("user").or_else(|| named.user.map(str::to_owned)).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
+    let host = given.remove("host").or_else(|| named.host.map(str::to_owned)).or_else(|| variable("PGHOST"));
     let host = match host {
         Some(host) if host.starts_with('/') => Host::Unix(host.into()),
         Some(host) => Host::Tcp(host),
@@ -55,37 +56,58 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
             None => Host::Tcp("localhost".to_owned()),
         },
     };
-    let port = match (named.port, variable("PGPORT")) {
-        (Some(port), _) => port,
-        (None, Some(text)) => text.parse().map_err(|_| Failure::Usage(format!("PGPORT is {text}, which is no port")))?,
-        (None, None) => 5432,
+    let port = match (given.remove("port"), named.port) {
+        (Some(text), _) => port_of("port", &text)?,
+        (None, Some(port)) => port,
+        (None, None) => variable("PGPORT").map_or(Ok(5432), |text| port_of("PGPORT", &text))?,
     };
-    let ssl_mode = match variable("PGSSLMODE").as_deref() {
-        Some("disable") => SslMode::Disable,
-        Some("allow") => SslMode::Allow,
-        None | Some("prefer") => SslMode::Prefer,
-        Some("require") => SslMode::Require,
-        Some("verify-ca") => SslMode::VerifyCa,
-        Some("verify-full") => SslMode::VerifyFull,
-        Some(other) => {
-            let modes = "disable, allow, prefer, require, verify-ca or verify-full";
-            return Err(Failure::Usage(format!("PGSSLMODE is {other}, and may be {modes}")));
+    let ssl_mode = match given.remove("sslmode") {
+        Some(text) => ssl_mode_of("sslmode", &text)?,
+        None => variable("PGSSLMODE").map_or(Ok(SslMode::Prefer), |text| ssl_mode_of("PGSSLMODE", &text))?,
+    };
+    // Where a connection string does not say, libpq takes the user's name for the database's; else pgbench does, which does not look at -U.
+    let database = match connection_string {
+        Some(_) => given.remove("dbname").or_else(|| variable("PGDATABASE")).unwrap_or_else(|| user.clone()),
+        None => {
+            let named = named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER"));
+            named.unwrap_or_else(login_name)
         }
     };
-    let database =
-        named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
+    let password = given.remove("password").or_else(|| variable("PGPASSWORD"));
     Ok(ConnectTarget {
-        password: variable("PGPASSWORD").map(Password::new).or_else(|| kept(&host, port, &database, &user)),
+        password: password.map(Password::new).or_else(|| kept(&host, port, &database, &user)),
         host,
         port,
         database,
         user,
-        application_name: APPLICATION_NAME.to_owned(),
-        settings: options(),
+        application_name: given.remove("application_name").unwrap_or_else(|| APPLICATION_NAME.to_owned()),
+        settings: given.remove("options").map_or_else(options, |text| vec![("options".to_owned(), text)]),
         ssl_mode,
         certificate_name: None,
-        authorities: ConnectTarget::usual_authorities(),
+        authorities: match given.remove("sslrootcert") {
+            Some(file) => ConnectTarget::authorities_in(Path::new(&file)),
+            None => ConnectTarget::usual_authorities(),
+        },
     })
+}
+
+fn port_of(name: &str, text: &str) -> Result<u16, Failure> {
+    text.trim().parse().map_err(|_| Failure::Usage(format!("{name} is {text}, which is no port")))
+}
+
+fn ssl_mode_of(name: &str, text: &str) -> Result<SslMode, Failure> {
+    match text {
+        "disable" => Ok(SslMode::Disable),
+        "allow" => Ok(SslMode::Allow),
+        "prefer" => Ok(SslMode::Prefer),
+        "require" => Ok(SslMode::Require),
+        "verify-ca" => Ok(SslMode::VerifyCa),
+        "verify-full" => Ok(SslMode::VerifyFull),
+        other => {
+            let modes = "disable, allow, prefer, require, verify-ca or verify-full";
+            Err(Failure::Usage(format!("{name} is {other}, and may be {modes}")))
+        }
+    }
 }
 
 /// How long connecting may take by `PGCONNECT_TIMEOUT`, whole seconds; without it or with none above 0, as long as the operating system lets it.

@@ -46,10 +46,10 @@ Examples:
 The flags, scripts and report are those of pgbench(1), and percentiles follow. Tables are made by pgbench -i. The exit code is 0, \
 1 if the run could not begin, 2 if it failed on the way, 130 if it was interrupted.
 
-Not supported: -i and its options, --aggregate-interval, --progress-timestamp, --verbose-errors, --debug, \\shell, \\setshell, \\aset, pipelines."
+Not supported: -i and its options, --aggregate-interval, --verbose-errors, --debug, \\shell, \\setshell, \\aset, pipelines."
 )]
 pub struct PgbenchArgs {
-    /// Database, or a URL postgresql://user:password@host:port/database [default: PGDATABASE, PGUSER, your name]
+    /// Database, a URL postgresql://user:password@host:port/database, or "host=... dbname=..." [default: PGDATABASE, PGUSER, your name]
     pub database: Option<String>,
     /// Script from a file, with a weight behind @; may be given several times
     #[arg(short = 'f', long = "file", value_name = "FILE[@WEIGHT]", value_parser = numbered)]
@@ -111,6 +111,9 @@ pub struct PgbenchArgs {
     /// Show progress every so many seconds
     #[arg(short = 'P', long, value_parser = clap::value_parser!(u32).range(1..=MOST))]
     pub progress: Option<u32>,
+    /// Show progress with the time of day, seconds since 1970, instead of that since the start
+    #[arg(long)]
+    pub progress_timestamp: bool,
     /// Seed of random numbers: a number, or time or rand for a new one [default: PGBENCH_RANDOM_SEED, time]
     #[arg(long, allow_hyphen_values = true)]
     pub random_seed: Option<String>,
@@ -392,7 +395,7 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     tokio::spawn(watch_signals_saying("stopping: what was measured is reported; once more ends at once", stop.clone()));
     let live = args.progress.map(|_| Arc::new(Live::default()));
     let running = run::run(program.clone(), options.clone(), target, live.clone(), stop.clone());
-    let progress = pgbench_progress::report(args.progress, live, Columns::of(&options));
+    let progress = pgbench_progress::report(args.progress, live, Columns::of(&options, args.progress_timestamp));
     let outcome = tokio::select! {
         outcome = running => outcome,
         () = progress => return failed("the progress report ended".to_owned()),

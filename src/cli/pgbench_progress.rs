@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::time::MissedTickBehavior;
 
@@ -17,15 +17,18 @@ pub struct Columns {
     lag: bool,
     skipped: bool,
     retries: bool,
+    /// Whether the time is that of a clock.
+    timestamp: bool,
 }
 
 impl Columns {
-    /// Those that the options make sense of.
-    pub fn of(options: &Options) -> Columns {
+    /// Those that the options make sense of; `timestamp` for the time since 1970 instead of that since the start.
+    pub fn of(options: &Options, timestamp: bool) -> Columns {
         Columns {
             lag: options.rate.is_some(),
             skipped: options.rate.is_some() && options.latency_limit.is_some(),
             retries: options.max_tries != Some(1),
+            timestamp,
         }
     }
 }
@@ -75,34 +78,37 @@ pub async fn report(every: Option<u32>, live: Option<Arc<Live>>, columns: Column
         ticks.tick().await;
         if live.begun.load(Ordering::Relaxed) {
             let now = Seen::now(&live);
-            out::say(&line(began, &last, &now, columns));
+            let time = match columns.timestamp {
+                true => format!("{:.3}", SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()),
+                false => format!("{:.1}", (now.at - began).as_secs_f64()),
+            };
+            out::say(&line(&time, &last, &now, columns));
             last = now;
         }
     }
 }
 
-fn line(began: Instant, last: &Seen, now: &Seen, columns: Columns) -> String {
-    let done = now.done.saturating_sub(last.done);
+fn line(seconds: &str, last: &Seen, now: &Seen, columns: Columns) -> String {
+    let since_last = |count: fn(&Seen) -> u64| count(now).saturating_sub(count(last));
+    let done = since_last(|seen| seen.done);
     let each = |sum: f64| sum / done.max(1) as f64;
-    let ms = |ns: u64, before: u64| each(ns.saturating_sub(before) as f64 / 1e6);
-    let latency_ms = ms(now.latency_ns, last.latency_ns);
+    let mean_ms = |ns: fn(&Seen) -> u64| each(since_last(ns) as f64 / 1e6);
+    let latency_ms = mean_ms(|seen| seen.latency_ns);
     let deviation_ms = (each(now.squares_ms2 - last.squares_ms2) - latency_ms * latency_ms).max(0.0).sqrt();
     let per_second = done as f64 / (now.at - last.at).as_secs_f64().max(1e-9);
-    let seconds = (now.at - began).as_secs_f64();
     let mut line = format!(
-        "progress: {seconds:.1} s, {per_second:.1} tps, lat {latency_ms:.3} ms stddev {deviation_ms:.3}, {} failed",
-        now.failed.saturating_sub(last.failed)
+        "progress: {seconds} s, {per_second:.1} tps, lat {latency_ms:.3} ms stddev {deviation_ms:.3}, {} failed",
+        since_last(|seen| seen.failed)
     );
     // Writing into a String cannot fail.
     if columns.lag {
-        let _ = write!(line, ", lag {:.3} ms", ms(now.lag_ns, last.lag_ns));
+        let _ = write!(line, ", lag {:.3} ms", mean_ms(|seen| seen.lag_ns));
     }
     if columns.skipped {
-        let _ = write!(line, ", {} skipped", now.skipped.saturating_sub(last.skipped));
+        let _ = write!(line, ", {} skipped", since_last(|seen| seen.skipped));
     }
     if columns.retries {
-        let (retried, retries) = (now.retried.saturating_sub(last.retried), now.retries.saturating_sub(last.retries));
-        let _ = write!(line, ", {retried} retried, {retries} retries");
+        let _ = write!(line, ", {} retried, {} retries", since_last(|seen| seen.retried), since_last(|seen| seen.retries));
     }
     line
 }
@@ -138,9 +144,9 @@ mod tests {
             squares_ms2: 1e3 + 20.0,
         };
         let begin = "progress: 4.0 s, 1.0 tps, lat 3.000 ms stddev 1.000, 3 failed";
-        let none = Columns { lag: false, skipped: false, retries: false };
-        assert_eq!(line(began, &last, &now, none), begin);
-        let all = Columns { lag: true, skipped: true, retries: true };
-        assert_eq!(line(began, &last, &now, all), format!("{begin}, lag 0.500 ms, 2 skipped, 1 retried, 5 retries"));
+        let none = Columns { lag: false, skipped: false, retries: false, timestamp: false };
+        assert_eq!(line("4.0", &last, &now, none), begin);
+        let all = Columns { lag: true, skipped: true, retries: true, timestamp: false };
+        assert_eq!(line("4.0", &last, &now, all), format!("{begin}, lag 0.500 ms, 2 skipped, 1 retried, 5 retries"));
     }
 }

@@ -1,6 +1,5 @@
 //! One side of a duel: its database, its program, and how to get there.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,8 +127,7 @@ pub fn connect_target(info: &ConnInfo) -> ConnectTarget {
         ssl_mode,
         certificate_name: None,
         authorities: match info.authorities.as_deref() {
-            Some(file) if file == Path::new("system") => None,
-            Some(file) => Some(file.to_owned()),
+            Some(name) => ConnectTarget::authorities_in(name),
             None => ConnectTarget::usual_authorities(),
         },
     }

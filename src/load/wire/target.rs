@@ -1,7 +1,7 @@
 //! Where to connect, and as whom.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A server's address, without the port.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -78,12 +78,16 @@ pub struct ConnectTarget {
 }
 
 impl ConnectTarget {
+    /// What `sslrootcert` names: a file, or `system` for those that the system believes.
+    pub fn authorities_in(name: &Path) -> Option<PathBuf> {
+        (name != Path::new("system")).then(|| name.to_owned())
+    }
+
     /// The file of authorities where libpq looks for it: PGSSLROOTCERT, else `~/.postgresql/root.crt` if that is there.
     pub fn usual_authorities() -> Option<PathBuf> {
         let named = std::env::var_os("PGSSLROOTCERT").filter(|name| !name.is_empty());
         match named {
-            Some(name) if name == "system" => None,
-            Some(name) => Some(name.into()),
+            Some(name) => ConnectTarget::authorities_in(Path::new(&name)),
             None => std::env::home_dir().map(|home| home.join(".postgresql/root.crt")).filter(|file| file.is_file()),
         }
     }
