@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::Failure;
 use super::estimate::Consent;
 use super::pgbench::PgbenchArgs;
-use crate::scenario::stages::{Kind, LONGEST, SHORTEST, Step};
+use crate::scenario::stages::{Kind, LONGEST, MOST_PER_SECOND, SHORTEST, Step};
 
 /// Two PostgreSQL schemas enter, the numbers decide.
 ///
@@ -413,8 +413,8 @@ fn step(text: &str) -> Result<Step, String> {
     };
     let (_, kind) = Kind::ALL.into_iter().find(|(word, _)| *word == kind.trim()).ok_or_else(wrong)?;
     let per_second: f64 = rate.trim().parse().map_err(|_| wrong())?;
-    if !(0.0..=1e6).contains(&per_second) {
-        return Err(format!("{text:?} is out of range; use 0 to 1000000 a second"));
+    if !(0.0..=MOST_PER_SECOND).contains(&per_second) {
+        return Err(format!("{text:?} is out of range; use 0 to {MOST_PER_SECOND} a second"));
     }
     let length = duration(length.trim())?;
     if !(SHORTEST..=LONGEST).contains(&length) {

@@ -11,9 +11,8 @@ use super::{CommandResult, Failure, duel, estimate, out, project, report, server
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, BlockLength, Environment, Plan, Single};
-use crate::load::schedule;
 use crate::record::{Mode, Side, Spacing, Writer};
-use crate::scenario::stages::{LONGEST, SHORTEST, stages};
+use crate::scenario::stages::{LONGEST, MOST_PER_SECOND, SHORTEST, stages};
 use crate::scenario::{Arrival, Scenario};
 use crate::suite::{Suite, Variant};
 use crate::target::Lifetime;
@@ -92,7 +91,7 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
     let side = side(&suite, &scenario, &variant)?;
     adjust(&mut scenario, args)?;
     let length = match &scenario.load.arrival {
-        Arrival::Stages { stages, .. } => BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) },
+        Arrival::Stages { stages, .. } => BlockLength::of_stages(stages),
         _ => {
             let measure = args.time.unwrap_or(USUAL_TIME);
             BlockLength { settle: LONGEST_SETTLE.min(measure / 5), measure }
@@ -159,8 +158,8 @@ fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
         scenario.load.arrival = Arrival::Users { users: within("--users", users)?, think: args.think };
     }
     match args.rate {
-        Some(rate) if !(rate.is_finite() && rate > 0.0 && rate <= 1e6) => {
-            return Err(Failure::Usage(format!("--rate {rate} is out of range; use more than 0 and at most 1000000 a second")));
+        Some(rate) if !(rate.is_finite() && rate > 0.0 && rate <= MOST_PER_SECOND) => {
+            return Err(Failure::Usage(format!("--rate {rate} is out of range; use more than 0 and at most {MOST_PER_SECOND} a second")));
         }
         Some(rate) => scenario.load.arrival = Arrival::Poisson(rate),
         None => {}

@@ -54,6 +54,13 @@ pub struct BlockLength {
     pub measure: Duration,
 }
 
+impl BlockLength {
+    /// As long as stages are, all of it measured.
+    pub fn of_stages(stages: &[Stage]) -> BlockLength {
+        BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) }
+    }
+}
+
 /// How work is given in each block.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
@@ -190,8 +197,7 @@ fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Op
 
 /// A block is as long as its stages, whatever the mode: a shorter ramp would be another load.
 pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
-    let length = BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) };
-    Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length }
+    Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length: BlockLength::of_stages(stages) }
 }
 
 /// The same number of transactions on both sides, as means over different inputs would compare the inputs too.

@@ -21,6 +21,7 @@ struct Seen {
     waited: Duration,
     busy: Duration,
     done: u64,
+    wait: Histogram,
     response: Histogram,
     service: Histogram,
     last: Duration,
@@ -60,6 +61,7 @@ async fn simulate(
                 let mut seen = seen.borrow_mut();
                 let done = began.elapsed();
                 seen.waited += acquired.saturating_sub(intended);
+                seen.wait.record(acquired.saturating_sub(intended).as_nanos() as u64);
                 seen.busy += takes;
                 seen.done += 1;
                 seen.response.record((done - intended).as_nanos() as u64);
@@ -80,14 +82,14 @@ async fn simulate(
     seen.take()
 }
 
-/// Mean wait of M/M/N, by Erlang's C formula: arrivals and completions a second, a connection.
-fn mean_wait(arrivals: f64, completions: f64, connections: u32) -> f64 {
+/// How long arrivals wait in M/M/N, by Erlang's C formula: the share that waits at all, and the mean time of those that do.
+fn waits(arrivals: f64, completions: f64, connections: u32) -> (f64, f64) {
     let load = arrivals / completions;
     let n = f64::from(connections);
     // Erlang's B by its recurrence, and C from it.
     let b = (1..=connections).fold(1.0, |b, k| load * b / (f64::from(k) + load * b));
     let c = n * b / (n - load * (1.0 - b));
-    c / (n * completions - arrivals)
+    (c, 1.0 / (n * completions - arrivals))
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,8 +100,12 @@ async fn waits_are_those_of_erlang_and_busy_connections_those_of_little() {
         let seen = simulate(connections as usize, Process::Poisson(rate), arrivals, exponential, None).await;
         assert_eq!(seen.done, arrivals, "none is lost");
         let wait = seen.waited.as_secs_f64() / arrivals as f64;
-        let wanted = mean_wait(rate, 1.0, connections);
+        let (share, mean) = waits(rate, 1.0, connections);
+        let wanted = share * mean;
         assert!((wait / wanted - 1.0).abs() < 0.03, "{connections} connections: mean wait {wait}, by Erlang {wanted}");
+        // Those who wait do so for exponentially distributed times.
+        let (p95, wanted) = (seen.wait.quantile(0.95).unwrap() / 1e9, (share / 0.05).ln() * mean);
+        assert!((p95 / wanted - 1.0).abs() < 0.03, "{connections} connections: p95 of waits {p95}, by Erlang {wanted}");
         // Little's law: connections in use are throughput times service time.
         let seconds = seen.last.as_secs_f64();
         let busy = seen.busy.as_secs_f64() / seconds;

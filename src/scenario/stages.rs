@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::record::Stage;
 
+/// Most arrivals a second, of a stage as of a constant rate.
+pub const MOST_PER_SECOND: f64 = 1e6;
 /// Most stages, and how long each, and all of them, may be.
 pub const MOST: usize = 100;
 /// A shorter one has too few arrivals to be told apart.

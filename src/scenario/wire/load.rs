@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::stages::{Kind, LONGEST, SHORTEST, Step, stages};
+use super::super::stages::{Kind, LONGEST, MOST_PER_SECOND, SHORTEST, Step, stages};
 use super::super::{Arrival, Load, Plans};
 use super::units;
 use crate::diagnostic::Findings;
@@ -12,7 +12,6 @@ use crate::record::{RttPer, Spacing, Stage};
 
 const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, \
                      { users = 200, think = \"1s\" }, { stages = [...] }, { work = 1 } or { work = 1, transactions = 200 }";
-const MOST_PER_SECOND: f64 = 1e6;
 const MOST_SESSIONS: i64 = 10_000;
 const USUAL_THINK: Duration = Duration::from_secs(1);
 const LONGEST_THINK: Duration = Duration::from_secs(3600);
@@ -102,7 +101,7 @@ fn kind(named: &str, node: &Node, f: &mut Findings) -> Option<Arrival> {
 }
 
 const STAGES: &str = "a list of stages: { ramp = 400, for = \"10s\" } (evenly to 400 a second), { hold = 400, for = \"1m\" } (from its beginning), \
-                      { spike = 2000, for = \"1s\" } (and back to what it was)";
+                      { spike = 2000, for = \"1s\" } (the same; a ramp after it starts from the rate before it)";
 
 fn stages_of(node: &Node, f: &mut Findings) -> Option<Vec<Stage>> {
     let Value::Array(items) = &node.value else {
