@@ -194,6 +194,7 @@ fn a_million(arena: &Arena, scale: u32, port: u16) -> anyhow::Result<()> {
         sum.in_flight,
         if sum.balances() { "None is lost." } else { "**Some are lost.**" }
     );
+    anyhow::ensure!(sum.balances() && sum.scheduled == MILLION as u64, "some of a million arrivals are lost: {sum:?}");
     Ok(())
 }
 
