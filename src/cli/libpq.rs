@@ -29,7 +29,8 @@ pub struct Named<'a> {
 
 /// As libpq finds its server: arguments, then its variables of the environment, then what it is built with.
 pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
-    if let Some(url) = named.database.filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+    let database = named.database.map(str::to_owned).or_else(|| variable("PGDATABASE"));
+    if let Some(url) = database.as_deref().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
         if named.host.is_some() || named.port.is_some() || named.user.is_some() {
             return Err(Failure::Usage("-h, -p and -U do not go with a URL, which has all of them".to_owned()));
         }
@@ -43,12 +44,15 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         }
         return Ok(target);
     }
-    let connection_string = named.database.filter(|text| text.contains('='));
-    let mut given = connection_string.map_or(Ok(BTreeMap::new()), conninfo::parse).map_err(Failure::Usage)?;
-    // As in libpq, what a connection string names counts more than an option.
-    let user = given.remove("user").or_else(|| named.user.map(str::to_owned)).or_else(|| variable("PGUSER")).unwrap_or_else(login_name);
-    let host = given.remove("host").or_else(|| named.host.map(str::to_owned)).or_else(|| variable("PGHOST"));
-    let host = match host {
+    let connection_string = database.as_deref().filter(|text| text.contains('='));
+    let given = connection_string.map_or(Ok(BTreeMap::new()), conninfo::parse).map_err(Failure::Usage)?;
+    // As in libpq, what a connection string names counts more than an option, and that it is nothing more than a variable.
+    let found = |key: &str, option: Option<&str>, name: &str| match given.get(key) {
+        Some(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        None => option.map(str::to_owned).or_else(|| variable(name)),
+    };
+    let user = found("user", named.user, "PGUSER").unwrap_or_else(login_name);
+    let host = match found("host", named.host, "PGHOST") {
         Some(host) if host.starts_with('/') => Host::Unix(host.into()),
         Some(host) => Host::Tcp(host),
         None => match SOCKETS.into_iter().find(|folder| Path::new(folder).is_dir()) {
@@ -56,57 +60,57 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
             None => Host::Tcp("localhost".to_owned()),
         },
     };
-    let port = match (given.remove("port"), named.port) {
-        (Some(text), _) => port_of("port", &text)?,
-        (None, Some(port)) => port,
-        (None, None) => variable("PGPORT").map_or(Ok(5432), |text| port_of("PGPORT", &text))?,
+    let port = match found("port", named.port.map(|port| port.to_string()).as_deref(), "PGPORT") {
+        Some(text) => port_of(&text)?,
+        None => 5432,
     };
-    let ssl_mode = match given.remove("sslmode") {
-        Some(text) => ssl_mode_of("sslmode", &text)?,
-        None => variable("PGSSLMODE").map_or(Ok(SslMode::Prefer), |text| ssl_mode_of("PGSSLMODE", &text))?,
-    };
-    // Where a connection string does not say, libpq takes the user's name for the database's; else pgbench does, which does not look at -U.
+    let authorities = found("sslrootcert", None, "PGSSLROOTCERT");
+    let ssl_mode = ssl_mode(found("sslmode", None, "PGSSLMODE").as_deref(), authorities.as_deref() == Some("system"))?;
     let database = match connection_string {
-        Some(_) => given.remove("dbname").or_else(|| variable("PGDATABASE")).unwrap_or_else(|| user.clone()),
-        None => {
-            let named = named.database.map(str::to_owned).or_else(|| variable("PGDATABASE")).or_else(|| variable("PGUSER"));
-            named.unwrap_or_else(login_name)
-        }
+        // Where one does not say, libpq takes the user's name; without one pgbench does, which does not look at -U.
+        Some(string) => found("dbname", None, "PGDATABASE").filter(|name| name != string).unwrap_or_else(|| user.clone()),
+        None => database.or_else(|| variable("PGUSER")).unwrap_or_else(login_name),
     };
-    let password = given.remove("password").or_else(|| variable("PGPASSWORD"));
     Ok(ConnectTarget {
-        password: password.map(Password::new).or_else(|| kept(&host, port, &database, &user)),
+        password: found("password", None, "PGPASSWORD").map(Password::new).or_else(|| kept(&host, port, &database, &user)),
         host,
         port,
         database,
         user,
-        application_name: given.remove("application_name").unwrap_or_else(|| APPLICATION_NAME.to_owned()),
-        settings: given.remove("options").map_or_else(options, |text| vec![("options".to_owned(), text)]),
+        application_name: given.get("application_name").cloned().unwrap_or_else(|| APPLICATION_NAME.to_owned()),
+        settings: found("options", None, "PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect(),
         ssl_mode,
         certificate_name: None,
-        authorities: match given.remove("sslrootcert") {
-            Some(file) => ConnectTarget::authorities_in(Path::new(&file)),
+        authorities: match authorities {
+            Some(name) => ConnectTarget::authorities_in(Path::new(&name)),
             None => ConnectTarget::usual_authorities(),
         },
     })
 }
 
-fn port_of(name: &str, text: &str) -> Result<u16, Failure> {
-    text.trim().parse().map_err(|_| Failure::Usage(format!("{name} is {text}, which is no port")))
+fn port_of(text: &str) -> Result<u16, Failure> {
+    let port = text.trim().parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| Failure::Usage(format!("the port is {text}, and may be 1 to 65535")))
 }
 
-fn ssl_mode_of(name: &str, text: &str) -> Result<SslMode, Failure> {
-    match text {
-        "disable" => Ok(SslMode::Disable),
-        "allow" => Ok(SslMode::Allow),
-        "prefer" => Ok(SslMode::Prefer),
-        "require" => Ok(SslMode::Require),
-        "verify-ca" => Ok(SslMode::VerifyCa),
-        "verify-full" => Ok(SslMode::VerifyFull),
-        other => {
+/// By its name. Who believes the authorities of the system, of which there are many, must ask for the server's name too; as in libpq from version 16.
+fn ssl_mode(name: Option<&str>, by_system: bool) -> Result<SslMode, Failure> {
+    let mode = match name {
+        None if by_system => SslMode::VerifyFull,
+        None | Some("prefer") => SslMode::Prefer,
+        Some("disable") => SslMode::Disable,
+        Some("allow") => SslMode::Allow,
+        Some("require") => SslMode::Require,
+        Some("verify-ca") => SslMode::VerifyCa,
+        Some("verify-full") => SslMode::VerifyFull,
+        Some(other) => {
             let modes = "disable, allow, prefer, require, verify-ca or verify-full";
-            Err(Failure::Usage(format!("{name} is {other}, and may be {modes}")))
+            return Err(Failure::Usage(format!("sslmode (PGSSLMODE) is {other}, and may be {modes}")));
         }
+    };
+    match by_system && mode != SslMode::VerifyFull {
+        true => Err(Failure::Usage("with the authorities of the system (sslrootcert, PGSSLROOTCERT) sslmode is verify-full".to_owned())),
+        false => Ok(mode),
     }
 }
 

@@ -11,7 +11,7 @@ use super::out;
 use crate::pgbench::live::Live;
 use crate::pgbench::options::Options;
 
-/// What is shown besides throughput and latency.
+/// What is shown besides throughput and latency, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
     lag: bool,
@@ -88,7 +88,7 @@ pub async fn report(every: Option<u32>, live: Option<Arc<Live>>, columns: Column
     }
 }
 
-fn line(seconds: &str, last: &Seen, now: &Seen, columns: Columns) -> String {
+fn line(time: &str, last: &Seen, now: &Seen, columns: Columns) -> String {
     let since_last = |count: fn(&Seen) -> u64| count(now).saturating_sub(count(last));
     let done = since_last(|seen| seen.done);
     let each = |sum: f64| sum / done.max(1) as f64;
@@ -97,7 +97,7 @@ fn line(seconds: &str, last: &Seen, now: &Seen, columns: Columns) -> String {
     let deviation_ms = (each(now.squares_ms2 - last.squares_ms2) - latency_ms * latency_ms).max(0.0).sqrt();
     let per_second = done as f64 / (now.at - last.at).as_secs_f64().max(1e-9);
     let mut line = format!(
-        "progress: {seconds} s, {per_second:.1} tps, lat {latency_ms:.3} ms stddev {deviation_ms:.3}, {} failed",
+        "progress: {time} s, {per_second:.1} tps, lat {latency_ms:.3} ms stddev {deviation_ms:.3}, {} failed",
         since_last(|seen| seen.failed)
     );
     // Writing into a String cannot fail.

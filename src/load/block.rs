@@ -20,7 +20,7 @@ use super::schedule::{Process, Schedule};
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
 use super::steal::Ticks;
-use super::threads::{self, Place};
+use super::threads;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread, new_recording};
@@ -251,11 +251,10 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
     let handles: Vec<_> = (0..threads)
-        .map(|number| {
-            let own: Vec<usize> = (number..connections).step_by(threads).collect();
+        .map(|thread| {
+            let own: Vec<usize> = (thread..connections).step_by(threads).collect();
             let (shared, runtime, started) = (shared.clone(), Handle::current(), started.clone());
-            let place = Place { number, threads };
-            threads::spawn(place, ready.clone(), || BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
+            threads::spawn(ready.clone(), || BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
         })
         .collect();
     let results = threads::join_all(handles, ready, BlockError::Thread);

@@ -4,12 +4,10 @@
 //! both are pure, so the two blocks of a pair replay the same work. `session` runs one transaction on one `wire` connection.
 //! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
 //! note what became of each. `users` are a schedule that waits for its answers, and `busy` counts connections at work. `event_loop` is what a worker
-//! thread waits in, `watched` what it waits for, and `patience` how long any of them waits for what may never come. `threads` starts and joins them,
-//! on processors of their own where `affinity` finds enough.
+//! thread waits in, `watched` what it waits for, and `patience` how long any of them waits for what may never come. `threads` starts and joins them.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
-mod affinity;
 pub mod bind;
 pub mod block;
 mod busy;

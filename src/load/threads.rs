@@ -6,8 +6,6 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::affinity::keep_apart;
-
 /// Hears when the load begins. The sender is dropped if it never will.
 pub type Start = watch::Receiver<Option<Instant>>;
 
@@ -29,26 +27,15 @@ impl<T> LoadThread<T> {
     }
 }
 
-/// Which load thread of how many.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Counts from 0.
-    pub number: usize,
-    /// How many there are.
-    pub threads: usize,
-}
-
-/// Runs `work` on a thread of its own, on a processor of its own if there are enough. If it comes to nothing or panics, or if there is no such thread, `failed` is told, so that nobody waits
+/// Runs `work` on a thread of its own. If it comes to nothing or panics, or if there is no such thread, `failed` is told, so that nobody waits
 /// for connections in vain.
 pub fn spawn<T: Send + 'static, E: Send + 'static>(
-    place: Place,
     ready: Ready<E>,
     failed: fn() -> E,
     work: impl FnOnce(&Ready<E>) -> Option<T> + Send + 'static,
 ) -> LoadThread<T> {
     let told = ready.clone();
     let thread = start(move || {
-        keep_apart(place.number, place.threads);
         let result = catch_unwind(AssertUnwindSafe(|| work(&ready))).ok().flatten();
         if result.is_none() {
             let _ = ready.send(Err(failed()));
@@ -89,13 +76,12 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_fails_is_told_of() {
         let (ready, mut told) = mpsc::unbounded_channel();
-        let alone = Place { number: 0, threads: 1 };
         let joined = |thread| join_all(vec![thread], ready.clone(), "no thread");
-        assert_eq!(joined(spawn(alone, ready.clone(), || "failed", |_| Some(7))).await, Ok(Some(vec![7])));
+        assert_eq!(joined(spawn(ready.clone(), || "failed", |_| Some(7))).await, Ok(Some(vec![7])));
         assert!(told.try_recv().is_err(), "nothing is to be told");
-        assert_eq!(joined(spawn(alone, ready.clone(), || "came to nothing", |_| None)).await, Ok(None));
+        assert_eq!(joined(spawn(ready.clone(), || "came to nothing", |_| None)).await, Ok(None));
         assert_eq!(told.try_recv(), Ok(Err("came to nothing")));
-        assert_eq!(joined(spawn(alone, ready.clone(), || "panicked", |_| panic!("on purpose"))).await, Ok(None));
+        assert_eq!(joined(spawn(ready.clone(), || "panicked", |_| panic!("on purpose"))).await, Ok(None));
         assert_eq!(told.try_recv(), Ok(Err("panicked")));
     }
 }

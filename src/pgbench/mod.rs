@@ -6,6 +6,7 @@
 //!
 //! What pgbench(1) says is followed. Must not know how results are printed.
 
+mod affinity;
 pub mod builtin;
 pub mod client;
 pub mod live;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use super::affinity::keep_apart;
 use super::client::{Client, ClientError, Program};
 use super::live::Live;
 use super::log::TransactionLog;
@@ -18,7 +19,7 @@ use super::runner::{Common, Runner, Share, Shared};
 use super::tally::Tally;
 use crate::load::event_loop;
 use crate::load::schedule::{Process, Schedule};
-use crate::load::threads::{self, Place, Ready, Start, begin_of};
+use crate::load::threads::{self, Ready, Start, begin_of};
 use crate::load::wire::ConnectTarget;
 use crate::script::Symbols;
 use crate::script::evaluate::{Text, Variables};
@@ -89,7 +90,6 @@ pub async fn run(
             let own: Vec<usize> = (thread..clients).step_by(threads).collect();
             let (shared, started, runtime) = (shared.clone(), started.clone(), Handle::current());
             threads::spawn(
-                Place { number: thread, threads },
                 ready.clone(),
                 || RunError::Thread,
                 move |ready| load_thread(&shared, &runtime, thread, &own, log, ready, &started),
@@ -141,9 +141,11 @@ fn load_thread(
     ready: &Ready<RunError>,
     started: &Start,
 ) -> Option<Share> {
+    let threads = shared.options.threads.clamp(1, shared.options.clients.max(1));
+    keep_apart(thread, threads);
     // The thread's part of the rate, handed to whichever of its clients is free.
-    let threads = shared.options.threads.clamp(1, shared.options.clients.max(1)) as f64;
-    let schedule = shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads), shared.options.seed, thread as u64));
+    let schedule =
+        shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads as f64), shared.options.seed, thread as u64));
     let share = Share { tally: new_tally(&shared.program), ..Share::default() };
     let common = Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() };
     let task = |client: &usize| -> event_loop::Task<'_> { Box::pin(client_task(shared, *client, ready, started.clone(), &common)) };

@@ -6,6 +6,8 @@
 /// A scheduler that knows nothing of the load moves threads about, and finds two of them on one processor and none on another for some
 /// milliseconds. What a thread sends then wakes a backend elsewhere, which costs both more. With fewer threads than processors there is no telling
 /// which of them others need more, so that nothing is kept then; nor where the operating system has no such thing.
+///
+/// Threads that are started from there, which look up names of hosts for the runtime, are kept on that processor too; they last for seconds.
 pub(super) fn keep_apart(number: usize, threads: usize) {
     #[cfg(target_os = "linux")]
     if let Some(processor) = own_processor(number, threads) {
