@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -767,6 +767,38 @@ fn injected_round_trips_are_as_long_as_asked_and_counted() {
             }
         }
     });
+}
+
+#[test]
+fn half_of_a_round_trip_is_waited_for_each_way() {
+    const RTT: Duration = Duration::from_millis(40);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = ConnectTarget { port: listener.local_addr().unwrap().port(), ..hostile(Vec::new()) };
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        while client.read_exact(&mut [0]).is_ok() {
+            tell.send(Instant::now()).unwrap();
+            client.write_all(b"!").unwrap();
+        }
+    });
+    let proxy = RttProxy::start(&target, RTT).unwrap();
+    let Host::Tcp(host) = proxy.host() else { panic!("a way to a port is a port") };
+    let mut client = TcpStream::connect((host.as_str(), proxy.port())).unwrap();
+    let (mut there, mut back) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        let begin = Instant::now();
+        client.write_all(b"?").unwrap();
+        let arrived = told.recv().unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        there.push(arrived - begin);
+        back.push(arrived.elapsed());
+    }
+    for times in [there, back] {
+        let least = *times.iter().min().unwrap();
+        // What is noticed late is taken as having come earlier, at most 0.2 ms each way. All of it one way would be twice as long.
+        assert!(least + Duration::from_micros(200) >= RTT / 2 && least < RTT * 3 / 4, "{times:?}");
+    }
 }
 
 #[test]

@@ -31,18 +31,7 @@ pub struct Named<'a> {
 pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
     let database = named.database.map(str::to_owned).or_else(|| variable("PGDATABASE"));
     if let Some(url) = database.as_deref().filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://")) {
-        if named.host.is_some() || named.port.is_some() || named.user.is_some() {
-            return Err(Failure::Usage("-h, -p and -U do not go with a URL, which has all of them".to_owned()));
-        }
-        let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
-        let database = server.database().unwrap_or("postgres").to_owned();
-        let mut target = crate::experiment::connect_target(&server.conn_info(&database));
-        target.application_name = APPLICATION_NAME.to_owned();
-        target.settings = options();
-        if target.password.is_none() {
-            target.password = kept(&target.host, target.port, &target.database, &target.user);
-        }
-        return Ok(target);
+        return by_url(named, url);
     }
     let connection_string = database.as_deref().filter(|text| text.contains('='));
     let given = connection_string.map_or(Ok(BTreeMap::new()), conninfo::parse).map_err(Failure::Usage)?;
@@ -78,7 +67,7 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         database,
         user,
         application_name: given.get("application_name").cloned().unwrap_or_else(|| APPLICATION_NAME.to_owned()),
-        settings: found("options", None, "PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect(),
+        settings: found("options", None, "PGOPTIONS").map(start_up_options).into_iter().collect(),
         ssl_mode,
         certificate_name: None,
         authorities: match authorities {
@@ -86,6 +75,21 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
             None => ConnectTarget::usual_authorities(),
         },
     })
+}
+
+fn by_url(named: &Named<'_>, url: &str) -> Result<ConnectTarget, Failure> {
+    if named.host.is_some() || named.port.is_some() || named.user.is_some() {
+        return Err(Failure::Usage("-h, -p and -U do not go with a URL, which has all of them".to_owned()));
+    }
+    let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
+    let database = server.database().unwrap_or("postgres").to_owned();
+    let mut target = crate::experiment::connect_target(&server.conn_info(&database));
+    target.application_name = APPLICATION_NAME.to_owned();
+    target.settings = variable("PGOPTIONS").map(start_up_options).into_iter().collect();
+    if target.password.is_none() {
+        target.password = kept(&target.host, target.port, &target.database, &target.user);
+    }
+    Ok(target)
 }
 
 fn port_of(text: &str) -> Result<u16, Failure> {
@@ -140,9 +144,9 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// `PGOPTIONS`, as a start-up parameter.
-fn options() -> Vec<(String, String)> {
-    variable("PGOPTIONS").map(|options| ("options".to_owned(), options)).into_iter().collect()
+/// What `PGOPTIONS` has, as a start-up parameter.
+fn start_up_options(options: String) -> (String, String) {
+    ("options".to_owned(), options)
 }
 
 /// The password that the file of passwords has for this server.
