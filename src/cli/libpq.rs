@@ -11,6 +11,9 @@ use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
 /// Where Debian's packages and PostgreSQL itself put the Unix socket.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
+/// In the place of a file of authorities: those that the system believes.
+const SYSTEM: &str = "system";
+
 /// What pgbench calls itself.
 const APPLICATION_NAME: &str = "pgbench";
 
@@ -53,8 +56,12 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         Some(text) => port_of(&text)?,
         None => 5432,
     };
-    let authorities = found("sslrootcert", None, "PGSSLROOTCERT");
-    let ssl_mode = ssl_mode(found("sslmode", None, "PGSSLMODE").as_deref(), authorities.as_deref() == Some("system"))?;
+    let named_authorities = found("sslrootcert", None, "PGSSLROOTCERT");
+    let by_system = named_authorities.as_deref() == Some(SYSTEM);
+    let authorities =
+        named_authorities.map_or_else(ConnectTarget::usual_authorities, |name| ConnectTarget::authorities_in(Path::new(&name)));
+    let ssl_mode = ssl_mode(found("sslmode", None, "PGSSLMODE").as_deref(), by_system)?;
+    must_know_authorities(ssl_mode, authorities.is_some() || by_system)?;
     let database = match connection_string {
         // Where one does not say, libpq takes the user's name; without one pgbench does, which does not look at -U.
         Some(string) => found("dbname", None, "PGDATABASE").filter(|name| name != string).unwrap_or_else(|| user.clone()),
@@ -70,10 +77,7 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         settings: found("options", None, "PGOPTIONS").map(start_up_options).into_iter().collect(),
         ssl_mode,
         certificate_name: None,
-        authorities: match authorities {
-            Some(name) => ConnectTarget::authorities_in(Path::new(&name)),
-            None => ConnectTarget::usual_authorities(),
-        },
+        authorities,
     })
 }
 
@@ -83,7 +87,13 @@ fn by_url(named: &Named<'_>, url: &str) -> Result<ConnectTarget, Failure> {
     }
     let server = crate::target::ExternalServer::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
     let database = server.database().unwrap_or("postgres").to_owned();
-    let mut target = crate::experiment::connect_target(&server.conn_info(&database));
+    let info = server.conn_info(&database);
+    let mut target = crate::experiment::connect_target(&info);
+    let by_system = match &info.authorities {
+        Some(name) => name == Path::new(SYSTEM),
+        None => variable("PGSSLROOTCERT").as_deref() == Some(SYSTEM),
+    };
+    must_know_authorities(target.ssl_mode, target.authorities.is_some() || by_system)?;
     target.application_name = APPLICATION_NAME.to_owned();
     target.settings = variable("PGOPTIONS").map(start_up_options).into_iter().collect();
     if target.password.is_none() {
@@ -115,6 +125,18 @@ fn ssl_mode(name: Option<&str>, by_system: bool) -> Result<SslMode, Failure> {
     match by_system && mode != SslMode::VerifyFull {
         true => Err(Failure::Usage("with the authorities of the system (sslrootcert, PGSSLROOTCERT) sslmode is verify-full".to_owned())),
         false => Ok(mode),
+    }
+}
+
+/// Whoever wants to know a certificate must say whom it believes: as in libpq, the system's authorities are not taken unasked.
+fn must_know_authorities(mode: SslMode, known: bool) -> Result<(), Failure> {
+    match !known && matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) {
+        true => Err(Failure::Usage(
+            "verify-ca and verify-full want to know certificate authorities, and there is no ~/.postgresql/root.crt: name a file in sslrootcert \
+             or PGSSLROOTCERT, or \"system\" for those that the system believes"
+                .to_owned(),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs that do not reach their end: signals, and a server that goes away.
 
+use pgduel::record::Accounting;
 use pgduel::target::{EmbeddedServer, Server, list_pgduel_databases};
 use rustix::process::Signal;
 
@@ -37,6 +38,11 @@ async fn interrupted(signal: Signal) {
     let end = project.lines("end").pop().expect("an end");
     assert_eq!(end["interrupted"], true);
     assert_eq!(project.lines("scenario-end").pop().expect("the scenario's end")["stop"]["why"], "interrupted");
+    // The block that the signal met is among them, with what it had begun.
+    for block in project.lines("block") {
+        let accounting: Accounting = serde_json::from_value(block["accounting"].clone()).expect("an accounting");
+        assert!(accounting.balances(), "{accounting:?}");
+    }
     let prefix = format!("pgduel_d_{process}_");
     let left = list_pgduel_databases(server.server()).await.expect("databases");
     assert!(!left.iter().any(|database| database.name.starts_with(&prefix)), "{left:?}");

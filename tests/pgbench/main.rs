@@ -519,7 +519,14 @@ async fn connection_strings_name_the_server_as_for_libpq() {
         let found = bench.of(who, &[], &["-n", "-S", "-t", "3", &format!("hots=127.0.0.1 dbname={}", bench.database)]);
         assert_eq!(found.status.code(), Some(1), "{who:?}: {}", text(&found.stderr));
         assert!(text(&found.stderr).contains("\"hots\""), "{who:?}: {}", text(&found.stderr));
+        // Nobody is there whose certificates could be believed.
+        let found = bench.of(who, &[("PGSSLMODE", "verify-full")], &["-n", "-S", "-t", "3"]);
+        assert_eq!(found.status.code(), Some(1), "{who:?}: {}", text(&found.stderr));
     }
+    let ours = text(&bench.ours(&["-n", "-S", "-t", "3", &format!("{right} sslmode=verify-ca")]).stderr);
+    assert!(ours.contains("root.crt") && ours.contains("sslrootcert"), "{ours}");
+    let ours = text(&bench.ours(&["-n", "-S", "-t", "3", &format!("{right} sslmode=require sslrootcert=system")]).stderr);
+    assert!(ours.contains("sslmode is verify-full"), "{ours}");
 }
 
 #[tokio::test]
