@@ -391,9 +391,10 @@ fn class_load(class: &TenantClassRecord) -> ClassLoad {
 /// How the generator, rather than the server, set the numbers.
 fn bottleneck(discard: &Discard) -> Option<String> {
     match discard {
-        Discard::GeneratorLag { lag_ns } => {
-            Some(format!("it started transactions late: 1% of them by more than {:.2} ms; lower --rate", *lag_ns as f64 / 1e6))
-        }
+        Discard::GeneratorLag { lag_ns } => Some(format!(
+            "it started transactions late: 1% of them by more than {:.2} ms; ask for fewer a second, or keep other work away",
+            *lag_ns as f64 / 1e6
+        )),
         Discard::GeneratorBusy { percent } => {
             Some(format!("its threads were busy for {percent}% of the time: the server may be able to do more than this"))
         }
