@@ -11,9 +11,6 @@ use crate::load::wire::{ConnectTarget, Host, Password, SslMode};
 /// Where Debian's packages and PostgreSQL itself put the Unix socket.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// In the place of a file of authorities: those that the system believes.
-const SYSTEM: &str = "system";
-
 /// What pgbench calls itself.
 const APPLICATION_NAME: &str = "pgbench";
 
@@ -57,7 +54,7 @@ pub fn target(named: &Named<'_>) -> Result<ConnectTarget, Failure> {
         None => 5432,
     };
     let named_authorities = found("sslrootcert", None, "PGSSLROOTCERT");
-    let by_system = named_authorities.as_deref() == Some(SYSTEM);
+    let by_system = named_authorities.as_deref() == Some(ConnectTarget::SYSTEM);
     let authorities =
         named_authorities.map_or_else(ConnectTarget::usual_authorities, |name| ConnectTarget::authorities_in(Path::new(&name)));
     let ssl_mode = ssl_mode(found("sslmode", None, "PGSSLMODE").as_deref(), by_system)?;
@@ -90,8 +87,8 @@ fn by_url(named: &Named<'_>, url: &str) -> Result<ConnectTarget, Failure> {
     let info = server.conn_info(&database);
     let mut target = crate::experiment::connect_target(&info);
     let by_system = match &info.authorities {
-        Some(name) => name == Path::new(SYSTEM),
-        None => variable("PGSSLROOTCERT").as_deref() == Some(SYSTEM),
+        Some(name) => name == Path::new(ConnectTarget::SYSTEM),
+        None => variable("PGSSLROOTCERT").as_deref() == Some(ConnectTarget::SYSTEM),
     };
     must_know_authorities(target.ssl_mode, target.authorities.is_some() || by_system)?;
     target.application_name = APPLICATION_NAME.to_owned();

@@ -78,9 +78,12 @@ pub struct ConnectTarget {
 }
 
 impl ConnectTarget {
-    /// What `sslrootcert` names: a file, or `system` for those that the system believes.
+    /// In the place of a file of authorities: those that the system believes.
+    pub const SYSTEM: &str = "system";
+
+    /// What `sslrootcert` names: a file, or [`ConnectTarget::SYSTEM`].
     pub fn authorities_in(name: &Path) -> Option<PathBuf> {
-        (name != Path::new("system")).then(|| name.to_owned())
+        (name != Path::new(ConnectTarget::SYSTEM)).then(|| name.to_owned())
     }
 
     /// The file of authorities where libpq looks for it: PGSSLROOTCERT, else `~/.postgresql/root.crt` if that is there.
