@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockKind, BlockRecord, Discard, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, Stage,
+    Accounting, BlockKind, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, Stage,
     StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
@@ -281,6 +281,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
     };
     let transactions = block.server.transactions.max(1) as f64;
     let names = in_order(block, scenario);
+    let disturbances = block.disturbances();
     Load {
         seconds,
         drain_seconds,
@@ -300,8 +301,8 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
             achieved_share: block.generator.achieved_share,
             stolen_share: block.generator.stolen_share,
             busy: block.generator.busy.map(|busy| busy.mean),
-            bottleneck: block.discard.as_ref().and_then(bottleneck),
-            stalled: matches!(block.discard, Some(Discard::GeneratorStall { .. })),
+            bottleneck: disturbances.iter().find_map(bottleneck),
+            stalled: disturbances.iter().any(|one| matches!(one, Disturbance::Stalled { .. })),
         },
         server: PerTransaction {
             blocks_hit: block.server.blocks_hit as f64 / transactions,
@@ -389,23 +390,17 @@ fn class_load(class: &TenantClassRecord) -> ClassLoad {
 }
 
 /// How the generator, rather than the server, set the numbers.
-fn bottleneck(discard: &Discard) -> Option<String> {
-    match discard {
-        Discard::GeneratorLag { lag_ns } => Some(format!(
+fn bottleneck(disturbance: &Disturbance) -> Option<String> {
+    match disturbance {
+        Disturbance::Late { lag_ns } => Some(format!(
             "it started transactions late: 1% of them by more than {:.2} ms; ask for fewer a second, or keep other work away",
             *lag_ns as f64 / 1e6
         )),
-        Discard::GeneratorBusy { percent } => {
+        Disturbance::Busy { percent } => {
             Some(format!("its threads were busy for {percent}% of the time: the server may be able to do more than this"))
         }
         // One pause makes a few times too long, but is not what all of them wait for.
-        Discard::GeneratorStall { .. }
-        | Discard::NotAchieved { .. }
-        | Discard::Checkpoint
-        | Discard::Autovacuum
-        | Discard::DiskReads { .. }
-        | Discard::ServerRestarted
-        | Discard::Interrupted => None,
+        Disturbance::Stalled { .. } | Disturbance::Unfinished { .. } => None,
     }
 }
 
@@ -480,9 +475,9 @@ mod tests {
 
     #[test]
     fn only_the_generators_own_faults_are_its_bottleneck() {
-        assert!(bottleneck(&Discard::GeneratorBusy { percent: 90 }).is_some());
-        assert!(bottleneck(&Discard::GeneratorStall { stall_ns: 20_000_000 }).is_none());
-        assert!(bottleneck(&Discard::Checkpoint).is_none());
-        assert!(bottleneck(&Discard::NotAchieved { per_mille: 900 }).is_none());
+        assert!(bottleneck(&Disturbance::Late { lag_ns: 2_000_000 }).is_some());
+        assert!(bottleneck(&Disturbance::Busy { percent: 90 }).is_some());
+        assert!(bottleneck(&Disturbance::Stalled { stall_ns: 20_000_000 }).is_none());
+        assert!(bottleneck(&Disturbance::Unfinished { per_mille: 900 }).is_none());
     }
 }

@@ -5,7 +5,7 @@ mod fixture;
 
 use std::path::PathBuf;
 
-use pgduel::compare::{Comparison, Outcome};
+use pgduel::compare::{Comparison, DisturbedBlocks, Outcome};
 use pgduel::record::{End, Header, Line, Record};
 use pgduel::report::{self, Ending, Run, Style};
 
@@ -270,7 +270,7 @@ fn passed_checks_are_told_together() {
 fn a_scenario_that_was_cut_short_promises_nothing() {
     let mut comparison = fixture::healthy();
     for one in comparison.scenarios.iter_mut().filter(|one| one.outcome == Outcome::Inconclusive) {
-        one.stop = pgduel::record::StopReason::TooManyDiscarded;
+        one.stop = pgduel::record::StopReason::Interrupted;
         for metric in &mut one.metrics {
             (metric.pairs, metric.detectable, metric.pairs_needed) = (9, None, Some(173));
         }
@@ -282,29 +282,32 @@ fn a_scenario_that_was_cut_short_promises_nothing() {
 }
 
 #[test]
-fn time_that_the_host_took_is_told_once_and_where_it_spoilt_a_scenario() {
+fn disturbances_are_told_once_for_the_run() {
     let mut comparison = fixture::healthy();
     let many = comparison.scenarios.len();
     for (number, one) in comparison.scenarios.iter_mut().enumerate() {
         one.stolen_share = Some(0.02 + 0.01 * number as f64);
+        let late = 1 + number as u32;
+        one.disturbed = DisturbedBlocks { blocks: 24, disturbed: late, late, longest_lag_ns: 8_200_000, ..Default::default() };
     }
-    comparison.scenarios[0].stop = pgduel::record::StopReason::TooManyDiscarded;
-    comparison.scenarios[0].pairs.reasons = [("the generator stalled".to_owned(), 5)].into();
     let worst = comparison.scenarios[many - 1].scenario.scenario.clone();
     with_run(comparison.clone(), |run| {
         let text = report::terminal(run, &style(300, false));
         let share = 1 + many;
         let gave = format!("{worst}: the host of this virtual machine gave {share}% of its processor time to others (steal)");
         assert!(text.contains(&format!("{gave}; {many} of {many} scenarios lost 1% or more")), "{text}");
-        assert!(text.contains("5× the generator stalled. Meanwhile this virtual machine's host gave 2% of its"), "{text}");
-        assert_eq!(text.matches("(steal)").count(), 2, "{text}");
+        assert_eq!(text.matches("(steal)").count(), 1, "{text}");
+        let (disturbed, blocks) = (many * (many + 1) / 2, 24 * many);
+        assert!(text.contains(&format!("{worst}: the generator was late or stood still in {disturbed} of {blocks} blocks")), "{text}");
+        let html = report::html(run).unwrap();
+        assert!(html.contains("Of 24 blocks, in 1 transactions started late (1% of them by up to 8.20 ms)."), "{html}");
     });
     for one in &mut comparison.scenarios {
-        one.stolen_share = Some(0.0);
+        (one.stolen_share, one.disturbed) = (Some(0.0), DisturbedBlocks::default());
     }
     with_run(comparison, |run| {
         let text = report::terminal(run, &style(300, false));
-        assert!(text.contains("knows of no time that a host took from it (steal)") && !text.contains("lost 1%"), "{text}");
+        assert!(!text.contains("lost 1%") && !text.contains("stood still"), "{text}");
     });
 }
 

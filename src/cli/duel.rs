@@ -47,9 +47,10 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     }
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
     let gated = experiment::gated_metrics(plan);
+    let mode = plan.mode;
     let precision = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| {
         let found = compare::precision(blocks, scenario, gated);
-        experiment::Precision { enough: found.enough, widest: found.widest_half_width_over_margin }
+        experiment::Precision { enough: found.is_enough(mode), widest: found.widest_half_width_over_margin }
     };
     let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, precision: &precision };
     let result = experiment::run(plan, &mut environment).await.map_err(Failure::Infrastructure);

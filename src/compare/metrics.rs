@@ -4,7 +4,7 @@
 //! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it.
 
 use super::series::Pairs;
-use super::{Gate, Interval, Metric, Quantity};
+use super::{Gate, Interval, Metric, Quantity, Verdict};
 use crate::record::{BlockKind, BlockRecord, Histogram, Margins, ScenarioRecord, Side, Sides, TransactionRecord};
 use crate::stats::{
     self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
@@ -25,9 +25,21 @@ impl Quantity {
         }
     }
 
-    /// Samples a block that it takes to be gated.
-    fn samples_needed(self) -> u64 {
-        self.per_mille().map_or(1, |q| SAMPLES_BEYOND * 1000 / (1000 - q))
+    /// Whether it holds what makes the generator late.
+    fn counts_from_intended_start(self) -> bool {
+        match self {
+            Quantity::ResponseP50 | Quantity::ResponseP95 | Quantity::ResponseP99 | Quantity::AcquireP50 => true,
+            Quantity::ServiceP50 | Quantity::ServiceP95 | Quantity::ServiceMean => false,
+        }
+    }
+
+    /// Samples a block that it takes to be gated. The transactions of fixed work are the same on both sides, so that their median compares the
+    /// sides however few they are.
+    fn samples_needed(self, kind: BlockKind) -> u64 {
+        match (self.per_mille(), kind) {
+            (None, _) | (Some(500), BlockKind::FixedWork) => 1,
+            (Some(q), _) => SAMPLES_BEYOND * 1000 / (1000 - q),
+        }
     }
 
     fn margin(self, margins: &Margins) -> f64 {
@@ -70,12 +82,17 @@ impl Planned {
     }
 }
 
-/// Service quantities that can decide, by kind of block.
-pub(super) fn service(kind: BlockKind) -> &'static [Quantity] {
+/// Service quantities of a block, the first one first to be looked at.
+fn service(kind: BlockKind) -> &'static [Quantity] {
     match kind {
         BlockKind::Timed | BlockKind::Users | BlockKind::Capacity | BlockKind::OwnRate => &[Quantity::ServiceP50, Quantity::ServiceP95],
-        BlockKind::FixedWork => &[Quantity::ServiceMean],
+        BlockKind::FixedWork => &[Quantity::ServiceP50, Quantity::ServiceP95, Quantity::ServiceMean],
     }
+}
+
+/// Why a service quantity never decides.
+fn never_gated(quantity: Quantity) -> Option<&'static str> {
+    (quantity == Quantity::ServiceMean).then_some("one pause of the machine moves a mean: the median is judged")
 }
 
 fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
@@ -93,12 +110,12 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
     if alike {
         for statement in &transaction.statements.before {
             let shown = statement.controls_transaction.then_some("it begins or ends a transaction");
-            all.extend(service(kind).iter().map(|quantity| plan(Some(&statement.name), *quantity, shown)));
+            all.extend(service(kind).iter().map(|quantity| plan(Some(&statement.name), *quantity, shown.or(never_gated(*quantity)))));
         }
     }
     // What a commit does (constraint triggers, WAL, replication) is in no statement.
     let shown = (alike && !transaction.writes).then_some("its statements are judged one by one");
-    all.extend(service(kind).iter().map(|quantity| plan(None, *quantity, shown)));
+    all.extend(service(kind).iter().map(|quantity| plan(None, *quantity, shown.or(never_gated(*quantity)))));
     if kind != BlockKind::FixedWork {
         let rate = Some("response time depends on the rate: service time is judged");
         all.push(plan(None, Quantity::ResponseP50, rate));
@@ -114,6 +131,8 @@ pub(super) struct Series {
     planned: Planned,
     /// ln(after) - ln(before), one a pair.
     pub differences: Vec<f64>,
+    /// Those of the pairs in which the generator added nothing to the times.
+    unhidden: Vec<f64>,
     value_ns: Sides<f64>,
     samples_per_block: u64,
     pub gate: Gate,
@@ -126,6 +145,13 @@ pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series
     let Some(kind) = pairs.kind else { return Vec::new() };
     let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind));
     let mut all: Vec<Series> = planned.filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect();
+    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
+    let disturbed = blocks().filter(|block| !block.disturbances().is_empty()).count();
+    for series in all.iter_mut().filter(|series| disturbed > 0 && series.planned.quantity.counts_from_intended_start()) {
+        if let Gate::Shown { why } = &mut series.gate {
+            why.push_str(&format!("; {disturbed} of {} blocks were disturbed", blocks().count()));
+        }
+    }
     all.sort_by_key(|series| series.gate != Gate::Gated);
     all
 }
@@ -146,17 +172,19 @@ impl Series {
             lower_median(blocks.map(|block| planned.times(block).map_or(0, Histogram::count)).collect())
         };
         let samples = Sides { before: samples(Side::Before), after: samples(Side::After) };
-        let gate = gate(&planned, value_ns, samples)?;
+        let gate = gate(&planned, pairs.kind?, value_ns, samples)?;
         // The faster side's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
         let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.before.min(value_ns.after));
         let differences = logs.iter().filter_map(both).collect();
-        Some(Series { differences, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
+        let hidden = |pair: &Sides<&BlockRecord>| pair.before.generator_adds_time() || pair.after.generator_adds_time();
+        let unhidden = logs.iter().zip(&pairs.kept).filter(|(_, pair)| !hidden(pair)).filter_map(|(logs, _)| both(logs)).collect();
+        Some(Series { differences, unhidden, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
     }
 }
 
 /// Whether a metric decides; `None` if there is nothing to show either.
-fn gate(planned: &Planned, value_ns: Sides<f64>, samples: Sides<u64>) -> Option<Gate> {
-    let needed = planned.quantity.samples_needed();
+fn gate(planned: &Planned, kind: BlockKind, value_ns: Sides<f64>, samples: Sides<u64>) -> Option<Gate> {
+    let needed = planned.quantity.samples_needed(kind);
     let missing = value_ns.map(|value| value.is_nan());
     if missing.before || missing.after {
         // If one side never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.
@@ -220,7 +248,7 @@ pub(super) fn level_of(gated: usize) -> f64 {
 struct Call {
     estimate: Estimate,
     level: f64,
-    verdict: stats::Verdict,
+    verdict: Verdict,
 }
 
 impl Call {
@@ -248,6 +276,11 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
     let seen = if hidden.is_finite() && planned.is_finite() { planned.max(hidden) } else { planned };
     let wider = if planned > 0.0 && planned.is_finite() { seen / planned } else { 1.0 };
     let detectable = seen.exp();
+    // What the generator adds to both sides makes them more alike: "unchanged" must hold without the pairs in which it did.
+    let hidden = call.verdict == Verdict::Unchanged
+        && series.unhidden.len() < pairs
+        && stats::judge(&confidence_interval(&series.unhidden, call.level), series.margin_ln, Significance::None) != Verdict::Unchanged;
+    let verdict = if hidden { Verdict::Inconclusive } else { call.verdict };
     let pairs_needed = required_pairs(pair_spread * wider, series.margin_ln, planning_level, DEFAULT_POWER);
     Metric {
         transaction: series.planned.transaction,
@@ -258,7 +291,7 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
         pairs: super::to_u32(pairs),
         samples_per_block: series.samples_per_block,
         gate: series.gate,
-        verdict: call.verdict,
+        verdict,
         margin: series.margin_ln.exp(),
         p: (test.p_greater, test.p_less),
         level: call.level,

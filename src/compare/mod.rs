@@ -96,6 +96,8 @@ pub struct ScenarioComparison {
     pub server: Sides<ServerPerTransaction>,
     /// Pairs kept and discarded (with reasons and how often).
     pub pairs: PairCount,
+    /// What disturbed the blocks of kept pairs.
+    pub disturbed: DisturbedBlocks,
     /// Share of the machine's processor time that its host gave to others in the blocks; `None` where none of them knows.
     pub stolen_share: Option<f64>,
     /// Why it stopped.
@@ -295,6 +297,27 @@ pub struct PairCount {
     pub reasons: BTreeMap<String, u32>,
 }
 
+/// What the machine and the generator did to blocks of kept pairs. Response and acquire times hold it; service times, which are judged, stand.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct DisturbedBlocks {
+    /// All blocks of kept pairs.
+    pub blocks: u32,
+    /// Blocks with any of the following.
+    pub disturbed: u32,
+    /// Blocks in which transactions started late.
+    pub late: u32,
+    /// Lag that 1% of a block's transactions exceeded, the most of all blocks, ns.
+    pub longest_lag_ns: u64,
+    /// Blocks in which a load thread stood still.
+    pub stalled: u32,
+    /// For how long at most, ns.
+    pub longest_stall_ns: u64,
+    /// Blocks in which the generator was over 70% of a core a thread.
+    pub busy: u32,
+    /// Blocks in which fewer than 99% of the offered transactions were answered.
+    pub unfinished: u32,
+}
+
 /// Judges a record. Never fails: what a record lacks makes its outcome worse and is told in warnings.
 ///
 /// A record without its end line (a killed run) is judged as [`Outcome::Interrupted`]; append `End` before judging a run in memory.
@@ -318,7 +341,7 @@ pub fn compare(record: &Record) -> Comparison {
 }
 
 fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
-    let metrics = outcome::without_survivors(metrics, pairs);
+    let metrics = outcome::believed(metrics, pairs);
     let expectation_met = outcome::expectation_met(group.scenario.expect, &metrics);
     ScenarioComparison {
         outcome: outcome::of_scenario(&group, pairs, &metrics, expectation_met),
@@ -334,6 +357,7 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         failed_share: outcome::failed_share(pairs),
         server: rollup::server(pairs),
         pairs: pairs.count(),
+        disturbed: rollup::disturbed(pairs),
         stolen_share: rollup::stolen_share(&group.blocks),
         stop: group.stop,
         metrics,

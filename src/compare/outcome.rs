@@ -5,8 +5,6 @@ use super::series::Pairs;
 use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
 use crate::record::{Accounting, CheckOutcome, Expectation, Line, Record, Side, Sides, StopReason};
 
-/// Share of disturbed pairs beyond which a scenario is invalid.
-pub(super) const MOST_DISTURBED: f64 = 0.2;
 /// Share of failed transactions from which a side's times speak for too few of them.
 pub(super) const MOST_FAILED: f64 = 0.01;
 
@@ -33,10 +31,14 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         StopReason::Interrupted => Outcome::Interrupted,
         StopReason::Infrastructure { .. } => Outcome::Infrastructure,
         StopReason::ChecksFailed => Outcome::WrongAnswers,
-        StopReason::Rejected { .. } | StopReason::TooManyDiscarded => Outcome::Invalid,
+        StopReason::Rejected { .. } => Outcome::Invalid,
+        StopReason::ChecksOnly => Outcome::Passed,
+        // A record that contradicts itself.
         StopReason::Precise | StopReason::Pairs if pairs.kept.is_empty() => Outcome::Invalid,
-        StopReason::Precise | StopReason::Pairs | StopReason::Budget if undecided(metrics) => Outcome::Inconclusive,
-        StopReason::Precise | StopReason::Pairs | StopReason::Budget | StopReason::ChecksOnly => Outcome::Passed,
+        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => match undecided(metrics) {
+            true => Outcome::Inconclusive,
+            false => Outcome::Passed,
+        },
     };
     let checked = match group.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) {
         true => Outcome::WrongAnswers,
@@ -86,11 +88,13 @@ pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
     Sides { before: of_side(Side::Before), after: of_side(Side::After) }
 }
 
-/// A side that fails does less work: that it is faster is then nothing that was shown.
-pub(super) fn without_survivors(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
+/// Takes back verdicts that the pairs do not bear out. A side that fails does less work: that it is faster is then nothing that was shown. And
+/// where pairs were discarded for what befell one side, that side is not the same as the other.
+pub(super) fn believed(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
     let failing = failing(failed_share(pairs));
+    let lopsided = pairs.lopsided().is_some();
     let believed = |verdict: Verdict| match failing {
-        Failing::Neither => true,
+        Failing::Neither => !(lopsided && verdict == Verdict::Unchanged),
         Failing::Before => verdict != Verdict::Regressed,
         Failing::After => verdict == Verdict::Regressed,
         Failing::Both => false,
@@ -108,7 +112,7 @@ fn undecided(metrics: &[Metric]) -> bool {
 
 fn unusable(group: &Group<'_>, pairs: &Pairs<'_>) -> bool {
     let undescribed = group.description == Description::Missing && !group.blocks.is_empty();
-    undescribed || pairs.disturbed_share() > MOST_DISTURBED || group.blocks.iter().any(|block| !block.accounting.balances())
+    undescribed || pairs.was_never_offered() || group.blocks.iter().any(|block| !block.accounting.balances())
 }
 
 pub(super) fn gated(metrics: &[Metric]) -> impl Iterator<Item = &Metric> {

@@ -2,14 +2,16 @@
 //!
 //! Stopping as soon as p < 5% inflates the chance of a false alarm to 24%; whether an interval is narrow says nothing about where it lies.
 
-use super::metrics::{level_of, series};
+use super::metrics::{Series, level_of, series};
 use super::series::Pairs;
 use super::{Gate, to_u32};
-use crate::record::{BlockRecord, ScenarioRecord};
+use crate::record::{BlockRecord, Mode, ScenarioRecord};
 use crate::stats::confidence_interval;
 
 /// Half-width of an interval, in margins, that is narrow enough.
 const NARROW_ENOUGH: f64 = 0.5;
+/// Half-width of an interval, as a ratio, that is narrow enough for a first look.
+const NARROW_ENOUGH_FOR_A_LOOK: f64 = 1.15;
 
 /// How precise a scenario's blocks are so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,10 +23,21 @@ pub struct Precision {
     /// Half-width of the widest interval of a gated metric over its margin, both as log ratios. Infinite while there are too few pairs for
     /// an interval; 0 if nothing is gated.
     pub widest_half_width_over_margin: f64,
-    /// Whether every gated interval has a half-width of at most half its margin. More pairs would make no verdict surer.
+    /// Half-width of the widest interval of a gated metric, as a log ratio; infinite and 0 likewise.
+    pub widest_half_width: f64,
+}
+
+impl Precision {
+    /// Whether every gated interval has a half-width of at most half its margin, so that more pairs would make no verdict surer; in quick mode,
+    /// of at most 15%.
     ///
     /// With pairs but nothing gated (too few samples a block) more pairs would not help, so that is enough too.
-    pub enough: bool,
+    pub fn is_enough(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Quick => self.widest_half_width <= NARROW_ENOUGH_FOR_A_LOOK.ln(),
+            Mode::Default | Mode::ChecksOnly | Mode::Run => self.widest_half_width_over_margin <= NARROW_ENOUGH,
+        }
+    }
 }
 
 /// How precise the blocks of one scenario are. The least number of pairs and the budget are the caller's.
@@ -36,14 +49,16 @@ pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metric
     let mut gated = series(scenario, &pairs);
     gated.retain(|series| series.gate == Gate::Gated);
     let level = level_of(gated_metrics_of_run.max(gated.len()));
-    let widths = gated.iter().map(|series| confidence_interval(&series.differences, level).half_width() / series.margin_ln);
-    // A margin that makes no sense gives NaN, which is never narrow.
-    let widest = widths.map(|width| if width.is_nan() { f64::INFINITY } else { width }).fold(0.0, f64::max);
-    let none = pairs.kept.is_empty();
+    let half_width = |series: &Series| confidence_interval(&series.differences, level).half_width();
+    // What makes no sense gives NaN, which is never narrow.
+    let widest = |width: &dyn Fn(&Series) -> f64| {
+        let widths = gated.iter().map(width).map(|width| if width.is_nan() { f64::INFINITY } else { width });
+        if pairs.kept.is_empty() { f64::INFINITY } else { widths.fold(0.0, f64::max) }
+    };
     Precision {
         kept_pairs: to_u32(pairs.kept.len()),
         gated_metrics: to_u32(gated.len()),
-        widest_half_width_over_margin: if none { f64::INFINITY } else { widest },
-        enough: !none && widest <= NARROW_ENOUGH,
+        widest_half_width_over_margin: widest(&|series| half_width(series) / series.margin_ln),
+        widest_half_width: widest(&half_width),
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::metrics::service;
 use super::series::{Fate, Pairs};
-use super::{BlockPoint, ClassRow, Interval, OwnRate, OwnRateRow, Quantity, ServerPerTransaction};
-use crate::record::{BlockKind, BlockRecord, Histogram, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides, TenantClassRecord};
+use super::{BlockPoint, ClassRow, DisturbedBlocks, Interval, OwnRate, OwnRateRow, Quantity, ServerPerTransaction};
+use crate::record::{
+    BlockKind, BlockRecord, Disturbance, Histogram, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides, TenantClassRecord,
+};
 use crate::stats::{FAMILY_ALPHA, confidence_interval, quantile_sorted};
 
 /// Closed-loop transactions a second by side: the median of the blocks that measured it, else what the probe with the most connections found.
@@ -87,6 +88,31 @@ pub(super) fn curves(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<Vec<(f64, f64)
     sums.into_iter().map(|(name, sides)| (name.to_owned(), sides.map(curve))).collect()
 }
 
+/// What disturbed blocks of the pairs that are used.
+pub(super) fn disturbed(pairs: &Pairs<'_>) -> DisturbedBlocks {
+    let mut sum = DisturbedBlocks::default();
+    for block in pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]) {
+        sum.blocks += 1;
+        let found = block.disturbances();
+        sum.disturbed += u32::from(!found.is_empty());
+        for one in found {
+            match one {
+                Disturbance::Late { lag_ns } => {
+                    sum.late += 1;
+                    sum.longest_lag_ns = sum.longest_lag_ns.max(lag_ns);
+                }
+                Disturbance::Stalled { stall_ns } => {
+                    sum.stalled += 1;
+                    sum.longest_stall_ns = sum.longest_stall_ns.max(stall_ns);
+                }
+                Disturbance::Busy { .. } => sum.busy += 1,
+                Disturbance::Unfinished { .. } => sum.unfinished += 1,
+            }
+        }
+    }
+    sum
+}
+
 /// Over all blocks, used or not, each by its length.
 pub(super) fn stolen_share(blocks: &[&BlockRecord]) -> Option<f64> {
     let known = blocks.iter().filter_map(|block| Some((block.generator.stolen_share?, block.duration_ns as f64)));
@@ -101,18 +127,17 @@ pub(super) fn block_points(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<
     for slot in &pairs.slots {
         let discarded = match &slot.fate {
             Fate::Kept => None,
-            Fate::Disturbed { words, .. } => Some(words.clone()),
+            Fate::Discarded { words, .. } => Some(words.clone()),
             Fate::Unfinished(reason) => Some((*reason).to_owned()),
         };
         for block in [slot.blocks.before, slot.blocks.after].into_iter().flatten() {
-            let headline = service(block.kind).first().copied().unwrap_or(Quantity::ServiceP50);
             let times = first.and_then(|name| block.transactions.get(name));
             points.push(BlockPoint {
                 position: block.position,
                 pair: block.pair,
                 side: block.side,
                 started_seconds: block.started_ns as f64 / 1e9,
-                value_ns: times.and_then(|times| headline.of(&times.service)).unwrap_or(f64::NAN),
+                value_ns: times.and_then(|times| Quantity::ServiceP50.of(&times.service)).unwrap_or(f64::NAN),
                 discarded: discarded.clone(),
             });
         }

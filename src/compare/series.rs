@@ -7,14 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::PairCount;
 use crate::record::{BlockKind, BlockRecord, Discard, LoadRecord, Side, Sides};
+use crate::stats::sign_test;
+
+/// Level of the test whether discarded pairs fall on one side more often than on the other.
+const LOPSIDED_LEVEL: f64 = 0.01;
 
 /// What becomes of a pair.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Fate {
     /// It is used.
     Kept,
-    /// Something disturbed it; every such pair counts towards the share that makes a scenario invalid.
-    Disturbed {
+    /// It was marked: one side alone suffered from something, or a block could not be measured.
+    Discarded {
         /// Reasons without numbers, to be counted.
         reasons: BTreeSet<&'static str>,
         /// With numbers, for this pair.
@@ -22,6 +26,17 @@ pub(super) enum Fate {
     },
     /// It was never finished, or cannot be compared; nobody's fault.
     Unfinished(&'static str),
+}
+
+/// Discarded pairs that fall on one side.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Lopsided {
+    /// The side.
+    pub side: Side,
+    /// Pairs in which it alone was at fault.
+    pub pairs: u64,
+    /// Pairs in which one side alone was at fault.
+    pub of: u64,
 }
 
 /// One pair, whatever became of it.
@@ -65,7 +80,7 @@ impl<'a> Pairs<'a> {
     }
 
     fn add(&mut self, blocks: Sides<Option<&'a BlockRecord>>) {
-        let fate = match (disturbance(&blocks), blocks.before, blocks.after) {
+        let fate = match (discarded(&blocks), blocks.before, blocks.after) {
             (Some(fate), ..) => fate,
             (None, Some(before), Some(after)) => {
                 let kind = *self.kind.get_or_insert(before.kind);
@@ -91,7 +106,7 @@ impl<'a> Pairs<'a> {
                     count.kept += 1;
                     continue;
                 }
-                Fate::Disturbed { reasons, .. } => reasons.iter().for_each(|reason| because(reason)),
+                Fate::Discarded { reasons, .. } => reasons.iter().for_each(|reason| because(reason)),
                 Fate::Unfinished(reason) => because(reason),
             }
             count.discarded += 1;
@@ -99,11 +114,28 @@ impl<'a> Pairs<'a> {
         count
     }
 
-    /// Share of finished pairs that were disturbed; 0 if there are none.
-    pub fn disturbed_share(&self) -> f64 {
-        let disturbed = self.slots.iter().filter(|slot| matches!(slot.fate, Fate::Disturbed { .. })).count();
-        let finished = disturbed + self.kept.len();
-        if finished == 0 { 0.0 } else { disturbed as f64 / finished as f64 }
+    /// The side at fault in more of the discarded pairs than a coin would make it, at [`LOPSIDED_LEVEL`], in how many of how many. Pairs in
+    /// which both sides were at fault do not count.
+    pub fn lopsided(&self) -> Option<Lopsided> {
+        let at_fault = |block: Option<&BlockRecord>| {
+            block.and_then(|block| block.discard.as_ref()).is_some_and(|discard| *discard != Discard::Interrupted)
+        };
+        let of_side = |side: Side| {
+            let one_sided = |slot: &&Slot<'_>| at_fault(*slot.blocks.get(side)) && !at_fault(*slot.blocks.get(side.other()));
+            self.slots.iter().filter(one_sided).count() as u64
+        };
+        let (before, after) = (of_side(Side::Before), of_side(Side::After));
+        let side = if before > after { Side::Before } else { Side::After };
+        let found = Lopsided { side, pairs: before.max(after), of: before + after };
+        (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL).then_some(found)
+    }
+
+    /// Whether every pair that was measured to its end was discarded since the generator could not offer the load.
+    pub fn was_never_offered(&self) -> bool {
+        let not_offered = |block: &BlockRecord| matches!(block.discard, Some(Discard::NotOffered { .. }));
+        let either = |slot: &Slot<'_>| [slot.blocks.before, slot.blocks.after].into_iter().flatten().any(not_offered);
+        let mut discarded = self.slots.iter().filter(|slot| matches!(slot.fate, Fate::Discarded { .. })).peekable();
+        self.kept.is_empty() && discarded.peek().is_some() && discarded.all(either)
     }
 
     /// Kept blocks of a side.
@@ -113,7 +145,7 @@ impl<'a> Pairs<'a> {
 }
 
 /// The fate that the marks of a pair's blocks decide; `None` if there are none.
-fn disturbance(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
+fn discarded(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
     let mut reasons = BTreeSet::new();
     let mut words: Vec<String> = Vec::new();
     let mut interrupted = false;
@@ -128,7 +160,7 @@ fn disturbance(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
         }
     }
     match (reasons.is_empty(), interrupted) {
-        (false, _) => Some(Fate::Disturbed { reasons, words: words.join("; ") }),
+        (false, _) => Some(Fate::Discarded { reasons, words: words.join("; ") }),
         (true, true) => Some(Fate::Unfinished("the run was interrupted in it")),
         (true, false) => None,
     }

@@ -1,9 +1,9 @@
 //! What a reader must know besides the numbers.
 
 use super::group::{Description, Group};
-use super::outcome::{MOST_DISTURBED, MOST_FAILED, failed_share, gated};
+use super::outcome::{MOST_FAILED, failed_share, gated};
 use super::series::Pairs;
-use super::{Metric, Verdict};
+use super::{Gate, Metric, Quantity, Verdict};
 use crate::record::{EvidenceRecord, Side, StopReason};
 
 /// Share of a plan's time from which compiling it is told.
@@ -16,7 +16,9 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         warnings.push("the record has blocks of this scenario but no line that describes it: nothing can be compared".to_owned());
     }
     warnings.extend(accounting(group));
-    warnings.extend(disturbed(group, pairs));
+    warnings.extend(never_offered(pairs));
+    warnings.extend(lopsided(pairs));
+    warnings.extend(busy(pairs));
     for side in Side::BOTH {
         warnings.extend(failures(pairs, side));
     }
@@ -26,6 +28,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
     }
     warnings.extend(group.evidence.iter().filter_map(compiled));
     warnings.extend(one_sided(metrics));
+    warnings.extend(means_disagree(metrics));
     warnings.extend(unjudged(group, metrics));
     warnings.extend(undecided(group, pairs, metrics));
     warnings
@@ -39,16 +42,59 @@ fn accounting(group: &Group<'_>) -> Option<String> {
     })
 }
 
-/// Nothing where the scenario stopped for this very reason: then the reason is told already.
-fn disturbed(group: &Group<'_>, pairs: &Pairs<'_>) -> Option<String> {
-    let share = pairs.disturbed_share();
-    (share > MOST_DISTURBED && group.stop != StopReason::TooManyDiscarded).then(|| {
+fn never_offered(pairs: &Pairs<'_>) -> Option<String> {
+    pairs.was_never_offered().then(|| {
+        "the generator could not offer this load: in every pair half of the transactions started late by more than a tenth of the block; ask for a lower rate".to_owned()
+    })
+}
+
+/// Discarding is blind to times, but not to what befalls one side alone. If that keeps happening to one side, it may be that side's own work.
+fn lopsided(pairs: &Pairs<'_>) -> Option<String> {
+    let found = pairs.lopsided()?;
+    let count = pairs.count();
+    let reasons: Vec<&str> = count.reasons.keys().map(String::as_str).collect();
+    Some(format!(
+        "{} of {} discarded pairs were discarded for the {} side ({}): more than chance would make of it, so that may be its own work, and nothing here is called unchanged",
+        found.pairs,
+        found.of,
+        found.side.name(),
+        reasons.join("; ")
+    ))
+}
+
+/// A generator that is short of processor time adds to the times of both sides, and so hides what is between them.
+fn busy(pairs: &Pairs<'_>) -> Option<String> {
+    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
+    let busy = blocks().filter(|block| block.generator_adds_time()).count();
+    (busy > 0).then(|| {
         format!(
-            "{:.0}% of the pairs were disturbed, and no more than {:.0}% may be: run again on a quieter machine",
-            share * 100.0,
-            MOST_DISTURBED * 100.0
+            "the generator took more than 70% of a core a thread in {busy} of {} blocks, which adds to both sides' times and hides a difference: no metric is called unchanged by these blocks",
+            blocks().count()
         )
     })
+}
+
+/// Means of fixed work that say something else than the medians that are judged.
+fn means_disagree(metrics: &[Metric]) -> Vec<String> {
+    let shown = metrics.iter().filter(|metric| metric.quantity == Quantity::ServiceMean);
+    let told = |mean: &Metric| {
+        let of = |metric: &&Metric| {
+            metric.quantity == Quantity::ServiceP50 && metric.transaction == mean.transaction && metric.statement == mean.statement
+        };
+        let median = metrics.iter().find(of).filter(|median| median.gate == Gate::Gated)?;
+        let word = match mean.verdict {
+            Verdict::Regressed => "slower",
+            Verdict::Improved => "faster",
+            Verdict::Unchanged | Verdict::Inconclusive => return None,
+        };
+        (mean.verdict != median.verdict).then(|| {
+            format!(
+                "the mean of {} is {word} though its median, which is judged, is not: few transactions may be much {word}; look at the tenant classes",
+                mean.subject()
+            )
+        })
+    };
+    shown.filter_map(told).collect()
 }
 
 fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
@@ -140,7 +186,7 @@ fn one_sided(metrics: &[Metric]) -> Vec<String> {
 fn undecided(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric]) -> Option<String> {
     let budget = match group.stop {
         StopReason::Budget => true,
-        StopReason::Precise | StopReason::Pairs => false,
+        StopReason::Precise | StopReason::Pairs | StopReason::Attempts => false,
         _ => return None,
     };
     let kept = pairs.kept.len();

@@ -158,7 +158,6 @@ impl BlockContext<'_> {
         BlockRecord {
             scenario: self.scenario.path(),
             pair: slot.pair,
-            quad: slot.quad,
             position: slot.position,
             side: slot.side,
             build: 0,

@@ -1,5 +1,6 @@
 //! What comes before any timing: answers, isolation and recall of both sides, and how long one session takes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::rejection::{self, Form};
@@ -25,7 +26,7 @@ pub(super) struct Checked {
     pub(super) recall: Sides<Recall>,
 }
 
-/// Mean time of a transaction on a single session.
+/// Time of a transaction on a single session.
 pub(super) struct SingleTimes {
     /// What the server takes.
     pub(super) direct: Sides<Duration>,
@@ -129,19 +130,20 @@ impl ScenarioDuel<'_, '_> {
 
     /// How long one session takes for a transaction, without and with the round-trip time.
     pub(super) async fn time(&self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<SingleTimes, Halt> {
-        let (mut direct, mut paced) = (Sides::<Duration>::default(), Sides::<Duration>::default());
-        for side in Side::BOTH {
+        let now = mix.dataset().now();
+        let direct = |side: Side| {
             let route = sides.get(side);
-            let program = Program { request_pause_ns: 0, ..(*route.program).clone() };
-            let mut session = route.session_with(program, mix.dataset().now()).await.map_err(anyhow::Error::from)?;
-            *direct.get_mut(side) = time_single(mix, &mut session, SequenceRange::Probe(0x100)).await;
-            *paced.get_mut(side) = *direct.get(side);
-            if !self.scenario.load.rtt.is_zero() {
-                let mut session = route.loaded_session(mix.dataset().now()).await.map_err(anyhow::Error::from)?;
-                *paced.get_mut(side) = time_single(mix, &mut session, SequenceRange::Probe(0x101)).await;
-            }
+            route.session_with(Program { request_pause_ns: 0, ..(*route.program).clone() }, now)
+        };
+        let failed = |error: SessionError| Halt::Failed(error.into());
+        let mut sessions = [direct(Side::Before).await.map_err(failed)?, direct(Side::After).await.map_err(failed)?];
+        let direct = sides_of(time_sessions(mix, &mut sessions, SequenceRange::Probe(0x100)).await);
+        if self.scenario.load.rtt.is_zero() {
+            return Ok(SingleTimes { direct, paced: direct });
         }
-        Ok(SingleTimes { direct, paced })
+        let mut sessions =
+            [sides.before.loaded_session(now).await.map_err(failed)?, sides.after.loaded_session(now).await.map_err(failed)?];
+        Ok(SingleTimes { direct, paced: sides_of(time_sessions(mix, &mut sessions, SequenceRange::Probe(0x101)).await) })
     }
 
     /// A statement that PostgreSQL will not even prepare.
@@ -175,25 +177,66 @@ impl ScenarioDuel<'_, '_> {
     }
 }
 
-/// Mean time of a transaction of the mix on one session, from up to a quarter of a second of them after a few warm ones, or after one where
-/// they are slow.
+fn sides_of([before, after]: [Duration; 2]) -> Sides<Duration> {
+    Sides { before, after }
+}
+
+/// Time of a transaction of the mix on each of several sessions: medians by transaction, weighted by how often the mix draws it, over a quarter
+/// of a second a session after a few warm ones, or after one where they are slow. Sessions take turns with the same arrivals, and a median
+/// forgets pauses, so that on a machine that others use the sessions' ratio still comes out the same.
 /// It commits, as a block does; what writes works on a copy that is thrown away.
-pub(super) async fn time_single(mix: &Mix, session: &mut Session, numbers: SequenceRange) -> Duration {
+pub(super) async fn time_sessions<const N: usize>(mix: &Mix, sessions: &mut [Session; N], numbers: SequenceRange) -> [Duration; N] {
+    const EACH: Duration = Duration::from_millis(250);
     let first = numbers.first();
     let began = Instant::now();
-    let mut times = Vec::new();
+    let mut times: [BTreeMap<usize, Vec<Duration>>; N] = std::array::from_fn(|_| BTreeMap::new());
+    let mut drawn: BTreeMap<usize, u32> = BTreeMap::new();
     for number in 0..1_000u64 {
         let arrival = mix.arrival(first + number);
-        let result = session.run(&arrival, End::Commit, None).await;
-        if let Ok(result) = result {
-            times.push(result.done.saturating_duration_since(result.sent));
+        *drawn.entry(arrival.transaction).or_default() += 1;
+        for (session, times) in sessions.iter_mut().zip(&mut times) {
+            let result = session.run(&arrival, End::Commit, None).await;
+            if let Ok(result) = result {
+                times.entry(arrival.transaction).or_default().push(result.done.saturating_duration_since(result.sent));
+            }
         }
         let elapsed = began.elapsed();
-        if elapsed > Duration::from_millis(250) && number >= 3 || elapsed > Duration::from_millis(500) && number >= 1 {
+        if elapsed > EACH * N as u32 && number >= 3 || elapsed > EACH * 2 * N as u32 && number >= 1 {
             break;
         }
     }
-    // The first ones met cold caches and unplanned statements.
-    let warm = &times[times.len().saturating_sub(1).min(3)..];
-    warm.iter().sum::<Duration>() / warm.len().max(1) as u32
+    times.map(|times| typical(times, &drawn))
+}
+
+/// Medians by transaction, weighted.
+fn typical(times: BTreeMap<usize, Vec<Duration>>, drawn: &BTreeMap<usize, u32>) -> Duration {
+    let (mut sum, mut weights) = (Duration::ZERO, 0);
+    for (transaction, mut times) in times {
+        // The first ones met cold caches and unplanned statements.
+        times.drain(..times.len().saturating_sub(1).min(3));
+        times.sort_unstable();
+        let weight = drawn.get(&transaction).copied().unwrap_or(0);
+        sum += times.get(times.len() / 2).copied().unwrap_or_default() * weight;
+        weights += weight;
+    }
+    sum / weights.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_does_not_move_what_a_transaction_takes() {
+        let ms = Duration::from_millis;
+        let mut quick = vec![ms(2); 9];
+        let drawn = BTreeMap::from([(0, 10), (1, 5)]);
+        let of = |quick: &[Duration]| typical(BTreeMap::from([(0, quick.to_vec()), (1, vec![ms(8); 5])]), &drawn);
+        quick.push(ms(2));
+        assert_eq!(of(&quick), ms(4), "two of 2 ms for each of 8 ms");
+        quick[3] = ms(900);
+        assert_eq!(of(&quick), ms(4));
+        assert_eq!(of(&[ms(70), ms(2)]), ms(4), "the first one was cold");
+        assert_eq!(typical(BTreeMap::new(), &drawn), Duration::ZERO, "all of them failed");
+    }
 }

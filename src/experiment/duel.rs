@@ -108,7 +108,7 @@ impl<'a> Duels<'a> {
     }
 
     /// What is left of the budget goes to the scenarios that came to no end: first to those that still can get as many pairs as it takes to
-    /// decide anything, and to outweigh what was discarded, those that need least first; then to where intervals are widest.
+    /// decide anything, those that need least first; then to where intervals are widest.
     async fn spend_the_rest(&mut self, environment: &mut Environment<'_>) -> anyhow::Result<()> {
         let end = self.budget().map(|budget| self.started + budget);
         if !self.open.is_empty() {

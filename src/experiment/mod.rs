@@ -1,6 +1,6 @@
 //! The experiment: from scenarios and a server to a record.
 //!
-//! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, blocks in quads, evidence. Everything it
+//! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, pairs of blocks, evidence. Everything it
 //! learns goes to the record at once; nothing is judged here. The one thing it must know of judging, how wide intervals are and when they are
 //! narrow enough to stop, is handed in as a [`StopRule`].
 

@@ -6,10 +6,11 @@ use crate::load::schedule::{self, Process};
 use crate::record::{LoadRecord, Mode, Sides, Spacing, Stage};
 use crate::scenario::{Arrival, Scenario};
 
-/// Transactions below which a timed block tells too little.
-const FEWEST_A_BLOCK: f64 = 40.0;
-/// Factor between capacities beyond which one rate cannot be fair to both sides.
-const WIDEST_CAPACITIES: f64 = 4.0;
+/// Transactions that a timed block must be able to hold, by what a single session takes; it needs 40 for a median, and half as many again for
+/// a rate that turns out lower.
+const FEWEST_A_BLOCK: f64 = 60.0;
+/// Factor between the sides' times beyond which one rate cannot be fair to both.
+const WIDEST_TIMES: f64 = 4.0;
 /// Least time that the slower side takes for a block of fixed work; half of it in quick mode.
 const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
 /// Parts of that time which the faster side should take at least, and times of it which the slower one may take at most for that.
@@ -110,7 +111,7 @@ pub enum Offer {
 /// What the probes found about one side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probed {
-    /// Mean transaction time of a single session.
+    /// Transaction time of a single session.
     pub single: Duration,
     /// Closed-loop transactions a second with all connections; `None` if it was not worth probing.
     pub capacity: Option<f64>,
@@ -123,19 +124,26 @@ impl Probed {
     }
 }
 
-/// Whether a capacity probe is worth its time: whether a timed block could hold enough transactions at all.
-pub fn worth_probing_capacity(single: Sides<Duration>, connections: u32, mode: Mode) -> bool {
-    let slower = single.before.max(single.after).as_secs_f64();
-    let faster = single.before.min(single.after).as_secs_f64();
-    let block = longest(mode).measure.as_secs_f64();
-    0.5 * f64::from(connections) / slower.max(1e-9) * block >= FEWEST_A_BLOCK && slower / faster.max(1e-9) <= WIDEST_CAPACITIES * 2.0
+/// Why `rate = "auto"` comes to fixed work here; `None` for timed blocks.
+///
+/// It is decided by what single sessions take, whose medians a busy machine hardly moves: capacity, which every pause lowers, would make the
+/// same scenario timed in one run and fixed work in the next. `direct` is without, `paced` with the round-trip time that the scenario injects.
+pub fn fixed_work_instead(direct: Sides<Duration>, paced: Sides<Duration>, connections: u32, mode: Mode) -> Option<String> {
+    let seconds = |time: Duration| time.as_secs_f64().max(1e-9);
+    let (slower, faster) = (seconds(paced.before.max(paced.after)), seconds(paced.before.min(paced.after)));
+    // The machine works on one transaction a core, and a connection on one at a time.
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    let capacity = (f64::from(connections) / slower).min(cores / seconds(direct.before.max(direct.after)));
+    let held = 0.5 * capacity * longest(mode).measure.as_secs_f64();
+    if held < FEWEST_A_BLOCK {
+        return Some(format!("a timed block at half of capacity would hold too few transactions, about {held:.0}"));
+    }
+    (slower / faster > WIDEST_TIMES)
+        .then(|| format!("one side takes {:.1} times as long as the other: no rate is fair to both", slower / faster))
 }
 
-/// The offer that suits a scenario, and the room for it.
-pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Option<Room>) -> Offer {
-    let capacity = probed.map(Probed::capacity_or_single);
-    let slower = capacity.before.min(capacity.after);
-    let faster = capacity.before.max(capacity.after);
+/// The offer that suits a scenario, and the room for it. `fixed_work`: why an automatic rate comes to that, if it does.
+pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work: Option<String>, room: Option<Room>) -> Offer {
     match &scenario.load.arrival {
         Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
         Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
@@ -143,21 +151,15 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, room: Opti
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
-            fixed_work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
+            work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
         }
-        Arrival::Auto => {
-            let rate = 0.5 * slower;
-            let held = rate * longest(mode).measure.as_secs_f64();
-            if held < FEWEST_A_BLOCK {
-                let why = format!("a timed block at half of capacity would hold fewer than {FEWEST_A_BLOCK} transactions, about {held:.0}");
-                fixed_work(1, None, mode, &probed, why)
-            } else if faster / slower.max(1e-9) > WIDEST_CAPACITIES {
-                let why = format!("the capacities differ {:.1}-fold: no rate is fair to both sides", faster / slower.max(1e-9));
-                fixed_work(1, None, mode, &probed, why)
-            } else {
-                timed(scenario, Process::Poisson(rate), true, mode, room)
+        Arrival::Auto => match fixed_work {
+            Some(why) => work(1, None, mode, &probed, why),
+            None => {
+                let capacity = probed.map(Probed::capacity_or_single);
+                timed(scenario, Process::Poisson(0.5 * capacity.before.min(capacity.after)), true, mode, room)
             }
-        }
+        },
     }
 }
 
@@ -201,7 +203,7 @@ pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
 }
 
 /// The same number of transactions on both sides, as means over different inputs would compare the inputs too.
-fn fixed_work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
+fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
         _ => FIXED_WORK_LEAST,
@@ -231,14 +233,6 @@ impl Offer {
             Offer::FixedWork { .. } => {}
         }
         self
-    }
-
-    /// Whether sessions of a closed loop share a load thread.
-    pub fn is_crowded(&self) -> bool {
-        match self {
-            Offer::Closed { sessions, .. } | Offer::FixedWork { sessions, .. } => *sessions as usize > load_threads(),
-            Offer::Timed { .. } | Offer::OwnRate { .. } | Offer::Users { .. } => false,
-        }
     }
 
     /// As the record tells it.
@@ -295,7 +289,7 @@ mod tests {
 
     #[test]
     fn like_capacities_get_half_of_the_slower_ones_rate() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
         match offer {
             Offer::Timed { process, auto: true, .. } => assert_eq!(process.rate(), 1000.0),
             other => panic!("{other:?}"),
@@ -303,28 +297,45 @@ mod tests {
     }
 
     #[test]
-    fn capacities_far_apart_get_the_same_fixed_work() {
+    fn the_same_times_come_to_the_same_kind_of_block() {
+        let ms = |before: u64, after: u64| Sides { before: Duration::from_micros(before), after: Duration::from_micros(after) };
+        let kind = |times: Sides<Duration>| fixed_work_instead(times, times, 4, Mode::Quick);
+        assert_eq!(kind(ms(1_000, 500)), None);
+        assert_eq!(kind(ms(1_000, 260)), None);
+        assert!(kind(ms(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
+        assert!(kind(ms(240, 1_000)).is_some());
+        assert!(kind(ms(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
+        // Round trips keep no core busy: four connections carry what two cores could not.
+        assert_eq!(fixed_work_instead(ms(2_000, 2_000), ms(22_000, 22_000), 4, Mode::Quick), None);
+        // A default block is four times as long.
+        assert_eq!(fixed_work_instead(ms(20_000, 20_000), ms(20_000, 20_000), 1, Mode::Default), None);
+    }
+
+    #[test]
+    fn sides_far_apart_get_the_same_fixed_work() {
         // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster side would be 12.5 s for the slower one, which gets 4 s.
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)), None);
+        let apart = || Some("far apart".to_owned());
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
         match offer {
             Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (400, 400)),
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn slow_statements_get_fixed_work_of_at_least_one() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)), None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
         match offer {
-            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (1, 1)),
+            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (1, 1), "at least one"),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn fixed_work_takes_half_a_second_where_the_sides_are_alike() {
-        let offer =
-            choose(&scenario(Arrival::Work { sessions: 1, transactions: None }), Mode::Default, probed((0.1, 10.0), (0.05, 20.0)), None);
+        let offer = choose(
+            &scenario(Arrival::Work { sessions: 1, transactions: None }),
+            Mode::Default,
+            probed((0.1, 10.0), (0.05, 20.0)),
+            None,
+            None,
+        );
         match offer {
             Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (5, 5)),
             other => panic!("{other:?}"),
@@ -333,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_pinned_rate_stays() {
-        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)), None);
+        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)), Some(String::new()), None);
         assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
     }
 
@@ -354,7 +365,7 @@ mod tests {
             Offer::Timed { length, .. } | Offer::Closed { length, .. } => (length.settle.as_millis(), length.measure.as_millis()),
             other => panic!("{other:?}"),
         };
-        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None);
+        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
         assert_eq!(milliseconds(quick(Arrival::Auto)), (500, 1500));
         assert_eq!(milliseconds(quick(Arrival::Closed(4))), (500, 1500));
         let fixed = quick(Arrival::Work { sessions: 1, transactions: Some(10) });

@@ -1,7 +1,9 @@
 //! In which order blocks run, and how many. Pure.
 //!
-//! Blocks of both sides alternate in quads, ABBA or BAAB by the seed, so that a machine that drifts slowly favours neither side. Pairs
-//! are what is analysed; quads only order them.
+//! The two blocks of a pair run one after the other, and a coin of the pair's own, tossed by the seed, decides which is first. Under noise that does
+//! not know which side runs, each difference between sides that are the same is then as likely to have either sign, independently of all
+//! others, however the noise is correlated over time. That is what the signed-rank test assumes. One coin for two pairs (a quad, ABBA or
+//! BAAB) would cancel slow drift better, and break that: a burst over its two middle blocks leans both pairs the same way.
 
 use rand::RngExt;
 
@@ -11,9 +13,7 @@ use crate::record::Side;
 /// One planned block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Slot {
-    /// Quad.
-    pub quad: u32,
-    /// Pair, two a quad.
+    /// Pair.
     pub pair: u32,
     /// Position in the scenario.
     pub position: u32,
@@ -21,17 +21,13 @@ pub struct Slot {
     pub side: Side,
 }
 
-/// The four blocks of a quad.
-pub fn quad(seed: u64, scenario: &str, quad: u32) -> [Slot; 4] {
-    let first = match stream(seed, &format!("quad {scenario}"), u64::from(quad)).random::<bool>() {
+/// The two blocks of a pair, in the order in which they run.
+pub fn pair(seed: u64, scenario: &str, pair: u32) -> [Slot; 2] {
+    let first = match stream(seed, &format!("pair {scenario}"), u64::from(pair)).random::<bool>() {
         true => Side::Before,
         false => Side::After,
     };
-    let sides = [first, first.other(), first.other(), first];
-    std::array::from_fn(|index| {
-        let offset = index as u32;
-        Slot { quad, pair: quad * 2 + offset / 2, position: quad * 4 + offset, side: sides[index] }
-    })
+    [Slot { pair, position: pair * 2, side: first }, Slot { pair, position: pair * 2 + 1, side: first.other() }]
 }
 
 /// Kept pairs that quick mode needs: enough for Holm's strictest level over `metrics` at 1%, and two to spare; at least 12.
@@ -41,7 +37,12 @@ pub fn quick_pairs(metrics: usize) -> u32 {
     holm_pairs(metrics).max(12)
 }
 
-/// Kept pairs that default mode needs before it may stop: the same, at least 16.
+/// Kept pairs at which quick mode ends, if its intervals were not narrow after the least: half as many again.
+pub fn most_quick_pairs(metrics: usize) -> u32 {
+    (quick_pairs(metrics) * 3).div_ceil(2)
+}
+
+/// Kept pairs that default mode needs before it may stop: as quick mode, but at least 16.
 pub fn default_pairs(metrics: usize) -> u32 {
     holm_pairs(metrics).max(16)
 }
@@ -56,25 +57,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quad_is_abba_or_baab_and_both_occur() {
-        let firsts: Vec<Side> = (0..64)
+    fn each_pair_has_a_coin_of_its_own() {
+        let firsts: Vec<Side> = (0..256)
             .map(|number| {
-                let slots = quad(1, "omniops/history-fetch", number);
-                assert_eq!(slots[0].side, slots[3].side);
-                assert_eq!(slots[1].side, slots[2].side);
-                assert_ne!(slots[0].side, slots[1].side);
-                assert_eq!((slots[0].pair, slots[3].pair), (number * 2, number * 2 + 1));
-                slots[0].side
+                let [one, two] = pair(1, "omniops/history-fetch", number);
+                assert_eq!((one.pair, two.pair, one.position, two.position), (number, number, number * 2, number * 2 + 1));
+                assert_eq!(one.side, two.side.other());
+                one.side
             })
             .collect();
         let before = firsts.iter().filter(|side| **side == Side::Before).count();
-        assert!((16..48).contains(&before), "{before} of 64 quads begin with before");
+        assert!((104..=152).contains(&before), "{before} of 256 pairs begin with before");
+        // Neighbours are as often alike as not: in quads every second pair was the mirror of the one before it.
+        for distance in 1..=4 {
+            let alike = firsts.iter().zip(firsts.iter().skip(distance)).filter(|(one, other)| one == other).count();
+            assert!((96..=160).contains(&alike), "{alike} of 256 pairs begin like the one {distance} before them");
+        }
     }
 
     #[test]
     fn enough_pairs_for_the_strictest_level() {
-        assert_eq!(quick_pairs(1), 12);
-        assert_eq!(quick_pairs(14), 13);
+        assert_eq!((quick_pairs(1), most_quick_pairs(1)), (12, 18));
+        assert_eq!((quick_pairs(14), most_quick_pairs(14)), (13, 20));
         assert_eq!(quick_pairs(40), 14);
         assert_eq!(default_pairs(40), 16);
         // 2^-n must lie below 1% over the number of metrics.

@@ -1,30 +1,33 @@
-//! What is judged: pairs of blocks in quads, until there are enough of them or time is up. Decides nothing about the outcome.
+//! What is judged: pairs of blocks, until there are enough of them or time is up. Decides nothing about the outcome.
 
 use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, usable};
+use super::checks::SingleTimes;
 use super::faults::faults;
 use super::offer::{self, Offer, Probed, Room};
-use super::order::{Slot, default_pairs, quad, quick_pairs};
-use super::scenario_duel::{Arena, Halt, ScenarioDuel};
+use super::order::{self, Slot, default_pairs, most_quick_pairs, quick_pairs};
+use super::scenario_duel::{Arena, Halt, PAIRS_A_BUILD, ScenarioDuel};
 use super::side::SideUnderTest;
 use crate::load::bind::SequenceRange;
 use crate::load::block::{Work, prepare};
 use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, Side, Sides, StopReason};
 
-/// Pairs that may be discarded, as a share of those that are kept: a quarter of the kept ones is a fifth of all.
-const DISCARDED_TO_KEPT: f64 = 0.25;
 /// What blocks are longer by if the data does not fit in memory: which pages are read from disk is luck, and evens out with time.
 const STRETCH_FOR_DISK: u32 = 2;
-/// Quads on one clone of a writing scenario in quick mode.
-const QUICK_QUADS_A_CLONE: u32 = 3;
+/// Pairs on one copy of a writing scenario in quick mode.
+const QUICK_PAIRS_A_CLONE: u32 = 6;
+/// Pairs that quick mode begins in vain at most, in times of those that it needs, before it ends without them.
+const QUICK_ATTEMPTS: u32 = 2;
+/// What quick mode takes at most, in times of what its least number of pairs would take on a quiet machine.
+const QUICK_PATIENCE: f64 = 1.5;
 
 /// What pairs are run for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Aim {
     /// As many as can decide anything; the scenario is come back to.
     Least,
-    /// Two quads more, one on each build; the scenario is come back to.
+    /// A few pairs more, on each build; the scenario is come back to.
     More,
     /// All that it gets.
     All,
@@ -34,14 +37,18 @@ pub(super) enum Aim {
 #[derive(Default)]
 pub(super) struct Course {
     kept: Vec<BlockRecord>,
-    discarded: u32,
     /// Times by tenant class over kept blocks.
     pub(super) classes: Sides<ClassSums>,
-    quad: u32,
-    /// Quads run when the working copies were last cloned.
+    /// Pairs begun.
+    begun: u32,
+    /// Pairs begun when the working copies were last cloned.
     cloned_at: Option<u32>,
-    /// Time that the pairs have taken.
+    /// Time that the pairs have taken, clones included.
     spent: Duration,
+    /// Time of each pair, clones excluded.
+    pair_times: Vec<Duration>,
+    /// Whether the last pair was kept.
+    last_kept: bool,
 }
 
 impl Course {
@@ -54,25 +61,21 @@ impl Course {
         &self.kept
     }
 
-    /// What a pair takes, clones included.
-    fn pair_time(&self) -> Duration {
-        self.spent / (self.pairs() + self.discarded).max(1)
-    }
-
-    /// Whether so many pairs were discarded that not even `wanted` kept ones would outweigh them.
-    pub(super) fn is_disturbed(&self, wanted: u32) -> bool {
-        f64::from(self.discarded) > DISCARDED_TO_KEPT * f64::from(self.pairs().max(wanted))
-    }
-
-    /// Time for the pairs that it takes to decide anything, which are `wanted`, and to outweigh those that were discarded.
+    /// Time until there are as many pairs as it takes to decide anything, which are `wanted`, at the pace so far.
     pub(super) fn missing(&self, wanted: u32) -> Duration {
-        let wanted = wanted.max((f64::from(self.discarded) / DISCARDED_TO_KEPT).ceil() as u32);
-        self.pair_time() * wanted.saturating_sub(self.pairs())
+        self.spent / self.pairs().max(1) * wanted.saturating_sub(self.pairs())
     }
 
     /// The working copies have been used by another scenario since.
     pub(super) fn forget_clones(&mut self) {
         self.cloned_at = None;
+    }
+
+    /// Whether quick mode, which needs `wanted` pairs, has been at it for longer than it may. The quickest pair shows what one takes on a quiet
+    /// machine.
+    fn is_over_quick_time(&self, wanted: u32) -> bool {
+        let quiet = self.pair_times.iter().min().copied().unwrap_or_default() * wanted;
+        self.pair_times.iter().sum::<Duration>() >= quiet.mul_f64(QUICK_PATIENCE)
     }
 }
 
@@ -82,12 +85,13 @@ impl ScenarioDuel<'_, '_> {
         &mut self,
         context: &BlockContext<'_>,
         sides: &Sides<SideUnderTest>,
-        single: Sides<Duration>,
+        times: &SingleTimes,
         resident: bool,
     ) -> Result<(Offer, Sides<Probed>), Halt> {
         let connections = self.scenario.load.connections;
-        let mut probed = single.map(|single| Probed { single: *single, capacity: None });
-        if offer::worth_probing_capacity(single, connections, self.plan.mode) {
+        let mut probed = times.paced.map(|single| Probed { single: *single, capacity: None });
+        let fixed_work = offer::fixed_work_instead(times.direct, times.paced, connections, self.plan.mode);
+        if fixed_work.is_none() {
             self.environment.progress.note("probing capacity");
             for (number, side) in Side::BOTH.into_iter().enumerate() {
                 let work = Work::Closed { settle: Duration::from_millis(200), measure: probe_length(self.plan.mode) };
@@ -106,10 +110,10 @@ impl ScenarioDuel<'_, '_> {
         let time = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let stretch = if resident { 1 } else { STRETCH_FOR_DISK };
         let room = time.map(|time| Room { time: time / stretch, pairs: self.wanted() });
-        Ok((offer::choose(self.scenario, self.plan.mode, probed, room).stretched(stretch), probed))
+        Ok((offer::choose(self.scenario, self.plan.mode, probed, fixed_work, room).stretched(stretch), probed))
     }
 
-    /// Runs quads until there are pairs enough for the aim. Says why no more are needed; `None` if more could be.
+    /// Runs pairs until there are enough for the aim. Says why no more are needed; `None` if more could be.
     pub(super) async fn pairs(
         &mut self,
         context: &BlockContext<'_>,
@@ -119,41 +123,26 @@ impl ScenarioDuel<'_, '_> {
         course: &mut Course,
         aim: Aim,
     ) -> Result<Option<StopReason>, Halt> {
-        let first_quad = course.quad;
+        let first = course.begun;
         loop {
             let began = Instant::now();
             if record.writes && self.needs_clone(course) {
-                self.clone_working(arena, arena.of_quad(course.quad).0).await?;
-                course.cloned_at = Some(course.quad);
+                self.clone_working(arena, arena.of_pair(course.begun).0).await?;
+                course.cloned_at = Some(course.begun);
             }
-            let slots = quad(self.plan.seed, &record.scenario, course.quad);
-            course.quad += 1;
-            for pair in slots.chunks_exact(2) {
-                self.pair(context, arena, offer, [pair[0], pair[1]], course).await?;
-                if let Some(stop) = self.enough(record, course) {
-                    return Ok(Some(stop));
-                }
-                if course.is_disturbed(self.wanted()) {
-                    match aim {
-                        // More could not be made up for by what is still to come.
-                        Aim::All => return Ok(Some(StopReason::TooManyDiscarded)),
-                        // The machine may be quieter when all others have had their turn.
-                        Aim::Least => {
-                            course.spent += began.elapsed();
-                            return Ok(None);
-                        }
-                        Aim::More => {}
-                    }
-                }
-                if self.out_of_time() {
-                    course.spent += began.elapsed();
-                    return Ok((aim == Aim::All).then_some(StopReason::Budget));
-                }
-            }
+            let slots = order::pair(self.plan.seed, &record.scenario, course.begun);
+            course.begun += 1;
+            self.pair(context, arena, offer, slots, course).await?;
             course.spent += began.elapsed();
+            if let Some(stop) = self.enough(record, course) {
+                return Ok(Some(stop));
+            }
+            if self.out_of_time() {
+                return Ok((aim == Aim::All).then_some(StopReason::Budget));
+            }
             let done = match aim {
                 Aim::Least => course.pairs() >= self.wanted(),
-                Aim::More => course.quad >= first_quad + 2,
+                Aim::More => course.begun >= first + 2 * PAIRS_A_BUILD,
                 Aim::All => false,
             };
             if done {
@@ -162,25 +151,23 @@ impl ScenarioDuel<'_, '_> {
         }
     }
 
-    /// Why no more pairs are needed, whatever time is left.
+    /// Why no more pairs are needed, whatever time is left: never for where an interval lies, only for how wide it is.
     fn enough(&self, record: &ScenarioRecord, course: &Course) -> Option<StopReason> {
         let (pairs, wanted) = (course.pairs(), self.wanted());
-        let long = self.plan.mode == Mode::Default;
-        if self.stopped() {
-            return Some(StopReason::Interrupted);
+        let precise = || (self.environment.precision)(record, &course.kept).enough.then_some(StopReason::Precise);
+        match self.plan.mode {
+            _ if self.stopped() => Some(StopReason::Interrupted),
+            Mode::Default => precise().filter(|_| pairs >= wanted),
+            _ if pairs < wanted => (course.begun >= QUICK_ATTEMPTS * wanted).then_some(StopReason::Attempts),
+            // The one look at widths. A pair that was discarded after it does not bring it again.
+            _ if pairs == wanted && course.last_kept && precise().is_some() => Some(StopReason::Precise),
+            _ => (pairs >= most_quick_pairs(self.gated) || course.is_over_quick_time(wanted)).then_some(StopReason::Pairs),
         }
-        if pairs < wanted || course.is_disturbed(wanted) {
-            return None;
-        }
-        if !long {
-            return Some(StopReason::Pairs);
-        }
-        (self.environment.precision)(record, &course.kept).enough.then_some(StopReason::Precise)
     }
 
     fn needs_clone(&self, course: &Course) -> bool {
-        let quads = if self.plan.mode == Mode::Default { 1 } else { QUICK_QUADS_A_CLONE };
-        course.cloned_at.is_none_or(|at| course.quad - at >= quads)
+        let pairs = if self.plan.mode == Mode::Default { PAIRS_A_BUILD } else { QUICK_PAIRS_A_CLONE };
+        course.cloned_at.is_none_or(|at| course.begun - at >= pairs)
     }
 
     /// Runs one pair and records both blocks.
@@ -192,7 +179,8 @@ impl ScenarioDuel<'_, '_> {
         [first, second]: [Slot; 2],
         course: &mut Course,
     ) -> Result<(), Halt> {
-        let (build, sides) = arena.of_quad(first.quad);
+        let began = Instant::now();
+        let (build, sides) = arena.of_pair(first.pair);
         let mut one = context.run(first, sides.get(first.side), offer).await?;
         let mut two = match context.run(second, sides.get(second.side), offer).await {
             Ok(two) => two,
@@ -205,7 +193,7 @@ impl ScenarioDuel<'_, '_> {
         };
         one.record.build = build;
         two.record.build = build;
-        let kept = self.judge_faults(&mut one, &mut two, arena.resident, offer.is_crowded());
+        let kept = self.judge_faults(&mut one, &mut two, arena.resident);
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {
@@ -213,7 +201,8 @@ impl ScenarioDuel<'_, '_> {
                 course.kept.push(record);
             }
         }
-        course.discarded += u32::from(!kept);
+        course.pair_times.push(began.elapsed());
+        course.last_kept = kept;
         if kept {
             self.environment.progress.pairs(&self.scenario.path(), course.pairs(), self.wanted());
         }
@@ -229,19 +218,15 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Marks the blocks of a pair that must not be used; returns whether it may be.
-    fn judge_faults(&self, one: &mut Measured, two: &mut Measured, resident: bool, crowded: bool) -> bool {
+    fn judge_faults(&self, one: &mut Measured, two: &mut Measured, resident: bool) -> bool {
         let (before, after) = if one.record.side == Side::Before { (one, two) } else { (two, one) };
         let pair = Sides { before: before.record.clone(), after: after.record.clone() };
-        let found = faults(&pair, self.scenario.writes(), resident, crowded);
+        let found = faults(&pair, self.scenario.writes(), resident);
         before.record.discard = found.before;
         after.record.discard = found.after;
         let reasons: Vec<&Discard> = [&before.record.discard, &after.record.discard].into_iter().flatten().collect();
         if let Some(reason) = reasons.iter().find(|reason| ***reason != Discard::Interrupted) {
-            let stolen = |block: &BlockRecord| block.generator.stolen_share.unwrap_or(0.0);
-            let stolen = stolen(&before.record).max(stolen(&after.record)) * 100.0;
-            // Told from where it rounds to a percent.
-            let host = if stolen >= 0.5 { format!("; the machine's host took {stolen:.0}% of its time (steal)") } else { String::new() };
-            self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}{host}", pair.before.pair + 1));
+            self.environment.progress.note(&format!("pair {} does not count, another follows: {reason}", pair.before.pair + 1));
         }
         reasons.is_empty()
     }
@@ -258,20 +243,28 @@ fn probe_length(mode: Mode) -> Duration {
 mod tests {
     use super::*;
 
-    fn course(discarded: u32) -> Course {
-        Course { discarded, spent: Duration::from_secs(20), ..Course::default() }
+    fn course(kept: u32, seconds: &[u64]) -> Course {
+        let pair_times: Vec<Duration> = seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
+        let blocks = vec![crate::record::tests::block(1_000_000, 0, 0); kept as usize * 2];
+        Course { kept: blocks, begun: seconds.len() as u32, spent: pair_times.iter().sum(), pair_times, ..Course::default() }
     }
 
     #[test]
-    fn what_was_discarded_must_be_outweighed() {
-        assert!(!course(4).is_disturbed(16), "sixteen kept ones are four times as many");
-        assert!(course(5).is_disturbed(16));
-        assert!(!course(5).is_disturbed(20));
+    fn discarded_pairs_make_the_missing_ones_take_longer() {
+        assert_eq!(course(4, &[5; 4]).missing(16), Duration::from_secs(5) * 12);
+        assert_eq!(course(4, &[5; 8]).missing(16), Duration::from_secs(10) * 12);
+        assert_eq!(course(16, &[5; 16]).missing(16), Duration::ZERO);
+        assert_eq!(course(0, &[]).missing(16), Duration::ZERO, "nobody knows how long one takes");
     }
 
     #[test]
-    fn a_disturbed_scenario_misses_more_pairs_than_a_quiet_one() {
-        assert_eq!(course(4).missing(16), Duration::from_secs(5) * 16);
-        assert_eq!(course(5).missing(16), Duration::from_secs(4) * 20);
+    fn quick_mode_has_half_again_of_its_quiet_time() {
+        assert!(!course(12, &[2; 12]).is_over_quick_time(12));
+        assert!(course(18, &[2; 18]).is_over_quick_time(12));
+        // 12 pairs of 2 s are 24 s; some took longer.
+        let mut seconds = vec![2; 8];
+        seconds.extend([5; 4]);
+        assert!(course(12, &seconds).is_over_quick_time(12), "36 s");
+        assert!(!course(12, &seconds[..11]).is_over_quick_time(12), "31 s");
     }
 }

@@ -24,6 +24,9 @@ use crate::suite::Variant;
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
 pub(super) const WARM_UP: u32 = 6;
 
+/// Pairs that follow each other on one build of the databases: as many as share a copy where a scenario writes.
+pub(super) const PAIRS_A_BUILD: u32 = 2;
+
 /// How often each variant is built in a run of this mode.
 pub fn builds(mode: Mode) -> u32 {
     match mode {
@@ -69,9 +72,9 @@ pub(super) struct Arena {
 }
 
 impl Arena {
-    /// The build that a quad runs on, and the way there.
-    pub(super) fn of_quad(&self, quad: u32) -> (u32, &Sides<SideUnderTest>) {
-        let build = quad as usize % self.builds.len();
+    /// The build that a pair runs on, and the way there.
+    pub(super) fn of_pair(&self, pair: u32) -> (u32, &Sides<SideUnderTest>) {
+        let build = (pair / PAIRS_A_BUILD) as usize % self.builds.len();
         (build as u32, &self.routes[build % self.routes.len()])
     }
 
@@ -111,7 +114,7 @@ impl Measuring {
 pub(super) enum Left {
     /// To its end.
     Nothing(StopReason),
-    /// It can be decided, was disturbed, or has had its share of the time; it is come back to when all others have had theirs.
+    /// It can be decided, or has had its share of the time; it is come back to when all others have had theirs.
     Open(Box<Measuring>),
 }
 
@@ -174,8 +177,6 @@ impl ScenarioDuel<'_, '_> {
 
     /// What follows the last pair.
     pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> Left {
-        let disturbed = stop == StopReason::Budget && measuring.course.is_disturbed(self.wanted());
-        let stop = if disturbed { StopReason::TooManyDiscarded } else { stop };
         let closed = async {
             self.record_classes(&measuring.course)?;
             if matches!(stop, StopReason::Precise | StopReason::Budget) {
@@ -219,7 +220,7 @@ impl ScenarioDuel<'_, '_> {
         self.ready(&arena).await?;
         let warm_up = if slow { 1 } else { WARM_UP };
         let context = self.context(mix.clone(), warm_up);
-        let (offer, probed) = self.probe(&context, arena.first(), times.paced, arena.resident).await?;
+        let (offer, probed) = self.probe(&context, arena.first(), &times, arena.resident).await?;
         let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;

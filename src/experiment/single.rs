@@ -8,12 +8,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::block::{BlockContext, ClassSums, Measured};
-use super::checks::time_single;
+use super::checks::time_sessions;
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::describe::{class_record, record_of_one};
 use super::duel::until_stopped;
-use super::faults::bottleneck;
 use super::offer::{BlockLength, Offer, SLOW, staged};
 use super::order::Slot;
 use super::rejection::{self, Form};
@@ -136,10 +135,11 @@ async fn load(
     }
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
     let mut route = route(single, environment, scenario, made)?;
-    let mut session = route.session(dataset.now()).await?;
-    let timing = until_stopped(&environment.stop, time_single(&mix, &mut session, SequenceRange::Probe(0x100)));
-    let Some(alone) = timing.await else { return Ok(StopReason::Interrupted) };
-    drop(session);
+    let session = route.session(dataset.now()).await?;
+    let mut sessions = [session];
+    let timing = until_stopped(&environment.stop, time_sessions(&mix, &mut sessions, SequenceRange::Probe(0x100)));
+    let Some([alone]) = timing.await else { return Ok(StopReason::Interrupted) };
+    drop(sessions);
     databases::warm(environment.server, &made.name).await?;
     let slow = alone > SLOW;
     if slow && scenario.load.plans == Plans::Auto {
@@ -159,9 +159,8 @@ async fn load(
     };
     let seconds = (single.length.settle + single.length.measure).as_secs_f64();
     environment.progress.note(&format!("{} on {} for {seconds:.1} s", scenario.path(), single.variant.name));
-    let slot = Slot { quad: 0, pair: 0, position: 0, side: Side::Before };
-    let Measured { mut record, classes } = context.run(slot, &route, &offer).await?;
-    record.discard = record.discard.take().or_else(|| bottleneck(&record));
+    let slot = Slot { pair: 0, position: 0, side: Side::Before };
+    let Measured { record, classes } = context.run(slot, &route, &offer).await?;
     environment.record.append(&Line::Block(Box::new(record)))?;
     let mut sums = ClassSums::default();
     sums.add(&classes);

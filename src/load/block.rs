@@ -315,7 +315,8 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     let mut cpu_share = 0.0;
     let mut stall = Duration::ZERO;
     let mut last_done = begin;
-    let count = threads.len().max(1) as f64;
+    let load_threads = threads.len();
+    let count = load_threads.max(1) as f64;
     for thread in threads {
         recording.merge(&thread.recording);
         plans.generic += thread.plans.generic;
@@ -349,6 +350,8 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     };
     let accounting = recording.accounting;
     let generator = GeneratorReport {
+        threads: u32::try_from(load_threads).unwrap_or(u32::MAX),
+        connections: shared.spec.connections.max(1),
         lag: recording.lag.clone(),
         cpu_share: cpu_share.max(offered.cpu_share),
         longest_stall_ns: stall.as_nanos() as u64,

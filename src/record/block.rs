@@ -45,8 +45,6 @@ pub struct BlockRecord {
     pub scenario: String,
     /// Pair it belongs to; block pairs are the sampling unit.
     pub pair: u32,
-    /// Quad (ABBA or BAAB) it belongs to.
-    pub quad: u32,
     /// Position in the run, counting all blocks of the scenario.
     pub position: u32,
     /// The side.
@@ -210,6 +208,10 @@ impl TransactionTimes {
 /// What the generator says of itself over a block.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub struct GeneratorReport {
+    /// Load threads.
+    pub threads: u32,
+    /// Connections that they share.
+    pub connections: u32,
     /// From the intended start to entering the pool's queue.
     pub lag: Histogram,
     /// Processor time of the load threads over the block's wall time and their number, or that of the scheduler of arrivals if it is busier;
@@ -262,29 +264,15 @@ pub struct ServerDelta {
     pub transactions: u64,
 }
 
-/// Why a pair is not used. Every reason can be seen without looking at latency.
+/// Why a pair is not used: one side alone suffered from something that is not its own work, or a block could not be measured. Every reason can
+/// be seen without looking at latency. What may have disturbed a block and keeps its pair is a [`super::Disturbance`].
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Discard {
-    /// Transactions entered the pool's queue late.
-    GeneratorLag {
-        /// Lag that 1% of the transactions exceeded, and no fewer than five of them, ns.
+    /// The generator fell behind the rate for good, so that the load was not the one that was asked for.
+    NotOffered {
+        /// Lag that half of the transactions exceeded, ns.
         lag_ns: u64,
-    },
-    /// The generator used more processor than it may.
-    GeneratorBusy {
-        /// Percent of a core a thread.
-        percent: u32,
-    },
-    /// An event loop did not run for more than 10 ms.
-    GeneratorStall {
-        /// The longest stall, ns.
-        stall_ns: u64,
-    },
-    /// Fewer than 99% of the offered transactions finished.
-    NotAchieved {
-        /// Per mille that finished.
-        per_mille: u32,
     },
     /// A checkpoint fell on one side only.
     Checkpoint,
@@ -305,10 +293,7 @@ impl Discard {
     /// The reason without its numbers, to be counted.
     pub fn reason(&self) -> &'static str {
         match self {
-            Discard::GeneratorLag { .. } => "the generator started transactions late",
-            Discard::GeneratorBusy { .. } => "the generator was short of processor time",
-            Discard::GeneratorStall { .. } => "the generator stalled",
-            Discard::NotAchieved { .. } => "fewer than 99% of the offered transactions finished",
+            Discard::NotOffered { .. } => "the generator could not offer the load",
             Discard::Checkpoint => "a checkpoint fell on one side only",
             Discard::Autovacuum => "an autovacuum fell on one side only",
             Discard::DiskReads { .. } => "one side only read from disk",
@@ -323,10 +308,9 @@ impl std::fmt::Display for Discard {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(self.reason())?;
         match self {
-            Discard::GeneratorLag { lag_ns } => write!(out, ": by more than {:.2} ms", *lag_ns as f64 / 1e6),
-            Discard::GeneratorBusy { percent } => write!(out, ": {percent}% of a core a thread"),
-            Discard::GeneratorStall { stall_ns } => write!(out, " for {:.1} ms", *stall_ns as f64 / 1e6),
-            Discard::NotAchieved { per_mille } => write!(out, ": {:.1}%", f64::from(*per_mille) / 10.0),
+            Discard::NotOffered { lag_ns } => {
+                write!(out, ": half of the transactions started {:.0} ms late or later", *lag_ns as f64 / 1e6)
+            }
             Discard::DiskReads { per_mille } => write!(out, ": {:.1}% of its blocks", f64::from(*per_mille) / 10.0),
             Discard::Checkpoint | Discard::Autovacuum | Discard::ServerRestarted | Discard::Interrupted => Ok(()),
         }
@@ -334,8 +318,42 @@ impl std::fmt::Display for Discard {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A timed block of 300 transactions, of which some were queued late.
+    pub(crate) fn block(response_ns: u64, late: u64, late_ns: u64) -> BlockRecord {
+        let histogram = |values: Vec<u64>| {
+            let mut histogram = Histogram::new();
+            values.into_iter().for_each(|value| histogram.record(value));
+            histogram
+        };
+        let lags = (0..300).map(|number| if number < late { late_ns } else { 20_000 }).collect();
+        let times = TransactionTimes { response: histogram(vec![response_ns; 300]), ..Default::default() };
+        let generator =
+            GeneratorReport { threads: 1, connections: 1, lag: histogram(lags), cpu_share: 0.1, achieved_share: 1.0, ..Default::default() };
+        BlockRecord {
+            scenario: "s".to_owned(),
+            pair: 0,
+            position: 0,
+            side: Side::Before,
+            build: 0,
+            kind: BlockKind::Timed,
+            first_sequence: 0,
+            started_ns: 0,
+            duration_ns: 750_000_000,
+            drain_ns: 0,
+            completed: 0,
+            accounting: Default::default(),
+            stages: Vec::new(),
+            transactions: [("t".to_owned(), times)].into(),
+            statements: Default::default(),
+            errors: Default::default(),
+            generator,
+            server: Default::default(),
+            discard: None,
+        }
+    }
 
     #[test]
     fn counts_that_no_run_has_neither_balance_nor_overflow() {

@@ -91,9 +91,11 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
-    /// Written by a newer pgduel.
-    #[error("{path}: record has schema version {found}, this pgduel reads up to {SCHEMA_VERSION}: use a newer pgduel")]
-    TooNew {
+    /// Written by another pgduel.
+    #[error(
+        "{path}: the record has schema version {found}, and this pgduel reads version {SCHEMA_VERSION}: use the pgduel that wrote it, or run again"
+    )]
+    OtherVersion {
         /// The file.
         path: PathBuf,
         /// Its version.
@@ -140,7 +142,7 @@ fn parse_header(path: &Path, bytes: &[u8]) -> Result<Header, ReadError> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| ReadError::NoHeader { path: path.to_owned() })?;
     let version = value.get("schema_version").and_then(serde_json::Value::as_u64);
     match version {
-        Some(found) if found > u64::from(SCHEMA_VERSION) => Err(ReadError::TooNew { path: path.to_owned(), found }),
+        Some(found) if found != u64::from(SCHEMA_VERSION) => Err(ReadError::OtherVersion { path: path.to_owned(), found }),
         _ => match serde_json::from_value(value) {
             Ok(Line::Header(header)) => Ok(*header),
             Ok(_) => Err(ReadError::NoHeader { path: path.to_owned() }),

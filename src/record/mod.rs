@@ -10,6 +10,7 @@
 
 mod block;
 mod check;
+mod disturbance;
 mod file;
 mod header;
 mod histogram;
@@ -22,6 +23,7 @@ pub use block::{
     Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes,
 };
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
+pub use disturbance::Disturbance;
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
@@ -31,7 +33,7 @@ pub use scenario::{
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// One line of `run.jsonl`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -167,8 +169,10 @@ pub struct ScenarioEnd {
 pub enum StopReason {
     /// The wanted number of pairs was measured and every interval is narrow enough.
     Precise,
-    /// The wanted number of pairs was measured (quick mode).
+    /// Quick mode measured as many pairs as it takes.
     Pairs,
+    /// Quick mode ran twice the pairs that it needs, and too few of them could be kept.
+    Attempts,
     /// The budget was spent; for a run of one variant, its time.
     Budget,
     /// The checks failed, so nothing was timed.
@@ -180,8 +184,6 @@ pub enum StopReason {
         /// What it said.
         message: String,
     },
-    /// More than a fifth of the pairs had to be discarded.
-    TooManyDiscarded,
     /// The user interrupted it.
     Interrupted,
     /// Server or machine failed.
@@ -199,3 +201,6 @@ pub struct End {
     /// When, RFC 3339, UTC.
     pub finished_at: String,
 }
+
+#[cfg(test)]
+pub(crate) use block::tests;

@@ -221,7 +221,7 @@ pub struct VariantRecord {
     pub index_bytes: u64,
     /// Whether the working sets of both sides, in all their builds, fit in shared buffers (1.2 times their sizes).
     pub resident: bool,
-    /// How often the database was built from the template; quads alternate between the builds.
+    /// How often the database was built from the template; pairs alternate between the builds, two at a time.
     #[serde(default = "once")]
     pub builds: u32,
 }

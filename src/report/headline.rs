@@ -150,7 +150,7 @@ fn regression(one: &ScenarioComparison) -> String {
 fn contradiction(one: &ScenarioComparison) -> String {
     let expected = one.scenario.expect.map_or("to do otherwise", expected_to);
     let decided = |metric: &&Metric| {
-        let central = matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean);
+        let central = metric.quantity == Quantity::ServiceP50;
         metric.gate == Gate::Gated && central && super::words::unexpected(metric, one)
     };
     let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Comparison, Gate, Metric, Quantity, ScenarioComparison, Verdict};
+use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, Spacing, Stage, StopReason};
 
 use super::Ending;
@@ -187,6 +187,27 @@ pub fn pairs(scenario: &ScenarioComparison) -> String {
     }
 }
 
+/// What disturbed the blocks that count, as a sentence; `None` if nothing did.
+pub fn disturbed(blocks: &DisturbedBlocks) -> Option<String> {
+    let of = |number: u32, what: String| (number > 0).then(|| format!("in {number} {what}"));
+    let found: Vec<String> = [
+        of(blocks.late, format!("transactions started late (1% of them by up to {})", duration(blocks.longest_lag_ns as f64))),
+        of(blocks.stalled, format!("the generator stood still (for up to {})", duration(blocks.longest_stall_ns as f64))),
+        of(blocks.busy, "the generator took more than 70% of a core a thread".to_owned()),
+        of(blocks.unfinished, "more than 1% of the transactions had no answer in time".to_owned()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!found.is_empty()).then(|| {
+        let all = plural(u64::from(blocks.blocks), "block");
+        format!(
+            "Of {all}, {}. Response times and waits for a connection hold that; service times, which are judged, stand.",
+            found.join(", ")
+        )
+    })
+}
+
 /// Why a scenario stopped, as a sentence.
 pub fn stop(stop: &StopReason) -> String {
     match stop {
@@ -196,10 +217,7 @@ pub fn stop(stop: &StopReason) -> String {
         StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
         StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
-        StopReason::TooManyDiscarded => {
-            "Stopped, because more than a fifth of the pairs were disturbed and had to be discarded: run again on a quieter machine."
-                .to_owned()
-        }
+        StopReason::Attempts => "Stopped after twice the wanted number of pairs, as too few of them could be kept.".to_owned(),
         StopReason::Interrupted => "Interrupted.".to_owned(),
         StopReason::Infrastructure { message } => format!("The server or the machine failed: {message}"),
     }
@@ -210,23 +228,25 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
     match &scenario.stop {
         StopReason::ChecksFailed => Some((Tone::Failed, "checks failed")),
         StopReason::Rejected { .. } => Some((Tone::Failed, "rejected by PostgreSQL")),
-        StopReason::TooManyDiscarded => Some((Tone::Failed, "invalid: too many pairs discarded")),
         StopReason::Infrastructure { .. } => Some((Tone::Failed, "server or machine failed")),
         StopReason::ChecksOnly if scenario.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) => {
             Some((Tone::Failed, "checks failed"))
         }
         StopReason::ChecksOnly => Some((Tone::Passed, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
-        StopReason::Precise | StopReason::Pairs | StopReason::Budget => None,
+        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => match scenario.outcome {
+            Outcome::Invalid if scenario.pairs.kept == 0 => Some((Tone::Failed, "invalid: the load could not be offered")),
+            _ => None,
+        },
     }
 }
 
 /// The first word of [`stopped_short`], for where there is no room for the reason.
 pub fn stopped_short_briefly(scenario: &ScenarioComparison) -> Option<(Tone, &'static str)> {
     stopped_short(scenario).map(|(tone, word)| match scenario.stop {
-        StopReason::TooManyDiscarded => (tone, "invalid"),
         StopReason::Rejected { .. } => (tone, "rejected"),
         StopReason::Infrastructure { .. } => (tone, "failed"),
+        _ if scenario.outcome == Outcome::Invalid => (tone, "invalid"),
         _ => (tone, word),
     })
 }

@@ -42,7 +42,7 @@ mod simulation_tests;
 pub use holm::{HolmStep, holm};
 pub use interval::{Estimate, confidence_interval, hodges_lehmann, lower_bound, upper_bound};
 pub use power::{DEFAULT_POWER, minimum_detectable_effect, minimum_pairs, required_pairs, robust_sd};
-pub use proportion::{clopper_pearson_upper, quantile_sorted};
+pub use proportion::{clopper_pearson_upper, quantile_sorted, sign_test};
 pub use signed_rank::{EXACT_LIMIT, NullDistribution, SignedRank, signed_rank};
 pub use verdict::{FAMILY_ALPHA, Judgement, Metric, Significance, Verdict, effective_margin, judge, judge_family};
 

@@ -30,6 +30,16 @@ pub fn clopper_pearson_upper(events: u64, trials: u64, confidence: f64) -> f64 {
     }
 }
 
+/// Two-sided p-value of the sign test: how likely `trials` tosses of a coin show one face `events` times or more, or the other. 1 if `events` are
+/// at most half of the trials, or more than there were.
+pub fn sign_test(events: u64, trials: u64) -> f64 {
+    if events > trials || events <= trials - events {
+        return 1.0;
+    }
+    // P(X >= k) of a binomial is a regularised incomplete beta function.
+    checked_beta_reg(events as f64, (trials - events) as f64 + 1.0, 0.5).map_or(1.0, |upper| (2.0 * upper).min(1.0))
+}
+
 /// Quantile of an ascending sample by linear interpolation (type 7 of Hyndman and Fan, the default
 /// of R and NumPy). NaN if the sample is empty or `probability` is outside [0, 1].
 pub fn quantile_sorted(sorted: &[f64], probability: f64) -> f64 {
@@ -53,6 +63,17 @@ mod tests {
     #[test]
     fn thirty_clean_runs_bound_the_rate_by_a_tenth() {
         assert!((clopper_pearson_upper(0, 30, 0.95) - 0.0950).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_coin_that_falls_on_one_side() {
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
+        near(sign_test(7, 7), 2.0 / 128.0);
+        near(sign_test(8, 8), 2.0 / 256.0);
+        near(sign_test(9, 10), 22.0 / 1024.0);
+        for (events, trials) in [(0, 0), (1, 2), (3, 10), (11, 10)] {
+            assert_eq!(sign_test(events, trials), 1.0);
+        }
     }
 
     #[test]

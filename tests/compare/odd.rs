@@ -1,7 +1,7 @@
 //! Records that no run should leave, and expectations that only some metrics bear out.
 
 use pgduel::compare::{Comparison, Gate, Outcome, Verdict, compare, precision};
-use pgduel::record::{Accounting, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Record, Side, Sides, StopReason};
+use pgduel::record::{Accounting, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, Side, Sides, StopReason};
 
 use crate::records::{Machine, Made, Statement, made, run, scenario, times};
 
@@ -224,10 +224,13 @@ fn precision_grows_with_pairs_and_shrinks_with_metrics() {
     let blocks: Vec<BlockRecord> = (0..60).flat_map(|pair| both(&mut machine, pair)).collect();
     let at = |pairs: usize, metrics| precision(&blocks[..pairs * 2], &scenario(&made), metrics);
     assert_eq!(at(0, 2).kept_pairs, 0);
-    assert!(!at(0, 2).enough && !at(4, 2).enough);
+    assert!(!at(0, 2).is_enough(Mode::Default) && !at(4, 2).is_enough(Mode::Default));
     assert_eq!(at(4, 2).widest_half_width_over_margin, f64::INFINITY);
-    assert!(!at(16, 2).enough, "{:?}", at(16, 2));
-    assert!(at(60, 2).enough, "{:?}", at(60, 2));
+    assert!(!at(16, 2).is_enough(Mode::Default), "{:?}", at(16, 2));
+    assert!(at(60, 2).is_enough(Mode::Default), "{:?}", at(60, 2));
+    // A first look is content with 15%, whatever the margin.
+    assert!(!at(6, 2).is_enough(Mode::Quick) && at(12, 2).is_enough(Mode::Quick), "{:?}", at(12, 2));
+    assert!(at(12, 2).widest_half_width <= 1.15f64.ln() && !at(12, 2).is_enough(Mode::Default));
     assert_eq!((at(60, 2).kept_pairs, at(60, 2).gated_metrics), (60, 2));
     assert!(at(60, 40).widest_half_width_over_margin > at(60, 2).widest_half_width_over_margin);
     // Its own metrics are the least that it counts.
@@ -250,7 +253,7 @@ fn precision_is_blind_to_the_effect() {
 fn other_scenarios_and_odd_blocks_do_not_make_it_precise() {
     let made = made("one", 1.0);
     let mut block = Machine::new(9).block(&made, 0, Side::Before);
-    assert!(!precision(&[block.clone()], &scenario(&made), 1).enough);
+    assert!(!precision(&[block.clone()], &scenario(&made), 1).is_enough(Mode::Default));
     block.scenario = "another".into();
     assert_eq!(precision(&[block.clone(), block], &scenario(&made), 1).kept_pairs, 0);
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use pgduel::record::{
-    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expectation, Header, Histogram, Line,
-    LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta, Side, Sides, StatementRecord, StopReason,
-    TenantClassRecord, TransactionRecord, TransactionTimes,
+    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expectation, GeneratorReport, Header,
+    Histogram, Line, LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta, Side, Sides,
+    StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -41,8 +41,8 @@ pub struct Made {
     pub pairs: u32,
     /// Standard deviation of the pairs' log ratios of a median.
     pub spread: f64,
-    /// Pairs that something disturbed, beside the others.
-    pub disturbed: u32,
+    /// Pairs that are discarded, beside the others, for what befell the after side.
+    pub discarded: u32,
     pub expect: Option<Expectation>,
     pub stop: StopReason,
     pub check: CheckOutcome,
@@ -58,7 +58,7 @@ pub fn made(name: &'static str, ratio: f64) -> Made {
         samples: Sides { before: 420, after: 420 },
         pairs: 12,
         spread: 0.015,
-        disturbed: 0,
+        discarded: 0,
         expect: None,
         stop: StopReason::Pairs,
         check: CheckOutcome::Passed,
@@ -90,9 +90,9 @@ impl Machine {
             let probe = ProbeRecord { scenario: path(made), side, connections: 4, capacity_per_second, transactions: 400 };
             lines.push(Line::Probe(probe));
         }
-        for pair in 0..made.pairs + made.disturbed {
-            // One that was disturbed after every second good one.
-            let discard = (pair % 3 == 2 && pair / 3 < made.disturbed).then_some(Discard::GeneratorStall { stall_ns: 14_000_000 });
+        for pair in 0..made.pairs + made.discarded {
+            // One after every second good one.
+            let discard = (pair % 3 == 2 && pair / 3 < made.discarded).then_some(Discard::Checkpoint);
             let first = if pair % 4 == 1 || pair % 4 == 2 { Side::After } else { Side::Before };
             for (offset, side) in [first, first.other()].into_iter().enumerate() {
                 let mut block = self.block(made, pair, side);
@@ -158,7 +158,6 @@ impl Machine {
         BlockRecord {
             scenario: path(made),
             pair,
-            quad: pair / 2,
             position: 0,
             side,
             build: 0,
@@ -173,7 +172,7 @@ impl Machine {
             transactions,
             statements: by_statement,
             errors: BTreeMap::new(),
-            generator: Default::default(),
+            generator: GeneratorReport { threads: 1, connections: 4, achieved_share: 1.0, ..Default::default() },
             server: ServerDelta { blocks_hit: samples * 12, transactions: samples, custom_plans: samples, ..Default::default() },
             discard: None,
         }

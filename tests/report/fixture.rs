@@ -72,7 +72,8 @@ struct Measured {
 fn metric(transaction: &str, measured: Measured) -> Metric {
     let shown = |why: &str| Gate::Shown { why: why.into() };
     let (gate, margin) = match measured.quantity {
-        Quantity::ServiceP50 | Quantity::ServiceMean => (Gate::Gated, 1.05),
+        Quantity::ServiceP50 => (Gate::Gated, 1.05),
+        Quantity::ServiceMean => (shown("one pause of the machine moves a mean: the median is judged"), 1.05),
         Quantity::ServiceP95 => (Gate::Gated, 1.10),
         Quantity::ResponseP50 => (shown("belongs to the whole transaction and depends on the rate"), 1.05),
         // So short that the floor of 20 µs is the margin.
@@ -196,6 +197,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         errors: BTreeMap::new(),
         server: Sides::default(),
         pairs: PairCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
+        disturbed: DisturbedBlocks { blocks: 24, ..Default::default() },
         stolen_share: None,
         stop: StopReason::Pairs,
         warnings: vec![],
@@ -358,10 +360,13 @@ fn ingestion() -> ScenarioComparison {
     record.load = LoadRecord::FixedWork {
         sessions: 1,
         iterations: Sides { before: 12, after: 1_150 },
-        why: "the capacities differ by more than 4×.".into(),
+        why: "one side takes 110 times as long as the other: no rate is fair to both".into(),
     };
     let of = |quantity, ns, ratio, verdict| metric("ingest", Measured { statement: None, quantity, ns, ratio, verdict });
-    let metrics = vec![of(Quantity::ServiceMean, (1_480_000_000.0, 12_100_000.0), interval(0.00818, 0.0079, 0.0085), Verdict::Improved)];
+    let metrics = vec![
+        of(Quantity::ServiceP50, (1_480_000_000.0, 12_100_000.0), interval(0.00818, 0.0079, 0.0085), Verdict::Improved),
+        of(Quantity::ServiceMean, (1_510_000_000.0, 12_900_000.0), interval(0.00854, 0.0077, 0.0095), Verdict::Improved),
+    ];
     let mut one = scenario(record, metrics, Outcome::Passed);
     one.curves.insert("ingest".into(), Sides { before: vec![(0.5, 1.4e9), (0.9, 1.9e9), (1.0, 2e9)], after: curve(12_100_000.0, 0.5) });
     one.blocks = blocks(1_480_000_000.0, 12_100_000.0, 12);

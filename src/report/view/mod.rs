@@ -90,6 +90,8 @@ pub struct ScenarioView {
     pub rtt: String,
     pub pairs: String,
     pub discarded: Vec<String>,
+    /// What disturbed blocks that count.
+    pub disturbed: Option<String>,
     pub stop: String,
     /// The first gated metric and its change, for a line that has no room for more.
     pub first: Option<(String, String)>,

@@ -24,7 +24,11 @@ pub fn view(run: &Run<'_>) -> RunView {
         aside: headline.aside,
         exit: headline::exit(run.comparison.outcome),
         legend: words::legend(run.comparison),
-        notes: stolen(run, &scenarios).into_iter().chain(scenarios.iter().flat_map(notes)).collect(),
+        notes: [disturbed(run, &scenarios), stolen(run, &scenarios)]
+            .into_iter()
+            .flatten()
+            .chain(scenarios.iter().flat_map(notes))
+            .collect(),
         ending: if run.ending == Ending::Complete { None } else { words::ending(run.ending) },
         duel: duel(run),
         tiles: tiles(run),
@@ -34,6 +38,20 @@ pub fn view(run: &Run<'_>) -> RunView {
         gated_metrics: run.comparison.gated_metrics,
         minimum_pairs: run.comparison.minimum_pairs,
     }
+}
+
+/// What disturbed blocks, once for the run, with the scenario in which most were.
+fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
+    let all = || run.comparison.scenarios.iter().map(|one| one.disturbed);
+    let (blocks, disturbed) = all().fold((0, 0), |(blocks, disturbed), one| (blocks + one.blocks, disturbed + one.disturbed));
+    let most = scenarios.iter().zip(all()).max_by_key(|(_, one)| one.disturbed)?.0;
+    (disturbed > 0).then(|| Note {
+        path: most.path.clone(),
+        anchor: most.anchor.clone(),
+        text: format!(
+            "the generator was late or stood still in {disturbed} of {blocks} blocks of the run, here in most: response times and waits for a connection hold that, service times, which are judged, do not"
+        ),
+    })
 }
 
 /// What the host of a virtual machine took, once for the run, at the scenario that it hit hardest.

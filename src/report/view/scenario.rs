@@ -47,6 +47,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         rtt: words::rtt(record.rtt_ns, record.rtt_per, header.server.local),
         pairs: words::pairs(one),
         discarded: discarded(one),
+        disturbed: words::disturbed(&one.disturbed),
         stop: stop(one),
         stopped_short: words::stopped_short(one).map(|(_, word)| word),
         first: first(one),
@@ -81,19 +82,9 @@ fn recall(checks: &[CheckRecord]) -> Vec<String> {
 fn stop(one: &ScenarioComparison) -> String {
     let stop = words::stop(&one.stop);
     match one.stop {
-        StopReason::TooManyDiscarded if !one.pairs.reasons.is_empty() => {
-            format!("{stop} Discarded: {}.{}", discarded(one).join("; "), stolen(one).unwrap_or_default())
-        }
+        StopReason::Attempts if !one.pairs.reasons.is_empty() => format!("{stop} Discarded: {}.", discarded(one).join("; ")),
         _ => stop,
     }
-}
-
-/// Whether it was the machine's host that disturbed; nothing where it does not tell.
-fn stolen(one: &ScenarioComparison) -> Option<String> {
-    Some(match one.stolen_share? {
-        0.0 => " The system knows of no time that a host took from it (steal): look for the cause on this machine.".to_owned(),
-        share => format!(" Meanwhile this virtual machine's host gave {} of its processor time to others (steal).", format::percent(share)),
-    })
 }
 
 fn discarded(one: &ScenarioComparison) -> Vec<String> {
