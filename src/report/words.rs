@@ -202,7 +202,7 @@ pub fn disturbed(blocks: &DisturbedBlocks) -> Option<String> {
     (!found.is_empty()).then(|| {
         let all = plural(u64::from(blocks.blocks), "block");
         format!(
-            "Of {all}, {}. Response times and waits for a connection hold that; service times, which are judged, stand.",
+            "Of {all}, {}. Response times and waits for a connection include that delay; service times, which are judged, do not.",
             found.join(", ")
         )
     })

@@ -76,10 +76,14 @@ impl Machine {
         Machine { random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
+    /// Between 0 and 1.
+    pub fn uniform(&mut self) -> f64 {
+        ((self.random.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
     /// Standard normal, by Box and Muller; libm, so that every platform makes the same bytes.
-    fn normal(&mut self) -> f64 {
-        let mut uniform = || ((self.random.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-        let (u, v) = (uniform(), uniform());
+    pub fn normal(&mut self) -> f64 {
+        let (u, v) = (self.uniform(), self.uniform());
         libm::sqrt(-2.0 * libm::log(u)) * libm::cos(2.0 * std::f64::consts::PI * v)
     }
 

@@ -2,10 +2,11 @@
 //! `PGDUEL_SIMULATED_RUNS` takes more of them than a test has time for.
 
 use pgduel::compare::{Gate, Outcome, Verdict, compare};
-use pgduel::record::Sides;
-use pgduel::stats::clopper_pearson_upper;
+use pgduel::experiment::order;
+use pgduel::record::{Side, Sides};
+use pgduel::stats::{clopper_pearson_upper, signed_rank};
 
-use crate::records::{Depth, Made, Statement, made, run};
+use crate::records::{Depth, Machine, Made, Statement, made, run};
 
 /// Five scenarios of short blocks on a machine as noisy as shared ones are: 4.7% between pairs of medians.
 fn five(slower: f64) -> Vec<Made> {
@@ -50,4 +51,91 @@ fn a_third_slower_is_seen_in_nine_of_ten_quick_runs() {
     let seen = regressed(RUNS, 1.3);
     println!("+30% was called regressed in {seen} of {RUNS} quick runs");
     assert!(seen * 10 >= RUNS * 9, "{seen}");
+}
+
+/// What disturbs blocks, by their position in time: log times of a run without an effect.
+#[derive(Clone, Copy, Debug)]
+enum Noise {
+    /// Each block remembers this much of the one before it.
+    Remembered(f64),
+    /// Something that makes two blocks in a row slower, once in ten blocks.
+    Bursts,
+    /// Something that comes back every so many blocks.
+    Period(u32),
+}
+
+impl Noise {
+    fn blocks(self, random: &mut Machine, count: usize) -> Vec<f64> {
+        let mut level = random.normal();
+        let phase = random.uniform() * 8.0;
+        let mut left = 0;
+        let mut next = |position: usize| match self {
+            Noise::Remembered(share) => {
+                level = share * level + libm::sqrt(1.0 - share * share) * random.normal();
+                level
+            }
+            Noise::Bursts => {
+                left = if left == 0 && random.uniform() < 0.1 { 2 } else { i32::max(left - 1, 0) };
+                random.normal() * 0.2 + if left > 0 { 2.0 } else { 0.0 }
+            }
+            Noise::Period(blocks) => {
+                let turns = (position as f64 + phase) / f64::from(blocks);
+                random.normal() * 0.2 + if turns.fract() < 0.5 { 2.0 } else { 0.0 }
+            }
+        };
+        (0..count).map(&mut next).collect()
+    }
+}
+
+/// Which block of a pair is the after side's.
+type Order = fn(seed: u64, pair: u32) -> [Side; 2];
+
+fn as_the_code_draws_it(seed: u64, pair: u32) -> [Side; 2] {
+    order::pair(seed, "made/noise", pair).map(|slot| slot.side)
+}
+
+/// One coin for two pairs, ABBA or BAAB.
+fn in_quads(seed: u64, pair: u32) -> [Side; 2] {
+    let [one, two] = as_the_code_draws_it(seed, pair / 2);
+    if pair % 2 == 0 { [one, two] } else { [two, one] }
+}
+
+/// False calls in either direction at 1% each way over what the test's own steps allow, in runs of twelve pairs.
+fn false_calls_over_nominal(noise: Noise, order: Order) -> f64 {
+    const RUNS: u64 = 15_000;
+    const PAIRS: u32 = 12;
+    let mut random = Machine::new(77);
+    let called = |differences: &[f64]| {
+        let test = signed_rank(differences);
+        usize::from(test.p_greater <= 0.01) + usize::from(test.p_less <= 0.01)
+    };
+    let mut calls = 0;
+    for seed in 0..RUNS {
+        let blocks = noise.blocks(&mut random, PAIRS as usize * 2);
+        let differences: Vec<f64> = (0..PAIRS)
+            .zip(blocks.chunks_exact(2))
+            .map(|(pair, times)| if order(seed, pair)[0] == Side::Before { times[1] - times[0] } else { times[0] - times[1] })
+            .collect();
+        calls += called(&differences);
+    }
+    // P-values of 12 ranks move in steps: 33 of 4,096 is the largest one below 1%.
+    calls as f64 / (2.0 * RUNS as f64) / (33.0 / 4096.0)
+}
+
+#[test]
+fn noise_on_blocks_keeps_the_level_whatever_its_shape() {
+    let remembered = [0.3, 0.6, 0.9].map(Noise::Remembered);
+    let periods: Vec<Noise> = (2..=8).map(Noise::Period).collect();
+    for noise in remembered.into_iter().chain([Noise::Bursts]).chain(periods) {
+        let over = false_calls_over_nominal(noise, as_the_code_draws_it);
+        println!("{noise:?}: {over:.2} of the nominal level");
+        assert!((0.8..=1.2).contains(&over), "{noise:?}: {over:.2} of the nominal level");
+    }
+}
+
+#[test]
+fn quads_would_not_keep_it() {
+    let over = [Noise::Bursts, Noise::Period(4), Noise::Period(5)].map(|noise| false_calls_over_nominal(noise, in_quads));
+    println!("{over:.2?} of the nominal level");
+    assert!(over.iter().all(|over| *over > 1.3), "{over:?}");
 }

@@ -49,7 +49,8 @@ fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
         path: most.path.clone(),
         anchor: most.anchor.clone(),
         text: format!(
-            "the generator was late or stood still in {disturbed} of {blocks} blocks of the run, here in most: response times and waits for a connection hold that, service times, which are judged, do not"
+            "the generator was late or stood still in {disturbed} of {} of the run, most often here: response times and waits for a connection include that delay; service times, which are judged, do not",
+            words::plural(u64::from(blocks), "block")
         ),
     })
 }
