@@ -31,7 +31,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         StopReason::Interrupted => Outcome::Interrupted,
         StopReason::Infrastructure { .. } => Outcome::Infrastructure,
         StopReason::ChecksFailed => Outcome::WrongAnswers,
-        StopReason::Rejected { .. } => Outcome::Invalid,
+        StopReason::Rejected { .. } | StopReason::NotOffered => Outcome::Invalid,
         StopReason::ChecksOnly => Outcome::Passed,
         // A record that contradicts itself.
         StopReason::Precise | StopReason::Pairs if pairs.kept.is_empty() => Outcome::Invalid,
@@ -44,7 +44,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         true => Outcome::WrongAnswers,
         false => Outcome::Passed,
     };
-    let usable = match unusable(group, pairs) {
+    let usable = match unusable(group) {
         true => Outcome::Invalid,
         false => Outcome::Passed,
     };
@@ -110,9 +110,9 @@ fn undecided(metrics: &[Metric]) -> bool {
     gated(metrics).any(|metric| metric.verdict == Verdict::Inconclusive) || gated(metrics).next().is_none()
 }
 
-fn unusable(group: &Group<'_>, pairs: &Pairs<'_>) -> bool {
+fn unusable(group: &Group<'_>) -> bool {
     let undescribed = group.description == Description::Missing && !group.blocks.is_empty();
-    undescribed || pairs.was_never_offered() || group.blocks.iter().any(|block| !block.accounting.balances())
+    undescribed || group.blocks.iter().any(|block| !block.accounting.balances())
 }
 
 pub(super) fn gated(metrics: &[Metric]) -> impl Iterator<Item = &Metric> {

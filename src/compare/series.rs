@@ -130,14 +130,6 @@ impl<'a> Pairs<'a> {
         (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL).then_some(found)
     }
 
-    /// Whether every pair that was measured to its end was discarded since the generator could not offer the load.
-    pub fn was_never_offered(&self) -> bool {
-        let not_offered = |block: &BlockRecord| matches!(block.discard, Some(Discard::NotOffered { .. }));
-        let either = |slot: &Slot<'_>| [slot.blocks.before, slot.blocks.after].into_iter().flatten().any(not_offered);
-        let mut discarded = self.slots.iter().filter(|slot| matches!(slot.fate, Fate::Discarded { .. })).peekable();
-        self.kept.is_empty() && discarded.peek().is_some() && discarded.all(either)
-    }
-
     /// Kept blocks of a side.
     pub fn kept_blocks(&self, side: Side) -> impl Iterator<Item = &'a BlockRecord> + '_ {
         self.kept.iter().map(move |pair| *pair.get(side))

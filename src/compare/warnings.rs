@@ -16,7 +16,6 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         warnings.push("the record has blocks of this scenario but no line that describes it: nothing can be compared".to_owned());
     }
     warnings.extend(accounting(group));
-    warnings.extend(never_offered(pairs));
     warnings.extend(lopsided(pairs));
     warnings.extend(busy(pairs));
     for side in Side::BOTH {
@@ -39,12 +38,6 @@ fn accounting(group: &Group<'_>) -> Option<String> {
     let of = group.blocks.len();
     (wrong > 0).then(|| {
         format!("{wrong} of {of} blocks lost count of their transactions (scheduled is not ok + error + timed out + dropped + in flight): do not use this run")
-    })
-}
-
-fn never_offered(pairs: &Pairs<'_>) -> Option<String> {
-    pairs.was_never_offered().then(|| {
-        "the generator could not offer this load: in every pair half of the transactions started late by more than a tenth of the block; ask for a lower rate".to_owned()
     })
 }
 

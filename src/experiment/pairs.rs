@@ -19,6 +19,8 @@ const STRETCH_FOR_DISK: u32 = 2;
 const QUICK_PAIRS_A_CLONE: u32 = 6;
 /// Pairs that quick mode begins in vain at most, in times of those that it needs, before it ends without them.
 const QUICK_ATTEMPTS: u32 = 2;
+/// Pairs after which a load that was offered in none of them is given up.
+const NEVER_OFFERED: u32 = 3;
 /// What quick mode takes at most, in times of what its least number of pairs would take on a quiet machine.
 const QUICK_PATIENCE: f64 = 1.5;
 
@@ -49,6 +51,8 @@ pub(super) struct Course {
     pair_times: Vec<Duration>,
     /// Whether the last pair was kept.
     last_kept: bool,
+    /// Pairs in which the generator could not offer the load.
+    not_offered: u32,
 }
 
 impl Course {
@@ -69,6 +73,11 @@ impl Course {
     /// The working copies have been used by another scenario since.
     pub(super) fn forget_clones(&mut self) {
         self.cloned_at = None;
+    }
+
+    /// Whether the generator has not offered the load in any pair, so that there is nothing to go on for.
+    fn was_never_offered(&self) -> bool {
+        self.not_offered >= NEVER_OFFERED && self.not_offered == self.begun
     }
 
     /// Whether quick mode, which needs `wanted` pairs, has been at it for longer than it may. The quickest pair shows what one takes on a quiet
@@ -157,6 +166,7 @@ impl ScenarioDuel<'_, '_> {
         let precise = || (self.environment.precision)(record, &course.kept).enough.then_some(StopReason::Precise);
         match self.plan.mode {
             _ if self.stopped() => Some(StopReason::Interrupted),
+            _ if course.was_never_offered() => Some(StopReason::NotOffered),
             Mode::Default => precise().filter(|_| pairs >= wanted),
             _ if pairs < wanted => (course.begun >= QUICK_ATTEMPTS * wanted).then_some(StopReason::Attempts),
             // The one look at widths. A pair that was discarded after it does not bring it again.
@@ -194,6 +204,8 @@ impl ScenarioDuel<'_, '_> {
         one.record.build = build;
         two.record.build = build;
         let kept = self.judge_faults(&mut one, &mut two, arena.resident);
+        let not_offered = |block: &Measured| matches!(block.record.discard, Some(Discard::NotOffered { .. }));
+        course.not_offered += u32::from(not_offered(&one) || not_offered(&two));
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {
@@ -204,7 +216,11 @@ impl ScenarioDuel<'_, '_> {
         course.pair_times.push(began.elapsed());
         course.last_kept = kept;
         if kept {
-            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), self.wanted());
+            let wanted = match course.pairs() > self.wanted() && self.plan.mode != Mode::Default {
+                true => most_quick_pairs(self.gated),
+                false => self.wanted(),
+            };
+            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), wanted);
         }
         Ok(())
     }
@@ -255,6 +271,14 @@ mod tests {
         assert_eq!(course(4, &[5; 8]).missing(16), Duration::from_secs(10) * 12);
         assert_eq!(course(16, &[5; 16]).missing(16), Duration::ZERO);
         assert_eq!(course(0, &[]).missing(16), Duration::ZERO, "nobody knows how long one takes");
+    }
+
+    #[test]
+    fn a_load_that_was_offered_once_is_not_given_up() {
+        let course = |begun: u32, not_offered: u32| Course { begun, not_offered, ..Course::default() };
+        assert!(!course(2, 2).was_never_offered());
+        assert!(course(3, 3).was_never_offered());
+        assert!(!course(4, 3).was_never_offered());
     }
 
     #[test]

@@ -173,6 +173,8 @@ pub enum StopReason {
     Pairs,
     /// Quick mode ran twice the pairs that it needs, and too few of them could be kept.
     Attempts,
+    /// The generator could not offer the load in any of the first pairs.
+    NotOffered,
     /// The budget was spent; for a run of one variant, its time.
     Budget,
     /// The checks failed, so nothing was timed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Verdict};
 use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, Spacing, Stage, StopReason};
 
 use super::Ending;
@@ -217,6 +217,10 @@ pub fn stop(stop: &StopReason) -> String {
         StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
         StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
+        StopReason::NotOffered => {
+            "Stopped, because the generator could not offer this load: half of the transactions started late by more than a tenth of the block. Ask for a lower rate."
+                .to_owned()
+        }
         StopReason::Attempts => "Stopped after twice the wanted number of pairs, as too few of them could be kept.".to_owned(),
         StopReason::Interrupted => "Interrupted.".to_owned(),
         StopReason::Infrastructure { message } => format!("The server or the machine failed: {message}"),
@@ -228,16 +232,14 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
     match &scenario.stop {
         StopReason::ChecksFailed => Some((Tone::Failed, "checks failed")),
         StopReason::Rejected { .. } => Some((Tone::Failed, "rejected by PostgreSQL")),
+        StopReason::NotOffered => Some((Tone::Failed, "invalid: the load could not be offered")),
         StopReason::Infrastructure { .. } => Some((Tone::Failed, "server or machine failed")),
         StopReason::ChecksOnly if scenario.checks.iter().any(|check| check.outcome == CheckOutcome::Failed) => {
             Some((Tone::Failed, "checks failed"))
         }
         StopReason::ChecksOnly => Some((Tone::Passed, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
-        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => match scenario.outcome {
-            Outcome::Invalid if scenario.pairs.kept == 0 => Some((Tone::Failed, "invalid: the load could not be offered")),
-            _ => None,
-        },
+        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => None,
     }
 }
 
@@ -246,7 +248,7 @@ pub fn stopped_short_briefly(scenario: &ScenarioComparison) -> Option<(Tone, &'s
     stopped_short(scenario).map(|(tone, word)| match scenario.stop {
         StopReason::Rejected { .. } => (tone, "rejected"),
         StopReason::Infrastructure { .. } => (tone, "failed"),
-        _ if scenario.outcome == Outcome::Invalid => (tone, "invalid"),
+        StopReason::NotOffered => (tone, "invalid"),
         _ => (tone, word),
     })
 }

@@ -1,4 +1,4 @@
-//! A generator that is the bottleneck says so, and what it disturbed decides nothing.
+//! A generator that is the bottleneck says so; one that is disturbed says so too, and its pairs count.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn a_rate_that_the_generator_cannot_offer_is_its_own_fault() {
 
 /// Stopped for 40 ms again and again, as on a machine that others use: there is no pair without a stall.
 #[tokio::test]
-async fn a_generator_that_stands_still_makes_the_run_invalid() {
+async fn a_generator_that_stands_still_costs_no_pair() {
     let server = TestServer::shared().await;
     let project = Project::example();
     project.write("scenarios/notes/open.toml", OPEN);
@@ -47,11 +47,12 @@ async fn a_generator_that_stands_still_makes_the_run_invalid() {
         run.signal(Signal::CONT);
         std::thread::sleep(Duration::from_millis(160));
     }
-    let finished = run.finish().expect_code(4).expect_said("too many pairs discarded");
-    assert!(finished.says("stalled") || finished.says("late"), "{}", finished.stdout);
-    assert_eq!(project.lines("scenario-end")[0]["stop"]["why"], "too-many-discarded");
-    let reasons: Vec<String> = project.lines("block").iter().map(|block| block["discard"]["reason"].to_string()).collect();
-    assert!(reasons.iter().any(|reason| reason.contains("generator-")), "{reasons:?}");
+    let finished = run.finish().expect_said("the generator was late or stood still in");
+    assert!(matches!(finished.code, Some(0 | 1)), "{:?}: {}", finished.code, finished.stdout);
+    let why = project.lines("scenario-end")[0]["stop"]["why"].clone();
+    assert!(why == "precise" || why == "pairs", "{why}");
+    let blocks = project.lines("block");
+    assert!(blocks.len() >= 24 && blocks.iter().all(|block| block["discard"].is_null()), "{} blocks", blocks.len());
     // Both are seen: that load threads stood still, and that arrivals were late for it.
     let most = |key: &str| project.lines("block").iter().filter_map(|block| block["generator"][key].as_u64()).max();
     assert!(most("longest_stall_ns") >= Some(30_000_000), "{:?}", most("longest_stall_ns"));
