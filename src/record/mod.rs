@@ -13,6 +13,7 @@ mod check;
 mod file;
 mod header;
 mod histogram;
+mod processor;
 mod scenario;
 
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementS
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
+pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
     AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
     VariantRecord,

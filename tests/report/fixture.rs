@@ -266,6 +266,7 @@ fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord 
             blocks_read: 3,
             temp_blocks: 0,
             wal_bytes: 0,
+            processor_ns: None,
         }),
         recall: BTreeMap::new(),
     }
