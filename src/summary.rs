@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockKind, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, LoadRecord, Mode, Record, ScenarioRecord, Stage,
-    StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
+    Accounting, BlockKind, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, LoadRecord, Mode, NoProcessorTime, Record,
+    ScenarioRecord, Stage, StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
@@ -225,6 +225,19 @@ pub struct PerTransaction {
     pub wal_bytes: f64,
     /// Temporary bytes.
     pub temp_bytes: f64,
+    /// Time of the backends on processors; `None` where it is not known.
+    pub processor: Option<ProcessorPerTransaction>,
+    /// Why it is not known; `None` if it is, or if it was not asked for.
+    pub no_processor: Option<NoProcessorTime>,
+}
+
+/// Time of the backends on processors divided by transactions, ns.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ProcessorPerTransaction {
+    /// On a processor.
+    pub on_processor_ns: f64,
+    /// Ready to run, while others had the processor.
+    pub waiting_ns: f64,
 }
 
 /// Sums up the record of a run of one variant; `None` for the record of a duel.
@@ -309,6 +322,12 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
             blocks_read: block.server.blocks_read as f64 / transactions,
             wal_bytes: block.server.wal_bytes as f64 / transactions,
             temp_bytes: block.server.temp_bytes as f64 / transactions,
+            // Without a transaction there is nothing to divide by.
+            processor: block.server.processor.filter(|_| block.server.transactions > 0).map(|time| ProcessorPerTransaction {
+                on_processor_ns: time.on_processor_ns as f64 / transactions,
+                waiting_ns: time.waiting_ns as f64 / transactions,
+            }),
+            no_processor: block.server.no_processor,
         },
     }
 }

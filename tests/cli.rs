@@ -239,6 +239,26 @@ fn what_finished_late_is_no_throughput() {
 }
 
 #[test]
+fn processor_time_is_shown_or_why_there_is_none() {
+    let with = |what: serde_json::Value| {
+        let folder = edited(|line| {
+            if line["line"] == "block" {
+                line["server"]["transactions"] = 1_000.into();
+                line["server"].as_object_mut().expect("counters").append(what.clone().as_object_mut().expect("more of them"));
+            }
+        });
+        shown(folder.path(), "terminal").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = with(serde_json::json!({"processor": {"on_processor_ns": 412_000_000, "waiting_ns": 80_000_000}}));
+    assert!(said.contains("processor 412 µs on a processor, 80.0 µs waiting for one, a transaction"), "{said}");
+    let said = with(serde_json::json!({"no_processor": "parallel-workers"}));
+    assert!(said.contains("processor the backends' time is not known: parallel workers ran"), "{said}");
+    assert!(!with(serde_json::json!({})).contains("a processor"), "nobody asked");
+    let said = with(serde_json::json!({"transactions": 0, "processor": {"on_processor_ns": 5, "waiting_ns": 0}}));
+    assert!(!said.contains("a processor"), "{said}");
+}
+
+#[test]
 fn a_run_that_was_interrupted_first_has_measured_nothing() {
     let folder = edited(|line| match line["line"].as_str() {
         Some("block") => {

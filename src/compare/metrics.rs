@@ -5,12 +5,14 @@
 
 use super::series::Pairs;
 use super::{Gate, Interval, Metric, Quantity, Verdict};
-use crate::record::{BlockKind, BlockRecord, Histogram, Margins, ScenarioRecord, Side, Sides, TransactionRecord};
+use crate::record::{BlockKind, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, Side, Sides, TransactionRecord};
 use crate::stats::{
     self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
     minimum_detectable_effect, required_pairs, robust_sd, signed_rank,
 };
 
+/// Share of their time on processors that backends wait for one, from which processor time sees more than a median of service times.
+const CONTENDED: f64 = 0.5;
 /// Samples that must lie beyond a quantile in a block for it to be gated.
 const SAMPLES_BEYOND: u64 = 20;
 
@@ -21,7 +23,7 @@ impl Quantity {
             Quantity::ServiceP50 | Quantity::ResponseP50 | Quantity::AcquireP50 => Some(500),
             Quantity::ServiceP95 | Quantity::ResponseP95 => Some(950),
             Quantity::ResponseP99 => Some(990),
-            Quantity::ServiceMean => None,
+            Quantity::ServiceMean | Quantity::Processor => None,
         }
     }
 
@@ -29,7 +31,7 @@ impl Quantity {
     fn counts_from_intended_start(self) -> bool {
         match self {
             Quantity::ResponseP50 | Quantity::ResponseP95 | Quantity::ResponseP99 | Quantity::AcquireP50 => true,
-            Quantity::ServiceP50 | Quantity::ServiceP95 | Quantity::ServiceMean => false,
+            Quantity::ServiceP50 | Quantity::ServiceP95 | Quantity::ServiceMean | Quantity::Processor => false,
         }
     }
 
@@ -59,6 +61,12 @@ impl Quantity {
     }
 }
 
+/// Time on processors a transaction, ns; `None` where it is not known.
+fn processor_ns(block: &BlockRecord) -> Option<f64> {
+    let time = block.server.processor?.on_processor_ns as f64;
+    Some(time / block.server.transactions as f64).filter(|ns| ns.is_finite() && *ns > 0.0)
+}
+
 /// What is to be compared, before anything is looked at.
 struct Planned {
     transaction: String,
@@ -78,7 +86,24 @@ impl Planned {
             Quantity::ServiceP50 | Quantity::ServiceP95 | Quantity::ServiceMean => &times.service,
             Quantity::ResponseP50 | Quantity::ResponseP95 | Quantity::ResponseP99 => &times.response,
             Quantity::AcquireP50 => &times.acquire,
+            Quantity::Processor => return None,
         })
+    }
+
+    /// Its value in a block, ns.
+    fn value(&self, block: &BlockRecord) -> Option<f64> {
+        match self.quantity {
+            Quantity::Processor => processor_ns(block),
+            quantity => self.times(block).and_then(|times| quantity.of(times)),
+        }
+    }
+
+    /// Samples behind its value in a block.
+    fn samples(&self, block: &BlockRecord) -> u64 {
+        match self.quantity {
+            Quantity::Processor => block.server.transactions,
+            _ => self.times(block).map_or(0, Histogram::count),
+        }
     }
 }
 
@@ -126,6 +151,32 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
     all
 }
 
+/// Processor time, of all transactions of a scenario together: backends serve them all. Not planned where parallel workers ran in any block: blocks
+/// without them are other work.
+fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
+    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
+    if blocks().any(|block| block.server.no_processor == Some(NoProcessorTime::ParallelWorkers)) {
+        return None;
+    }
+    let contended = {
+        let mut shares: Vec<f64> = blocks().filter_map(waiting_share).collect();
+        shares.sort_by(f64::total_cmp);
+        stats::quantile_sorted(&shares, 0.5) >= CONTENDED
+    };
+    let transaction = match scenario.transactions.as_slice() {
+        [only] => only.name.clone(),
+        _ => "all transactions".to_owned(),
+    };
+    let shown = (!contended).then_some("service times see as much on a machine where backends hardly wait for a processor");
+    Some(Planned { transaction, statement: None, quantity: Quantity::Processor, shown })
+}
+
+/// Time that backends waited for a processor over what they were on one.
+fn waiting_share(block: &BlockRecord) -> Option<f64> {
+    let time = block.server.processor?;
+    Some(time.waiting_ns as f64 / time.on_processor_ns as f64).filter(|share| share.is_finite())
+}
+
 /// A metric with its pairs, not judged yet.
 pub(super) struct Series {
     planned: Planned,
@@ -143,7 +194,7 @@ pub(super) struct Series {
 /// All metrics of a scenario for which there are samples, gated ones first.
 pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series> {
     let Some(kind) = pairs.kind else { return Vec::new() };
-    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind));
+    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind)).chain(processor(scenario, pairs));
     let mut all: Vec<Series> = planned.filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect();
     let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
     let disturbed = blocks().filter(|block| !block.disturbances().is_empty()).count();
@@ -159,18 +210,14 @@ pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series
 impl Series {
     fn measure(planned: Planned, margins: &Margins, pairs: &Pairs<'_>) -> Option<Series> {
         let quantity = planned.quantity;
-        let value = |block: &BlockRecord| planned.times(block).and_then(|times| quantity.of(times));
-        let logs: Vec<Sides<Option<f64>>> = pairs.kept.iter().map(|pair| pair.map(|block| value(block).map(f64::ln))).collect();
+        let logs: Vec<Sides<Option<f64>>> = pairs.kept.iter().map(|pair| pair.map(|block| planned.value(block).map(f64::ln))).collect();
         let both = |pair: &Sides<Option<f64>>| Some(pair.after? - pair.before?);
         let of_side = |side: Side| {
             let values: Vec<f64> = logs.iter().filter_map(|pair| *pair.get(side)).collect();
             (values.iter().sum::<f64>() / values.len() as f64).exp()
         };
         let value_ns = Sides { before: of_side(Side::Before), after: of_side(Side::After) };
-        let samples = |side: Side| {
-            let blocks = pairs.kept_blocks(side);
-            lower_median(blocks.map(|block| planned.times(block).map_or(0, Histogram::count)).collect())
-        };
+        let samples = |side: Side| lower_median(pairs.kept_blocks(side).map(|block| planned.samples(block)).collect());
         let samples = Sides { before: samples(Side::Before), after: samples(Side::After) };
         let gate = gate(&planned, pairs.kind?, value_ns, samples)?;
         // The faster side's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
@@ -188,7 +235,8 @@ fn gate(planned: &Planned, kind: BlockKind, value_ns: Sides<f64>, samples: Sides
     let missing = value_ns.map(|value| value.is_nan());
     if missing.before || missing.after {
         // If one side never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.
-        let plenty = samples.before.max(samples.after) >= needed && missing.before != missing.after;
+        let plenty =
+            planned.quantity != Quantity::Processor && samples.before.max(samples.after) >= needed && missing.before != missing.after;
         return (plenty && planned.shown.is_none()).then_some(Gate::Gated);
     }
     let held = samples.before.min(samples.after);

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::record::{CheckRecord, EvidenceRecord, Record, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::record::{CheckRecord, EvidenceRecord, NoProcessorTime, Record, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
 use crate::stats::FAMILY_ALPHA;
 
 pub use crate::stats::Verdict;
@@ -92,6 +92,8 @@ pub struct ScenarioComparison {
     pub failed_share: Sides<f64>,
     /// Errors by SQLSTATE.
     pub errors: BTreeMap<String, Sides<u64>>,
+    /// Why processor time was not measured, where it was not.
+    pub no_processor: Option<NoProcessorTime>,
     /// Counters a transaction: WAL bytes, buffers.
     pub server: Sides<ServerPerTransaction>,
     /// Pairs kept and discarded (with reasons and how often).
@@ -164,6 +166,8 @@ pub enum Quantity {
     ResponseP99,
     /// Median wait for a connection.
     AcquireP50,
+    /// Time of the backends on processors, a transaction.
+    Processor,
 }
 
 impl Quantity {
@@ -177,6 +181,7 @@ impl Quantity {
             Quantity::ResponseP95 => "response p95",
             Quantity::ResponseP99 => "response p99",
             Quantity::AcquireP50 => "acquire p50",
+            Quantity::Processor => "processor",
         }
     }
 }
@@ -355,6 +360,7 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         classes: rollup::classes(&group.scenario, &group.classes),
         errors: rollup::errors(pairs),
         failed_share: outcome::failed_share(pairs),
+        no_processor: rollup::no_processor(pairs),
         server: rollup::server(pairs),
         pairs: pairs.count(),
         disturbed: rollup::disturbed(pairs),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::series::{Fate, Pairs};
 use super::{BlockPoint, ClassRow, DisturbedBlocks, Interval, OwnRate, OwnRateRow, Quantity, ServerPerTransaction};
 use crate::record::{
-    BlockKind, BlockRecord, Disturbance, Histogram, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides, TenantClassRecord,
+    BlockKind, BlockRecord, Disturbance, Histogram, NoProcessorTime, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides,
+    TenantClassRecord,
 };
 use crate::stats::{FAMILY_ALPHA, confidence_interval, quantile_sorted};
 
@@ -177,6 +178,12 @@ pub(super) fn errors(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<u64>> {
         }
     }
     counts
+}
+
+/// Why processor time is not known of all blocks of the pairs that are used: workers before all else, as they are part of the work.
+pub(super) fn no_processor(pairs: &Pairs<'_>) -> Option<NoProcessorTime> {
+    let reasons = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]).filter_map(|block| block.server.no_processor);
+    reasons().find(|reason| *reason == NoProcessorTime::ParallelWorkers).or(reasons().next())
 }
 
 /// The server's counters divided by the transactions between the same two snapshots.

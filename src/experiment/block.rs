@@ -121,6 +121,8 @@ impl BlockContext<'_> {
             generic_plans: result.plans.generic,
             custom_plans: result.plans.custom,
             transactions: result.finished,
+            processor: result.processor.ok(),
+            no_processor: result.processor.err(),
             ..record.server
         };
         Ok(Measured { record, classes: result.recording.classes })

@@ -113,6 +113,8 @@ async fn count_statements(
     explained: &[Explained],
 ) -> anyhow::Result<BTreeMap<usize, StatementStatistics>> {
     let Some(observer) = observer else { return Ok(BTreeMap::new()) };
+    // Where it cannot be known, it is left out.
+    let _ = session.meter_statements().await;
     let before = observer.snapshot().await?;
     let (first, began) = (SequenceRange::Statistics(index as u32).first(), Instant::now());
     let mut transactions = 0;
@@ -125,7 +127,8 @@ async fn count_statements(
     let of = |snapshot: &StatementSnapshot, id: i64| snapshot.get(&id).copied().unwrap_or_default();
     let counted = |one: &Explained| {
         let id = one.query_id?;
-        Some((one.statement, of(&before, id).until(&of(&after, id), transactions)?))
+        let counted = of(&before, id).until(&of(&after, id), transactions)?;
+        Some((one.statement, StatementStatistics { processor_ns: session.metered_ns(one.statement), ..counted }))
     };
     Ok(explained.iter().filter_map(counted).collect())
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::bind::{Arrival, Mix};
 use super::busy::look;
 use super::patience::{BlockEnd, Halted, Patience};
+use super::processor::Backends;
 use super::program::Program;
 use super::queue::Queue;
 use super::recorder::Recording;
@@ -24,7 +25,7 @@ use super::threads;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread, new_recording};
-use crate::record::{GeneratorReport, Stage, StageTimes};
+use crate::record::{GeneratorReport, NoProcessorTime, ProcessorTime, Stage, StageTimes};
 
 /// Connections that are being opened at once, at most. Each has a limit of time, which is not to run while it waits for the others: a server
 /// starts a process for each, and both sides compute thousands of hashes for its password.
@@ -159,6 +160,8 @@ pub struct BlockResult {
     pub finished: u64,
     /// Executions with a generic and with a custom plan since the warm-up.
     pub plans: PlanCounts,
+    /// Time of the connections' backends on processors, from the warm-up to the last of the `finished` transactions.
+    pub processor: Result<ProcessorTime, NoProcessorTime>,
     /// How it ended. Transactions that had not begun when it ended early, are in no count if sessions decide when they begin, and are
     /// counted as dropped if a schedule does.
     pub end: BlockEnd,
@@ -189,6 +192,8 @@ pub enum BlockError {
 pub struct Prepared {
     start: watch::Sender<Option<Instant>>,
     results: oneshot::Receiver<Option<Vec<ThreadResult>>>,
+    /// Ends when all connections have run their last transaction.
+    at_work: mpsc::Receiver<()>,
     answers: std::sync::mpsc::Receiver<Answered>,
     shared: Arc<Shared>,
 }
@@ -204,6 +209,7 @@ pub(super) struct Shared {
     pub(super) opening: Semaphore,
     /// Connections at work.
     pub(super) busy: AtomicU64,
+    pub(super) backends: Backends,
     pub(super) halted: OnceLock<Halted>,
     /// Hears of every transaction of a user that has ended.
     pub(super) answered: std::sync::mpsc::Sender<Answered>,
@@ -245,18 +251,25 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
         next: AtomicU64::new(first),
         opening: Semaphore::new(OPENING),
         busy: AtomicU64::new(0),
+        backends: Backends::new(),
         halted: OnceLock::new(),
         answered,
     });
     let (start, started) = watch::channel(None);
     let (ready, mut readiness) = mpsc::unbounded_channel();
+    let (working, at_work) = mpsc::channel(1);
     let handles: Vec<_> = (0..threads)
         .map(|thread| {
             let own: Vec<usize> = (thread..connections).step_by(threads).collect();
-            let (shared, runtime, started) = (shared.clone(), Handle::current(), started.clone());
-            threads::spawn(ready.clone(), || BlockError::Thread, move |ready| load_thread(&shared, &runtime, &own, &started, ready))
+            let (shared, runtime, started, working) = (shared.clone(), Handle::current(), started.clone(), working.clone());
+            threads::spawn(
+                ready.clone(),
+                || BlockError::Thread,
+                move |ready| load_thread(&shared, &runtime, &own, &started, working, ready),
+            )
         })
         .collect();
+    drop(working);
     let results = threads::join_all(handles, ready, BlockError::Thread);
     for _ in 0..connections {
         let opened = readiness.recv().await.unwrap_or(Err(BlockError::Thread));
@@ -267,13 +280,14 @@ pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
             return Err(error);
         }
     }
-    Ok(Prepared { start, results, answers, shared })
+    Ok(Prepared { start, results, at_work, answers, shared })
 }
 
 impl Prepared {
     /// Runs the load and waits for its end.
     pub async fn run(self) -> Result<BlockResult, BlockError> {
-        let Prepared { start, results, answers, shared } = self;
+        let Prepared { start, results, mut at_work, answers, shared } = self;
+        let before = shared.backends.read().await;
         let ticks = Ticks::now();
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
@@ -295,6 +309,11 @@ impl Prepared {
             let shared = shared.clone();
             threads::start(move || look(&shared, begin + shared.spec.work.settle(), begin + shared.spec.work.length()))
         });
+        // Nobody sends anything: it is over when the last connection has let go.
+        while at_work.recv().await.is_some() {}
+        // Before any of them is closed: what a backend used is gone with it, and one that ends looks like a parallel worker.
+        let after = shared.backends.read().await;
+        drop(start);
         let threads = results.await.ok().flatten().ok_or(BlockError::Thread)?;
         let offered = match scheduler {
             Some(handle) => handle.join().map_err(|_| BlockError::Thread)?,
@@ -302,6 +321,7 @@ impl Prepared {
         };
         let stolen = ticks.zip(Ticks::now()).map(|(start, end)| start.stolen_share(&end));
         let mut result = gather(&shared, begin, threads, offered);
+        result.processor = before.and_then(|before| before.until(&after?));
         result.generator.stolen_share = stolen;
         result.generator.busy = watcher.and_then(|watcher| watcher.ok()?.join().ok());
         Ok(result)
@@ -370,6 +390,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         started: begin,
         finished,
         plans,
+        processor: Err(NoProcessorTime::NoAccounting),
         end: shared.halted().map_or(BlockEnd::Finished, |halted| halted.why.clone()),
     }
 }

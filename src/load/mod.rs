@@ -5,6 +5,7 @@
 //! `block` puts them together: the `scheduler` hands arrivals to a FIFO of connections, each `worker` thread runs those of its own, and recorders
 //! note what became of each. `users` are a schedule that waits for its answers, and `busy` counts connections at work. `event_loop` is what a worker
 //! thread waits in, `watched` what it waits for, and `patience` how long any of them waits for what may never come. `threads` starts and joins them.
+//! `processor` reads what time the backends of the load took on processors.
 //!
 //! Nothing here compares, prints, or knows how many blocks there will be.
 
@@ -18,6 +19,7 @@ pub mod network;
 pub mod patience;
 pub mod pause;
 mod priority;
+mod processor;
 pub mod program;
 mod queue;
 pub mod recorder;

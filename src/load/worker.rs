@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use super::bind::Arrival;
 use super::block::{BlockError, Job, PlanCounts, Shared, Work};
@@ -13,11 +14,13 @@ use super::event_loop;
 use super::patience::{BlockEnd, cancel};
 use super::pause::Pauser;
 use super::priority::{go_first, thread_cpu};
+use super::processor::Backend;
 use super::recorder::{Outcome, Recording};
 use super::session::{End, Session, SessionError, Times, query_text};
 use super::threads::{Ready, Start, begin_of};
 use super::users::Answered;
 use super::wire::{Rows, WireError};
+use crate::record::NoProcessorTime;
 
 /// How often each load thread checks that it still runs.
 const HEARTBEAT: Duration = Duration::from_millis(5);
@@ -44,24 +47,32 @@ pub(super) struct ThreadResult {
     pub(super) last_done: Option<Instant>,
 }
 
-/// Runs the connections `own` of the block to its end; `runtime` is the one that waits for it. `None` if the thread could not start its loop.
+/// Runs the connections `own` of the block to its end; `runtime` is the one that waits for it. Each connection lets go of `working` when it has run
+/// its last transaction, and stays open until `started` ends. `None` if the thread could not start its loop.
 pub(super) fn load_thread(
     shared: &Shared,
     runtime: &Handle,
     own: &[usize],
     started: &Start,
+    working: mpsc::Sender<()>,
     ready: &Ready<BlockError>,
 ) -> Option<ThreadResult> {
     let result = RefCell::new(ThreadResult { recording: new_recording(shared), ..ThreadResult::default() });
     let at_work = Cell::new(own.len());
     let mut tasks: Vec<event_loop::Task<'_>> = Vec::new();
     for number in own {
-        let (result, at_work) = (&result, &at_work);
+        let (result, at_work, working, mut started) = (&result, &at_work, working.clone(), started.clone());
         tasks.push(Box::pin(async move {
-            connection_task(shared, *number as u64, started.clone(), ready, result).await;
+            let ended = connection_task(shared, *number as u64, &mut started, ready, result).await;
+            drop(working);
             at_work.set(at_work.get() - 1);
+            if let Some((session, plans_before)) = ended {
+                while started.changed().await.is_ok() {}
+                close(session, plans_before, result).await;
+            }
         }));
     }
+    drop(working);
     tasks.push(Box::pin(async {
         let Some(begin) = begin_of(&mut started.clone()).await else { return };
         if shared.spec.work.has_queue() {
@@ -96,27 +107,34 @@ async fn heartbeat(begin: Instant, at_work: &Cell<usize>) -> (Duration, f64) {
     (longest, thread_cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64().max(1e-6))
 }
 
-async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready: &Ready<BlockError>, result: &RefCell<ThreadResult>) {
+/// Everything up to the last transaction. Gives the session, and the plans that it had made before the load; `None` if the load never began.
+async fn connection_task(
+    shared: &Shared,
+    number: u64,
+    started: &mut Start,
+    ready: &Ready<BlockError>,
+    result: &RefCell<ThreadResult>,
+) -> Option<(Session, PlanCounts)> {
     let opened = tokio::select! {
         biased;
         opened = open(shared) => opened,
         // It will never begin: another connection failed.
-        _ = begin_of(&mut started) => return,
+        _ = begin_of(started) => return None,
     };
-    let Some(mut session) = told(opened, ready) else { return };
+    let mut session = told(opened, ready)?;
     let warmed = tokio::select! {
         biased;
         warmed = warm(shared, &mut session, number) => warmed,
-        _ = begin_of(&mut started) => return cancel(&mut session).await,
+        _ = begin_of(started) => {
+            cancel(&mut session).await;
+            return None;
+        }
     };
-    if told(warmed, ready).is_none() {
-        return;
-    }
+    told(warmed, ready)?;
     let plans_before = plan_counts(&mut session).await;
-    if ready.send(Ok(())).is_err() {
-        return;
-    }
-    let Some(begin) = begin_of(&mut started).await else { return };
+    shared.backends.add(Backend::of(session.connection()).await);
+    ready.send(Ok(())).ok()?;
+    let begin = begin_of(started).await?;
     tokio::time::sleep_until(begin.into()).await;
     let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
     let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };
@@ -125,11 +143,18 @@ async fn connection_task(shared: &Shared, number: u64, mut started: Start, ready
         Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + *settle, begin + *settle + *measure).await,
         Work::Fixed { transactions } => worker.fixed_work(&mut session, *transactions).await,
     }
+    let last_done = worker.last_done;
+    let mut result = result.borrow_mut();
+    result.last_done = result.last_done.max(last_done);
+    Some((session, plans_before))
+}
+
+/// Brings home what the session knows, and ends it.
+async fn close(mut session: Session, plans_before: PlanCounts, result: &RefCell<ThreadResult>) {
     let plans_after = plan_counts(&mut session).await;
     // The server keeps a session's statistics to itself for up to a second; the snapshot that follows must see them.
     flush_statistics(&mut session).await;
     let mut result = result.borrow_mut();
-    result.last_done = result.last_done.max(worker.last_done);
     result.plans.generic += plans_after.generic.saturating_sub(plans_before.generic);
     result.plans.custom += plans_after.custom.saturating_sub(plans_before.custom);
 }
@@ -380,6 +405,7 @@ impl Worker<'_> {
 
     /// Nobody waits any longer for what runs: it stays in flight.
     async fn abandon(&self, session: &mut Session) {
+        self.shared.backends.add(Err(NoProcessorTime::Unfinished));
         if matches!(self.shared.spec.work, Work::Fixed { .. }) {
             self.shared.halt(BlockEnd::Overrun { limit: self.shared.spec.patience.transaction });
         }
@@ -390,6 +416,7 @@ impl Worker<'_> {
     async fn reconnect(&mut self, session: &mut Session, lost: &SessionError) -> Then {
         let spec = &self.shared.spec;
         let lost_at = Instant::now();
+        self.shared.backends.add(Err(NoProcessorTime::ConnectionLost));
         let deadline = lost_at + spec.patience.outage.saturating_sub(self.out_for);
         let mut pause = FIRST_BACK_OFF;
         let mut error = lost.to_string();

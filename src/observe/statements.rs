@@ -67,6 +67,7 @@ impl StatementObserver {
                 blocks_read: count("blocks_read")?,
                 temp_blocks: count("temp_blocks")?,
                 wal_bytes: count("wal_bytes")?,
+                processor_ns: None,
             };
             found.insert(row.try_get("queryid")?, statistics);
         }
@@ -87,6 +88,7 @@ impl StatementStatistics {
             blocks_read: end.blocks_read.saturating_sub(self.blocks_read),
             temp_blocks: end.temp_blocks.saturating_sub(self.temp_blocks),
             wal_bytes: end.wal_bytes.saturating_sub(self.wal_bytes),
+            processor_ns: None,
         };
         (grown.calls > 0).then_some(grown)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Histogram, Side};
+use super::{Histogram, NoProcessorTime, ProcessorTime, Side};
 
 /// Closed-loop capacity of one side.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -262,6 +262,12 @@ pub struct ServerDelta {
     pub custom_plans: u64,
     /// Transactions of the scenario that finished between the two snapshots, settle time included: what to divide the others by.
     pub transactions: u64,
+    /// Time of the load's backends on processors, over those transactions; `None` where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<ProcessorTime>,
+    /// Why it is not known; `None` if it is, or if nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_processor: Option<NoProcessorTime>,
 }
 
 /// Why a pair is not used: one side alone suffered from something that is not its own work, or a block could not be measured. Every reason can

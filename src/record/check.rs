@@ -124,4 +124,8 @@ pub struct StatementStatistics {
     pub temp_blocks: u64,
     /// WAL bytes.
     pub wal_bytes: u64,
+    /// Time of the backend on a processor for one execution, on average, ns: with planning and the protocol's part, without the network.
+    /// `None` where it is not known (see [`NoProcessorTime`](super::NoProcessorTime)), as for a statement that used parallel workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor_ns: Option<u64>,
 }

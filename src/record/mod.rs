@@ -14,6 +14,7 @@ mod disturbance;
 mod file;
 mod header;
 mod histogram;
+mod processor;
 mod scenario;
 
 use schemars::JsonSchema;
@@ -27,6 +28,7 @@ pub use disturbance::Disturbance;
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
+pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
     AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
     VariantRecord,

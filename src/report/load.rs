@@ -234,6 +234,15 @@ impl Page {
         let written = format!("{} of WAL, {} of temporary files", bytes(server.wal_bytes), bytes(server.temp_bytes));
         let read = format!("{} blocks from memory, {} read", significant(server.blocks_hit), significant(server.blocks_read));
         self.fact("server", &format!("{read}, {written} a transaction"));
+        match (&server.processor, server.no_processor) {
+            (Some(time), _) => {
+                let (on, waiting) = (duration(time.on_processor_ns), duration(time.waiting_ns));
+                self.fact("processor", &format!("{on} on a processor, {waiting} waiting for one, a transaction"));
+            }
+            (None, Some(why)) => self.fact("processor", &format!("the backends' time is not known: {}", why.reason())),
+            // As in records of earlier versions.
+            (None, None) => {}
+        }
         let generator = &load.generator;
         if let (Some(busy), true) = (generator.busy, kind != Loop::Closed) {
             self.fact("pool", &format!("{} connections at work on average", significant(busy)));

@@ -307,7 +307,7 @@ pub fn check_outcome(outcome: CheckOutcome) -> &'static str {
 pub fn margin(metric: &Metric, scenario: &ScenarioComparison) -> String {
     let margins = &scenario.scenario.margins;
     let relative = match metric.quantity {
-        Quantity::ServiceP50 | Quantity::ServiceMean | Quantity::ResponseP50 | Quantity::AcquireP50 => margins.p50,
+        Quantity::ServiceP50 | Quantity::ServiceMean | Quantity::ResponseP50 | Quantity::AcquireP50 | Quantity::Processor => margins.p50,
         Quantity::ServiceP95 | Quantity::ResponseP95 | Quantity::ResponseP99 => margins.p95,
     };
     if metric.margin - 1.0 > relative + 1e-6 {

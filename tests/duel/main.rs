@@ -13,6 +13,7 @@ mod course;
 mod failures;
 mod outages;
 mod pool;
+mod processor;
 mod project;
 mod records;
 mod rejected;

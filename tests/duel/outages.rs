@@ -11,7 +11,7 @@ use pgduel::load::patience::{BlockEnd, Patience};
 use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
 use pgduel::load::wire::{ConnectTarget, Host, Password, SslMode};
-use pgduel::record::Side;
+use pgduel::record::{NoProcessorTime, Side};
 use pgduel::target::{ConnInfo, EmbeddedServer, Endpoint};
 use pgduel::{scenario, suite};
 use rustix::process::{Pid, Signal, kill_process};
@@ -150,6 +150,9 @@ async fn an_open_loop_gives_up_on_what_does_not_end_and_leaves_nothing_running()
     assert_eq!(result.end, BlockEnd::Finished);
     assert_eq!(result.generator.lag.count(), 20, "how late they began is known of all");
     assert_eq!(result.generator.achieved_share, 0.0, "what was offered and not answered is told");
+    if cfg!(target_os = "linux") {
+        assert_eq!(result.processor, Err(NoProcessorTime::Unfinished));
+    }
 }
 
 #[tokio::test]

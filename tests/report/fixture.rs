@@ -196,6 +196,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         classes: vec![],
         errors: BTreeMap::new(),
         server: Sides::default(),
+        no_processor: None,
         pairs: PairCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
         disturbed: DisturbedBlocks { blocks: 24, ..Default::default() },
         stolen_share: None,
@@ -268,6 +269,7 @@ fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord 
             blocks_read: 3,
             temp_blocks: 0,
             wal_bytes: 0,
+            processor_ns: None,
         }),
         recall: BTreeMap::new(),
     }

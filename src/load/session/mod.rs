@@ -14,9 +14,11 @@ use super::bind::{Arrival, Bound, json_array};
 use super::captured::Captured;
 use super::identity::{SEARCH_PATH, preamble_sql, write_identity};
 use super::pause::Pauser;
+use super::processor::{Backend, Meter};
 use super::program::{Program, Request, Source, StatementProgram};
 use super::wire::{ConnectTarget, Connection, Params, Prepared, RowBuffer, Rows, TransactionStatus};
 use crate::dataset::Value;
+use crate::record::NoProcessorTime;
 use crate::scenario::Repeat;
 use crate::script::value::EvalError;
 
@@ -63,6 +65,8 @@ pub struct Session {
     pauser: Pauser,
     now: Value,
     captured: Captured,
+    /// Under load nobody looks.
+    meter: Option<Meter>,
 }
 
 struct PreparedRequest {
@@ -95,6 +99,7 @@ impl Session {
             pauser: Pauser::default(),
             now: Value::Timestamp(now),
             captured: Captured::default(),
+            meter: None,
         };
         for (number, transaction) in program.transactions.iter().enumerate() {
             let mut requests = Vec::new();
@@ -137,6 +142,19 @@ impl Session {
     /// What `\gset` took in the last transaction.
     pub fn captured(&self) -> &Captured {
         &self.captured
+    }
+
+    /// From now on reads, around each statement, what time its backend takes on a processor. That takes time, so it is not for load.
+    pub async fn meter_statements(&mut self) -> Result<(), NoProcessorTime> {
+        self.meter = None;
+        self.meter = Some(Meter::new(Backend::of(&mut self.connection).await?));
+        Ok(())
+    }
+
+    /// Time of the backend on a processor for one execution of a statement, by its position in its transaction, on average since
+    /// [`Session::meter_statements`] was called, ns; `None` if it is not known.
+    pub fn metered_ns(&self, statement: usize) -> Option<u64> {
+        self.meter.as_ref()?.mean_ns(statement)
     }
 
     /// The connection, for what no program says.
@@ -222,7 +240,11 @@ impl Session {
                 continue;
             }
             self.sleep(arrival, statement.index).await;
-            self.statement(arrival, place, position, statement, collect.as_deref_mut()).await?;
+            if self.meter.is_some() {
+                self.metered_statement(arrival, place, position, statement, collect.as_deref_mut()).await?;
+            } else {
+                self.statement(arrival, place, position, statement, collect.as_deref_mut()).await?;
+            }
         }
         self.sleep(arrival, usize::MAX).await;
         if in_transaction {
@@ -269,7 +291,8 @@ impl Session {
         set.map(drop).map_err(|error| failed("preamble", error))
     }
 
-    async fn statement(
+    /// Runs a statement between two looks at its backend.
+    async fn metered_statement(
         &mut self,
         arrival: &Arrival,
         place: Place<'_>,
@@ -277,6 +300,24 @@ impl Session {
         statement: &StatementProgram,
         collect: Option<&mut Vec<StatementAnswer>>,
     ) -> Result<(), SessionError> {
+        let Some(meter) = &self.meter else { return Ok(()) };
+        let before = meter.read().await;
+        let executions = self.statement(arrival, place, position, statement, collect).await?;
+        if let Some(meter) = &mut self.meter {
+            meter.note(statement.index, executions, before).await;
+        }
+        Ok(())
+    }
+
+    /// Runs a statement, once or for each chunk of its rows; how often.
+    async fn statement(
+        &mut self,
+        arrival: &Arrival,
+        place: Place<'_>,
+        position: usize,
+        statement: &StatementProgram,
+        collect: Option<&mut Vec<StatementAnswer>>,
+    ) -> Result<u64, SessionError> {
         let request = place.index;
         let mut buffer = (collect.is_some() || statement.capture.is_some()).then(RowBuffer::new);
         let mut answer = Answer::default();
@@ -332,7 +373,7 @@ impl Session {
                 None => collect.push(StatementAnswer { statement: statement.name.clone(), answer, affected }),
             }
         }
-        Ok(())
+        Ok(count as u64)
     }
 
     fn bind(

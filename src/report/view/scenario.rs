@@ -337,6 +337,10 @@ fn statistics(sides: Sides<Option<StatementStatistics>>) -> Vec<(String, Sides<S
     };
     let mut told: Vec<_> =
         rows.into_iter().filter(|(_, read, _)| counted(*read)).map(|(label, read, show)| (label.to_owned(), mean(read, show))).collect();
+    if counted(|one| one.processor_ns.unwrap_or(0)) {
+        let mean = |one: StatementStatistics| one.processor_ns.map(|ns| format::duration(ns as f64));
+        told.push(("Mean time on a processor".to_owned(), sides.map(|one| one.and_then(mean).unwrap_or_else(|| NOTHING.to_owned()))));
+    }
     if counted(|one| one.calls) {
         let executions = sides.map(|one| one.map_or_else(|| NOTHING.to_owned(), |one| format::count(one.calls)));
         told.push(("Executions behind the server's means".to_owned(), executions));
