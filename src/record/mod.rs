@@ -10,6 +10,7 @@
 
 mod block;
 mod check;
+mod expectation;
 mod file;
 mod header;
 mod histogram;
@@ -22,12 +23,12 @@ pub use block::{
     Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes,
 };
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
+pub use expectation::{Expect, Expectation, QuantityExpectations};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use scenario::{
-    AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
-    VariantRecord,
+    AppliedFile, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
