@@ -65,7 +65,7 @@ impl StatedQuantity {
     }
 }
 
-/// All that a scenario states, in the order of its file, before anything is held against it.
+/// All that a scenario states, each transaction's before its statements', before anything is held against it.
 pub(super) fn stated(scenario: &ScenarioRecord) -> Vec<StatedExpectation> {
     let mut all = Vec::new();
     let mut add = |transaction: Option<&str>, statement: Option<&str>, expect: Option<Expect>, why: &Option<String>| {
@@ -97,8 +97,8 @@ pub(super) fn stated(scenario: &ScenarioRecord) -> Vec<StatedExpectation> {
 /// Tells each gated metric which expectation speaks for it, and each expectation what came of it.
 pub(super) fn hold(expectations: &mut [StatedExpectation], metrics: &mut [Metric]) {
     for metric in metrics.iter_mut().filter(|metric| metric.gate == Gate::Gated) {
-        let speaking = expectations.iter().enumerate().filter_map(|(at, stated)| Some((stated.nearness(metric)?, at)));
-        metric.expectation = speaking.max().map(|(_, at)| at);
+        // The outer ones stand before the inner ones.
+        metric.expectation = expectations.iter().rposition(|stated| stated.covers(metric));
     }
     for (at, stated) in expectations.iter_mut().enumerate() {
         stated.met = stated.met(gated(metrics).filter(|metric| metric.expectation == Some(at)));
@@ -109,12 +109,12 @@ pub(super) fn hold(expectations: &mut [StatedExpectation], metrics: &mut [Metric
 }
 
 impl StatedExpectation {
-    /// How closely it is about a metric; `None` if it is about others.
-    fn nearness(&self, metric: &Metric) -> Option<u8> {
+    /// Whether it speaks for a metric for which no nearer one does.
+    fn covers(&self, metric: &Metric) -> bool {
         let transaction = self.transaction.as_ref().is_none_or(|name| *name == metric.transaction);
         let statement = self.statement.is_none() || self.statement == metric.statement;
         let quantity = self.quantity.is_none() || self.quantity == StatedQuantity::of(metric.quantity);
-        (transaction && statement && quantity).then_some(u8::from(self.transaction.is_some()) + u8::from(self.statement.is_some()))
+        transaction && statement && quantity
     }
 
     /// Whether it came out by these metrics, for which it speaks; `None` if that cannot be told.
