@@ -1,5 +1,7 @@
 //! Verdicts and exit codes on checked-in records. `PGDUEL_BLESS=1` writes the records anew from the generator.
 
+#[path = "compare/expected.rs"]
+mod expected;
 #[path = "compare/odd.rs"]
 mod odd;
 #[path = "compare/records.rs"]
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use pgduel::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict, compare};
 use pgduel::record::{BlockKind, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, Side, Sides, StopReason, Writer, read};
 
+use expected::met;
 use records::{Made, Statement, made, run};
 
 /// The checked-in record of this name, which must be what the generator makes.
@@ -62,7 +65,7 @@ fn ten_times_faster_is_improved_and_passes() {
     assert_eq!(p50.verdict, Verdict::Improved);
     let ratio = p50.ratio.unwrap();
     assert!(ratio.lower < 0.1 && 0.1 < ratio.upper && ratio.upper < 0.12, "{ratio:?}");
-    assert_eq!((comparison.outcome, only(&comparison).expectation_met), (Outcome::Passed, Some(true)));
+    assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Passed, Some(true)));
     assert_eq!((comparison.gated_metrics, comparison.minimum_pairs), (2, 8));
     assert_eq!(metric(only(&comparison), Some("history"), Quantity::ServiceP95).gate, Gate::Gated);
     assert!(p50.p.1 <= p50.level && p50.p.0 > 0.99);
@@ -84,7 +87,7 @@ fn what_is_not_gated_says_why() {
 fn a_third_slower_is_a_surprise() {
     let comparison = checked_in("regressed", run(2, &[made("regressed", 1.3)]));
     assert_eq!(history_p50(&comparison).verdict, Verdict::Regressed);
-    assert_eq!((comparison.outcome, only(&comparison).expectation_met), (Outcome::Surprise, None));
+    assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Surprise, None));
     assert_eq!(comparison.outcome.exit_code(false), 1);
 }
 
@@ -96,11 +99,11 @@ fn one_variant_against_itself_is_unchanged() {
     let comparison = checked_in("same", record);
     assert_eq!(history_p50(&comparison).verdict, Verdict::Unchanged);
     // The stored header says A/A, so the author's expectation does not apply.
-    assert_eq!((comparison.outcome, only(&comparison).expectation_met), (Outcome::Passed, None));
+    assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Passed, None));
     let mut duel = fresh;
     duel.header.aa = false;
     let duel = compare(&duel);
-    assert_eq!((duel.outcome, only(&duel).expectation_met), (Outcome::Surprise, Some(false)));
+    assert_eq!((duel.outcome, met(only(&duel))), (Outcome::Surprise, Some(false)));
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn an_expected_regression_passes() {
     let expected = Made { expect: Some(Expectation::Regressed), ..made("expected-regression", 1.3) };
     let comparison = checked_in("expected-regression", run(5, &[expected]));
     assert_eq!(history_p50(&comparison).verdict, Verdict::Regressed);
-    assert_eq!((comparison.outcome, only(&comparison).expectation_met), (Outcome::Passed, Some(true)));
+    assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Passed, Some(true)));
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn an_expectation_that_does_not_come_out_is_a_surprise() {
     let expected = Made { expect: Some(Expectation::Regressed), ..made("contradicted", 0.5) };
     let comparison = checked_in("contradicted", run(6, &[expected]));
     assert_eq!(history_p50(&comparison).verdict, Verdict::Improved);
-    assert_eq!((comparison.outcome, only(&comparison).expectation_met), (Outcome::Surprise, Some(false)));
+    assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Surprise, Some(false)));
 }
 
 fn two_discarded() -> Made {

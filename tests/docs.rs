@@ -98,9 +98,11 @@ fn every_block_of_the_scenario_format_is_valid() {
         "name = \"search\"",
         "sql = { before = ",
         "json_populate_recordset",
+        "expect ",
         "script ",
     ];
-    let [schema, smallest, margins, load, stages, transaction, draw, search, sides, insert, script] = named("scenario-format.md", parts);
+    let [schema, smallest, margins, load, stages, transaction, draw, search, sides, insert, expect, script] =
+        named("scenario-format.md", parts);
     let project = omniops();
     let mut files = 0;
     let mut scenario = |name: &str, text: &str| {
@@ -122,6 +124,8 @@ fn every_block_of_the_scenario_format_is_valid() {
     scenario("sides", &format!("{HEAD}{TRANSACTION}{x}[[transaction.statement]]\nname = 's'\n{sides}"));
     let rows = "writes = true\ndraw.rows = { rows = 'page_embeddings', count = 3 }\n";
     scenario("insert", &format!("{HEAD}{TRANSACTION}{rows}{insert}"));
+    let text = "draw.text = { words = 3 }\n\n[[transaction.statement]]";
+    scenario("expectations", &format!("{HEAD}{}", expect.replace("\n[[transaction.statement]]", text)));
     let shipped = root().join("tests/data/pgbench/tpcb-classic.sql");
     project.write("scenarios/omniops/tpcb.sql", &std::fs::read_to_string(shipped).expect("a script"));
     scenario("script", &format!("{HEAD}{script}"));
@@ -133,7 +137,7 @@ fn every_block_of_the_scenario_format_is_valid() {
 
 #[test]
 fn the_load_that_is_shown_is_the_default() {
-    let [.., load, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", "", ""]);
+    let [.., load, _, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", "", "", ""]);
     let one = statement(&["now".to_owned()]);
     let read = |text: String| {
         let name = Path::new("shown.toml");

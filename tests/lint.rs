@@ -6,7 +6,7 @@ use std::path::Path;
 use pgduel::cli::lint::{self, Colour, Outcome, Style};
 use pgduel::cli::list;
 use pgduel::diagnostic::Diagnostic;
-use pgduel::record::Side;
+use pgduel::record::{Expect, Expectation, QuantityExpectations, Side};
 use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Identity, Pick, Within, schema};
 use pgduel::suite;
 use proptest::prelude::*;
@@ -49,6 +49,14 @@ fn every_key_is_read() {
     assert_eq!(fetch.statements.before[0].plan_has, ["Seq Scan"]);
     assert_eq!(ingest.statements.get(Side::Before)[0].each.as_ref().unwrap().chunk, 1);
     assert_eq!(ingest.statements.after[0].name, "at-once");
+    let expected = |expected: &Option<scenario::Expected>| expected.clone().map(|stated| (stated.expect, stated.why));
+    assert_eq!(expected(&read.expected), Some((Expect::Verdict(Expectation::Improved), "X-45: the index fits".into())));
+    assert_eq!(expected(&ingest.expected), Some((Expect::Verdict(Expectation::Regressed), "X-12: a trigger fills the tenant in".into())));
+    let of_p50 = Expect::Quantities(QuantityExpectations { p50: Some(Expectation::Unchanged), p95: None });
+    for side in Side::BOTH {
+        assert_eq!(expected(&count.statements.get(side)[0].expected), Some((of_p50, "both read one page".into())));
+    }
+    assert!(fetch.expected.is_none() && history.expected.is_none());
     assert!(!ingest.comparable_by_statement() && count.comparable_by_statement() && read.writes());
     assert_eq!(look.identity, Identity::None, "a script is about the login role");
     assert_eq!(look.commits(Side::After), 4, "with a branch nobody knows what stands between begin and end");
@@ -206,6 +214,7 @@ fn the_schema_describes_just_the_keys_that_are_read() {
     let draw = |draw: &str| format!("[[transaction]]\ndraw.x = {{ {draw}, zzz = 1 }}");
     let tables = [
         ("", "zzz = 1".to_owned()),
+        ("Quantities", "expect = { zzz = 1 }".to_owned()),
         ("Margins", "[margins]\nzzz = 1".to_owned()),
         ("Load", "[load]\nzzz = 1".to_owned()),
         ("Transaction", "[[transaction]]\nzzz = 1".to_owned()),

@@ -5,7 +5,7 @@ mod fixture;
 
 use std::path::PathBuf;
 
-use pgduel::compare::{Comparison, DisturbedBlocks, Outcome};
+use pgduel::compare::{Comparison, DisturbedBlocks, Outcome, Standing, StatedQuantity};
 use pgduel::record::{End, Header, Line, Record};
 use pgduel::report::{self, Ending, Run, Style};
 
@@ -231,8 +231,9 @@ fn markdown_fits_a_pull_request() {
 fn a_contradicted_expectation_is_not_hidden_by_something_worse() {
     let mut comparison = fixture::comparison();
     for one in comparison.scenarios.iter_mut().filter(|one| one.scenario.scenario == "omniops/history-fetch") {
-        one.scenario.expect = Some(pgduel::record::Expectation::Regressed);
-        (one.expectation_met, one.outcome) = (Some(false), Outcome::Surprise);
+        one.expectations.clear();
+        fixture::expect(one, None, pgduel::record::Expectation::Regressed, None, false);
+        one.outcome = Outcome::Surprise;
     }
     with_run(comparison, |run| {
         // Lines break anywhere.
@@ -242,6 +243,59 @@ fn a_contradicted_expectation_is_not_hidden_by_something_worse() {
         assert!(terminal.contains("exit     6 (wrong answers or a leak)"), "{terminal}");
         assert!(report::html(run).unwrap().contains("improved (not expected)"));
         assert!(report::markdown(run).unwrap().contains("improved (not expected)"));
+    });
+}
+
+#[test]
+fn an_unexpected_regression_stands_out_beside_an_expected_one() {
+    let mut comparison = fixture::healthy();
+    let one = &mut comparison.scenarios[1];
+    one.expectations.truncate(1);
+    (one.metrics[1].expectation, one.metrics[1].standing) = (None, Some(Standing::Surprise));
+    (one.outcome, comparison.outcome) = (Outcome::Surprise, Outcome::Surprise);
+    with_run(comparison, |run| {
+        let (terminal, markdown) = (report::terminal(run, &style(400, false)), report::markdown(run).unwrap());
+        let html = report::html(run).unwrap().replace("&#x2f;", "/");
+        let told = "fetch/history p50: expected to regress, and so it came out. Reason given: the policy gains a join (X-45).";
+        assert!(terminal.contains("Regressed: omniops/messages-policy is 1.5× slower (fetch/history p95).\n"), "{terminal}");
+        assert!(terminal.contains(told) && html.contains(told), "{terminal}");
+        let above = markdown.split("<details>").next().unwrap();
+        assert!(above.contains(&format!("`omniops/messages-policy`: {told}")), "the reason is not folded away: {above}");
+        for (text, after) in [(terminal.as_str(), " "), (above, " |"), (html.as_str(), "</td>")] {
+            assert_eq!(text.matches("▼ regressed (expected)").count(), 1, "{terminal}");
+            assert!(text.contains(&format!("▼ regressed{after}")), "{terminal}");
+        }
+        assert!(markdown.contains("2 regressed (1 expected)") && html.contains("2 regressed (1 expected)"), "{markdown}");
+        let json: serde_json::Value = serde_json::from_str(&report::json(run).unwrap()).unwrap();
+        let one = &json["comparison"]["scenarios"][1];
+        let standings: Vec<&serde_json::Value> = one["metrics"].as_array().unwrap().iter().map(|metric| &metric["standing"]).collect();
+        assert_eq!(standings, ["expected", "surprise"]);
+        let speaking = &one["expectations"][one["metrics"][0]["expectation"].as_u64().unwrap() as usize];
+        assert_eq!(
+            (&speaking["quantity"], &speaking["met"], &one["metrics"][1]["expectation"]),
+            (&"p50".into(), &true.into(), &serde_json::Value::Null)
+        );
+    });
+}
+
+#[test]
+fn a_contradicted_quantity_is_named() {
+    let mut comparison = fixture::healthy();
+    let one = &mut comparison.scenarios[0];
+    one.expectations.clear();
+    let (regressed, improved) = (pgduel::record::Expectation::Regressed, pgduel::record::Expectation::Improved);
+    fixture::expect(one, Some(StatedQuantity::P50), improved, Some("both for one reason"), true);
+    fixture::expect(one, Some(StatedQuantity::P95), regressed, Some("both for one reason"), false);
+    (one.outcome, comparison.outcome) = (Outcome::Surprise, Outcome::Surprise);
+    with_run(comparison, |run| {
+        let (terminal, markdown) = (report::terminal(run, &style(400, false)), report::markdown(run).unwrap());
+        let told =
+            "Not as expected: fetch/history p95 of omniops/history-fetch was expected to regress, but is 16× faster (fetch/history p95).";
+        assert!(terminal.contains(told), "{terminal}");
+        let all = "fetch/history p50: expected to improve, and so it came out. fetch/history p95: expected to regress, but this run contradicts \
+                   it. Reason given: both for one reason";
+        assert!(terminal.contains(all) && markdown.contains(all), "{terminal}");
+        assert_eq!(markdown.matches("improved (not expected)").count(), 1, "{markdown}");
     });
 }
 
@@ -369,7 +423,9 @@ fn a_surprise_says_what_it_finds_once() {
     use pgduel::record::Side;
     let mut comparison = fixture::healthy();
     let one = &mut comparison.scenarios[1];
-    (one.outcome, one.scenario.expect, one.expectation_met) = (Outcome::Surprise, None, None);
+    one.outcome = Outcome::Surprise;
+    one.expectations.clear();
+    one.metrics.iter_mut().for_each(|metric| (metric.expectation, metric.standing) = (None, Some(Standing::Surprise)));
     one.checks.extend([(Side::Before, "tail 1.000"), (Side::After, "tail 0.180")].map(|(side, shares)| recall_check(side, shares)));
     comparison.outcome = Outcome::Surprise;
     with_run(comparison, |run| {

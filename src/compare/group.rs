@@ -69,8 +69,7 @@ pub(super) fn split(record: &Record) -> Vec<Group<'_>> {
         group.checks.sort_by_key(|check| Reverse(check.outcome));
         if record.header.aa {
             // What the author expects of two variants says nothing about one variant against itself.
-            group.scenario.expect = None;
-            group.scenario.expect_why = None;
+            group.scenario.expect_nothing();
         }
     }
     groups

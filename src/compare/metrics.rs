@@ -346,5 +346,7 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
         pair_spread,
         detectable: detectable.is_finite().then_some(detectable),
         pairs_needed: pairs_needed.map(super::to_u32),
+        expectation: None,
+        standing: None,
     }
 }

@@ -4,12 +4,13 @@
 //! measuring, whether its intervals are narrow enough to stop.
 //!
 //! In order: `group` sorts lines by scenario, `series` makes pairs of blocks and log ratios of pairs, `metrics` decides what is compared
-//! and gated and lets [`crate::stats`] judge all of it as one family, `outcome` says what that means for the exit code, `warnings` what a
-//! reader must know, `rollup` sums up what only charts and tables need.
+//! and gated and lets [`crate::stats`] judge all of it as one family, `expectations` holds the verdicts against what the author stated, `outcome`
+//! says what that means for the exit code, `warnings` what a reader must know, `rollup` sums up what only charts and tables need.
 //!
 //! Must not know: tokio, sqlx, the clock, how a report words or draws anything but reasons and warnings. Pure: the same record gives the
 //! same comparison. Nothing here panics on a record, however odd.
 
+mod expectations;
 mod group;
 mod metrics;
 mod outcome;
@@ -26,6 +27,7 @@ use crate::record::{CheckRecord, EvidenceRecord, NoProcessorTime, Record, Scenar
 use crate::stats::FAMILY_ALPHA;
 
 pub use crate::stats::Verdict;
+pub use expectations::{Standing, StatedExpectation, StatedQuantity};
 pub use precision::{Precision, precision};
 
 use series::Pairs;
@@ -108,8 +110,15 @@ pub struct ScenarioComparison {
     pub warnings: Vec<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Whether what the author expected came out; `None` if nothing was stated or nothing can be said.
-    pub expectation_met: Option<bool>,
+    /// What the author expects, in the order of the file, and what came of it.
+    pub expectations: Vec<StatedExpectation>,
+}
+
+impl ScenarioComparison {
+    /// What the author expects of a metric of this scenario.
+    pub fn expectation_of(&self, metric: &Metric) -> Option<&StatedExpectation> {
+        self.expectations.get(metric.expectation?)
+    }
 }
 
 /// A quantity that is compared.
@@ -146,6 +155,10 @@ pub struct Metric {
     pub detectable: Option<f64>,
     /// Pairs that would be needed to see an effect of the margin with 90% power.
     pub pairs_needed: Option<u32>,
+    /// Position among the scenario's expectations of the one that speaks for it; `None` if none does.
+    pub expectation: Option<usize>,
+    /// Whether the verdict is an expected one, or a surprise; `None` if it is neither, or decides nothing.
+    pub standing: Option<Standing>,
 }
 
 /// What is measured of a transaction or statement.
@@ -346,12 +359,13 @@ pub fn compare(record: &Record) -> Comparison {
 }
 
 fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
-    let metrics = outcome::believed(metrics, pairs);
-    let expectation_met = outcome::expectation_met(group.scenario.expect, &metrics);
+    let mut metrics = outcome::believed(metrics, pairs);
+    let mut expectations = expectations::stated(&group.scenario);
+    expectations::hold(&mut expectations, &mut metrics);
     ScenarioComparison {
-        outcome: outcome::of_scenario(&group, pairs, &metrics, expectation_met),
+        outcome: outcome::of_scenario(&group, pairs, &metrics, &expectations),
         warnings: warnings::of_scenario(&group, pairs, &metrics, aa),
-        expectation_met,
+        expectations,
         capacity: rollup::capacity(&group.probes, &group.blocks),
         capacity_ratio: rollup::capacity_ratio(&group.blocks),
         own_rate: rollup::own_rate(&group.scenario, &group.blocks),

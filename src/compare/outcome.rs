@@ -1,9 +1,9 @@
-//! What a comparison means: exit codes, expectations.
+//! What a comparison means: exit codes.
 
 use super::group::{Description, Group};
 use super::series::Pairs;
-use super::{Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
-use crate::record::{Accounting, CheckOutcome, Expectation, Line, Record, Side, Sides, StopReason};
+use super::{Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
+use crate::record::{Accounting, CheckOutcome, Line, Record, Side, Sides, StopReason};
 
 /// Share of failed transactions from which a side's times speak for too few of them.
 pub(super) const MOST_FAILED: f64 = 0.01;
@@ -26,7 +26,7 @@ impl Outcome {
 /// The worst of what holds of a scenario.
 ///
 /// SQL that PostgreSQL rejected makes a scenario invalid: neither faster nor slower, and no fault of server or machine.
-pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], expectation_met: Option<bool>) -> Outcome {
+pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], expectations: &[StatedExpectation]) -> Outcome {
     let stopped = match group.stop {
         StopReason::Interrupted => Outcome::Interrupted,
         StopReason::Infrastructure { .. } => Outcome::Infrastructure,
@@ -53,9 +53,9 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         Failing::After => Outcome::Surprise,
         Failing::Neither | Failing::Before => Outcome::Passed,
     };
-    let expected_slower = group.scenario.expect == Some(Expectation::Regressed);
-    let slower = gated(metrics).any(|metric| metric.verdict == Verdict::Regressed) && !expected_slower;
-    let judged = if slower || expectation_met == Some(false) { Outcome::Surprise } else { Outcome::Passed };
+    let surprises = gated(metrics).any(|metric| metric.standing == Some(Standing::Surprise));
+    let contradicted = expectations.iter().any(|stated| stated.met == Some(false));
+    let judged = if surprises || contradicted { Outcome::Surprise } else { Outcome::Passed };
     [stopped, checked, usable, failed, judged].into_iter().min().unwrap_or(Outcome::Invalid)
 }
 
@@ -117,26 +117,6 @@ fn unusable(group: &Group<'_>) -> bool {
 
 pub(super) fn gated(metrics: &[Metric]) -> impl Iterator<Item = &Metric> {
     metrics.iter().filter(|metric| metric.gate == Gate::Gated)
-}
-
-/// Whether the author's expectation came out, by the gated medians and means; `None` if nothing was stated or it cannot be told.
-///
-/// Inconclusive metrics never contradict, nor let others do so while they might still bear the expectation out.
-pub(super) fn expectation_met(expect: Option<Expectation>, metrics: &[Metric]) -> Option<bool> {
-    let expect = expect?;
-    let central = || gated(metrics).filter(|metric| matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean));
-    let any = |verdict: Verdict| central().any(|metric| metric.verdict == verdict);
-    central().next()?;
-    let (improved, regressed, open) = (any(Verdict::Improved), any(Verdict::Regressed), any(Verdict::Inconclusive));
-    match expect {
-        Expectation::Improved if regressed => Some(false),
-        Expectation::Improved if improved => Some(true),
-        Expectation::Regressed if regressed => Some(true),
-        Expectation::Unchanged if improved || regressed => Some(false),
-        _ if open => None,
-        Expectation::Unchanged => Some(true),
-        Expectation::Improved | Expectation::Regressed => Some(false),
-    }
 }
 
 /// The worst of the scenarios' outcomes; a run that has no end, or was interrupted, is interrupted, and one without scenarios is invalid.

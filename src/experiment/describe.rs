@@ -7,16 +7,20 @@ use crate::scenario::{Identity, Scenario, Transaction};
 
 /// The scenario of a duel.
 pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
-    // A/A must find nothing, whatever the scenario expects of a duel.
-    let expected = scenario.expect.clone().filter(|_| !plan.aa);
-    let of_sides = of_sides(scenario, variants(plan, scenario), Sides { before: Side::Before, after: Side::After }, load);
-    ScenarioRecord { expect: expected.as_ref().map(|(expectation, _)| *expectation), expect_why: expected.map(|(_, why)| why), ..of_sides }
+    let mut record = of_sides(scenario, variants(plan, scenario), Sides { before: Side::Before, after: Side::After }, load);
+    if plan.aa {
+        // A/A must find nothing, whatever the scenario expects of a duel.
+        record.expect_nothing();
+    }
+    record
 }
 
 /// The scenario of a run of one variant, with the statements of one side on both: nothing is expected of it.
 pub(super) fn record_of_one(scenario: &Scenario, variant: &str, side: Side, load: LoadRecord) -> ScenarioRecord {
     let variants = Sides { before: variant.to_owned(), after: variant.to_owned() };
-    of_sides(scenario, variants, Sides { before: side, after: side }, load)
+    let mut record = of_sides(scenario, variants, Sides { before: side, after: side }, load);
+    record.expect_nothing();
+    record
 }
 
 /// `sides`: whose statements run as before and as after.
@@ -31,8 +35,8 @@ fn of_sides(scenario: &Scenario, variants: Sides<String>, sides: Sides<Side>, lo
         overlays: scenario.overlays.clone(),
         transactions: scenario.transactions.iter().map(|transaction| transaction_record(transaction, sides)).collect(),
         load,
-        expect: None,
-        expect_why: None,
+        expect: scenario.expected.as_ref().map(|expected| expected.expect),
+        expect_why: scenario.expected.as_ref().map(|expected| expected.why.clone()),
         margins: scenario.margins,
         rtt_ns: scenario.load.rtt.as_nanos() as u64,
         rtt_per: scenario.load.rtt_per,
@@ -50,6 +54,8 @@ fn transaction_record(transaction: &Transaction, sides: Sides<Side>) -> Transact
         writes: transaction.writes,
         statements: sides.map(|side| describe(transaction, *side)),
         requests: sides.map(|side| transaction.requests(*side)),
+        expect: transaction.expected.as_ref().map(|expected| expected.expect),
+        expect_why: transaction.expected.as_ref().map(|expected| expected.why.clone()),
     }
 }
 

@@ -157,13 +157,14 @@ fn check_plan(
     if statement.plan_has.is_empty() && statement.plan_lacks.is_empty() {
         return Ok(());
     }
+    // In quotes: a text that is the beginning of a name would look cut off.
     let missing =
-        statement.plan_has.iter().filter(|wanted| !plan.contains(wanted.as_str())).map(|wanted| format!("the plan lacks {wanted}"));
+        statement.plan_has.iter().filter(|wanted| !plan.contains(wanted.as_str())).map(|wanted| format!("the plan lacks \"{wanted}\""));
     let unwanted = statement
         .plan_lacks
         .iter()
         .filter(|wanted| plan.contains(wanted.as_str()))
-        .map(|wanted| format!("the plan must not hold {wanted}"));
+        .map(|wanted| format!("the plan must not hold \"{wanted}\""));
     let findings: Vec<String> = missing.chain(unwanted).collect();
     let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Warning };
     let record = CheckRecord {

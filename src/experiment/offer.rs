@@ -274,7 +274,7 @@ mod tests {
             claims: vec![],
             duel: Sides { before: "a".into(), after: "b".into() },
             overlays: vec![],
-            expect: None,
+            expected: None,
             margins: Default::default(),
             load: Load { arrival, ..Load::default() },
             transactions: vec![],

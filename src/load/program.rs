@@ -206,6 +206,8 @@ pub fn describe(transaction: &Transaction, side: Side) -> Vec<StatementRecord> {
         sql: statement.sql.trim().to_owned(),
         executions: transaction.executions(statement),
         controls_transaction: statement.controls_transaction,
+        expect: statement.expected.as_ref().map(|expected| expected.expect),
+        expect_why: statement.expected.as_ref().map(|expected| expected.why.clone()),
     };
     transaction.statements.get(side).iter().map(describe).collect()
 }

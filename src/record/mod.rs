@@ -11,6 +11,7 @@
 mod block;
 mod check;
 mod disturbance;
+mod expectation;
 mod file;
 mod header;
 mod histogram;
@@ -25,13 +26,13 @@ pub use block::{
 };
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
 pub use disturbance::Disturbance;
+pub use expectation::{Expect, Expectation, QuantityExpectations};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
-    AppliedFile, Expectation, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
-    VariantRecord,
+    AppliedFile, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Side, Sides};
+use super::{Expect, Side, Sides};
 
 /// A scenario as it was run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -27,8 +27,8 @@ pub struct ScenarioRecord {
     pub transactions: Vec<TransactionRecord>,
     /// How load was offered.
     pub load: LoadRecord,
-    /// The verdict that the scenario's author expects, if stated.
-    pub expect: Option<Expectation>,
+    /// What the author expects of all transactions that state nothing of their own, if anything.
+    pub expect: Option<Expect>,
     /// Why this is expected, if the author says.
     pub expect_why: Option<String>,
     /// Margins that decide what matters.
@@ -48,16 +48,18 @@ pub struct ScenarioRecord {
     pub max_tries: u32,
 }
 
-/// What is stated of a scenario before it is measured.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expectation {
-    /// The candidate is faster.
-    Improved,
-    /// The candidate is slower.
-    Regressed,
-    /// No difference that matters.
-    Unchanged,
+impl ScenarioRecord {
+    /// Takes out what is expected of it and of its parts: of one variant against itself nothing is.
+    pub fn expect_nothing(&mut self) {
+        (self.expect, self.expect_why) = (None, None);
+        for transaction in &mut self.transactions {
+            (transaction.expect, transaction.expect_why) = (None, None);
+            let statements = &mut transaction.statements;
+            for statement in statements.before.iter_mut().chain(&mut statements.after) {
+                (statement.expect, statement.expect_why) = (None, None);
+            }
+        }
+    }
 }
 
 /// What one injected round-trip time is charged for.
@@ -74,7 +76,7 @@ pub enum RttPer {
 /// Relative margins and the absolute floor below which a difference does not matter.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Margins {
-    /// For medians and fixed work; 0.05 is 5%.
+    /// For medians and processor time; 0.05 is 5%.
     pub p50: f64,
     /// For 95th percentiles.
     pub p95: f64,
@@ -105,6 +107,12 @@ pub struct TransactionRecord {
     /// Requests that the application makes for it, by side: each is a transaction of the server, with a preamble and a commit.
     #[serde(default = "one_each")]
     pub requests: Sides<u64>,
+    /// What the author expects of the transaction and those of its statements that state nothing of their own, if it is stated there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+    /// Why this is expected, if the author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_why: Option<String>,
 }
 
 fn one_each() -> Sides<u64> {
@@ -123,6 +131,12 @@ pub struct StatementRecord {
     /// Whether it begins or ends a transaction.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub controls_transaction: bool,
+    /// What the author expects of the statement, if it is stated there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expect>,
+    /// Why this is expected, if the author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_why: Option<String>,
 }
 
 /// A stretch of an open loop in which the rate stays, or changes evenly.

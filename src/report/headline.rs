@@ -1,10 +1,11 @@
 //! The run in a sentence or two: its outcome, and beside it what a reader must not miss though it is neither good nor bad.
 
-use crate::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict};
+use crate::compare::{Comparison, Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
 use crate::record::{Mode, StopReason};
 
+use super::expectations::{expected_to, subject};
 use super::format::change;
-use super::words::{Tone, expected_to, gated, plural, tally};
+use super::words::{Tone, gated, plural, tally};
 use super::{Run, recall};
 
 /// Scenarios that a sentence names; more are counted.
@@ -108,16 +109,16 @@ fn names(mut all: Vec<String>, separator: &str) -> String {
     if more == 0 { told } else { format!("{told} and {more} more") }
 }
 
-/// Regressions that nobody announced, then stated expectations that did not come out.
+/// Regressions that nobody expected, then stated expectations that did not come out.
 fn surprises(comparison: &Comparison) -> String {
-    let (contradicted, regressed): (Vec<_>, Vec<_>) =
-        of(comparison, Outcome::Surprise).partition(|one| one.expectation_met == Some(false) && one.scenario.expect.is_some());
+    let regressed: Vec<String> = of(comparison, Outcome::Surprise).filter_map(regression).collect();
+    let contradicted: Vec<String> = of(comparison, Outcome::Surprise).flat_map(contradictions).collect();
     let mut sentences = Vec::new();
     if !regressed.is_empty() {
-        sentences.push(format!("Regressed: {}.", names(regressed.into_iter().map(regression).collect(), "; ")));
+        sentences.push(format!("Regressed: {}.", names(regressed, "; ")));
     }
     if !contradicted.is_empty() {
-        sentences.push(format!("Not as expected: {}.", names(contradicted.into_iter().map(contradiction).collect(), "; ")));
+        sentences.push(format!("Not as expected: {}.", names(contradicted, "; ")));
     }
     sentences.join(" ")
 }
@@ -134,27 +135,36 @@ fn and_finds(one: &ScenarioComparison) -> String {
     recall::shift(one).map(|shift| format!(" and {}", shift.sentence())).unwrap_or_default()
 }
 
-fn regression(one: &ScenarioComparison) -> String {
-    let slower = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Regressed);
+/// The first regression that nobody expected and no contradicted expectation tells of; where there is neither, transactions that fail.
+fn regression(one: &ScenarioComparison) -> Option<String> {
     let name = &one.scenario.scenario;
-    match slower {
-        Some(metric) => format!("{name} is {}{}", changed(metric), and_finds(one)),
-        None => format!(
+    let contradicted = |metric: &Metric| one.expectation_of(metric).is_some_and(|stated| stated.met == Some(false));
+    let slower = |metric: &&Metric| metric.verdict == Verdict::Regressed && metric.standing == Some(Standing::Surprise);
+    match one.metrics.iter().filter(slower).find(|metric| !contradicted(metric)) {
+        Some(metric) => Some(format!("{name} is {}{}", changed(metric), and_finds(one))),
+        None if one.expectations.iter().any(|stated| stated.met == Some(false)) => None,
+        None => Some(format!(
             "{name} fails in {:.1}% of its transactions after, {:.1}% before",
             one.failed_share.after * 100.0,
             one.failed_share.before * 100.0
-        ),
+        )),
     }
 }
 
-fn contradiction(one: &ScenarioComparison) -> String {
-    let expected = one.scenario.expect.map_or("to do otherwise", expected_to);
-    let decided = |metric: &&Metric| {
-        let central = metric.quantity == Quantity::ServiceP50;
-        metric.gate == Gate::Gated && central && super::words::unexpected(metric, one)
+fn contradictions(one: &ScenarioComparison) -> impl Iterator<Item = String> {
+    let contradicted = one.expectations.iter().enumerate().filter(|(_, stated)| stated.met == Some(false));
+    contradicted.map(|(at, stated)| contradiction(one, at, stated))
+}
+
+fn contradiction(one: &ScenarioComparison, at: usize, stated: &StatedExpectation) -> String {
+    let of = match subject(stated) {
+        subject if subject.is_empty() => String::new(),
+        subject => format!("{subject} of "),
     };
+    // The gated metrics stand before the others, and medians before 95th percentiles.
+    let decided = |metric: &&Metric| metric.expectation == Some(at) && metric.standing == Some(Standing::Surprise);
     let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric)));
-    format!("{} was expected {expected}, but {came}{}", one.scenario.scenario, and_finds(one))
+    format!("{of}{} was expected {}, but {came}{}", one.scenario.scenario, expected_to(stated.expect), and_finds(one))
 }
 
 fn changed(metric: &Metric) -> String {

@@ -9,6 +9,7 @@
 
 mod chart;
 mod contrast;
+mod expectations;
 pub mod format;
 mod headline;
 mod html;

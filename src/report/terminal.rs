@@ -154,9 +154,9 @@ impl Page {
         for line in &scenario.recall {
             self.paragraph("  ", line, None);
         }
-        if let Some(expectation) = &scenario.expectation {
-            let paint = if scenario.expectation_contradicted { Paint::Tone(Tone::Regressed) } else { Paint::Dim };
-            self.paragraph("  ", expectation, Some(paint));
+        for expectation in &scenario.expectations {
+            let paint = if expectation.contradicted { Paint::Tone(Tone::Regressed) } else { Paint::Dim };
+            self.paragraph("  ", &expectation.text, Some(paint));
         }
     }
 

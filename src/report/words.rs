@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Verdict};
-use crate::record::{CheckKind, CheckOutcome, Expectation, LoadRecord, RttPer, Spacing, Stage, StopReason};
+use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
+use crate::record::{CheckKind, CheckOutcome, LoadRecord, RttPer, Spacing, Stage, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, duration, factor, percent, significant};
@@ -62,54 +62,23 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 /// A metric's verdict as its scenario makes it read: `regressed (expected)`, `inconclusive (budget)`.
 pub fn verdict_in(metric: &Metric, scenario: &ScenarioComparison) -> String {
     let word = verdict(metric.verdict);
-    let expected = match scenario.scenario.expect {
-        Some(Expectation::Regressed) => metric.verdict == Verdict::Regressed,
-        Some(Expectation::Improved | Expectation::Unchanged) | None => false,
-    };
-    if metric.gate != Gate::Gated {
-        word.to_owned()
-    } else if expected {
+    if expected_regression(metric) {
         format!("{word} (expected)")
-    } else if metric.verdict == Verdict::Inconclusive && scenario.stop == StopReason::Budget {
+    } else if metric.gate == Gate::Gated && metric.verdict == Verdict::Inconclusive && scenario.stop == StopReason::Budget {
         format!("{word} (budget)")
     } else {
         word.to_owned()
     }
 }
 
-/// A stated expectation, after "expected".
-pub fn expected_to(expectation: Expectation) -> &'static str {
-    match expectation {
-        Expectation::Improved => "to improve",
-        Expectation::Regressed => "to regress",
-        Expectation::Unchanged => "to stay the same",
-    }
+/// Whether a metric regressed as its author said it would.
+pub fn expected_regression(metric: &Metric) -> bool {
+    metric.verdict == Verdict::Regressed && metric.standing == Some(Standing::Expected)
 }
 
-/// What came of the expectation, as a sentence; `None` if nothing was stated, or nothing was to be timed.
-pub fn expectation_met(scenario: &ScenarioComparison) -> Option<String> {
-    if scenario.stop == StopReason::ChecksOnly {
-        return None;
-    }
-    let expected = expected_to(scenario.scenario.expect?);
-    let came = match scenario.expectation_met {
-        Some(true) => "and so it came out",
-        Some(false) => "but this run contradicts it",
-        None => "but this run cannot tell",
-    };
-    let why = scenario.scenario.expect_why.as_deref().map(|why| format!(" Reason given: {why}")).unwrap_or_default();
-    Some(format!("Expected {expected}, {came}.{why}"))
-}
-
-/// Whether this metric came out against what its author expected.
-pub fn unexpected(metric: &Metric, scenario: &ScenarioComparison) -> bool {
-    let against = match scenario.scenario.expect {
-        Some(Expectation::Improved) => metric.verdict == Verdict::Regressed || metric.verdict == Verdict::Unchanged,
-        Some(Expectation::Regressed) => metric.verdict == Verdict::Improved || metric.verdict == Verdict::Unchanged,
-        Some(Expectation::Unchanged) => metric.verdict == Verdict::Improved || metric.verdict == Verdict::Regressed,
-        None => false,
-    };
-    metric.gate == Gate::Gated && scenario.expectation_met == Some(false) && against
+/// Whether a metric came out against what its author expected of it.
+pub fn unexpected(metric: &Metric) -> bool {
+    metric.standing == Some(Standing::Surprise) && metric.expectation.is_some()
 }
 
 /// The round-trip time that numbers were measured at. `local` tells whether the server is reached without a network.

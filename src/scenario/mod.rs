@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Expectation, Margins, RttPer, Side, Sides, Spacing, Stage};
+use crate::record::{Expect, Margins, RttPer, Side, Sides, Spacing, Stage};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -52,8 +52,8 @@ pub struct Scenario {
     pub duel: Sides<String>,
     /// Overlays of the dataset it needs.
     pub overlays: Vec<String>,
-    /// What is expected, and why.
-    pub expect: Option<(Expectation, String)>,
+    /// What is expected of all transactions that state nothing of their own.
+    pub expected: Option<Expected>,
     /// What matters.
     pub margins: Margins,
     /// How load is offered.
@@ -72,6 +72,15 @@ impl Scenario {
     pub fn writes(&self) -> bool {
         self.transactions.iter().any(|transaction| transaction.writes)
     }
+}
+
+/// What the author expects, with the reason.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Expected {
+    /// The verdict, or one for each quantity.
+    pub expect: Expect,
+    /// Why.
+    pub why: String,
 }
 
 /// How load is offered.
@@ -192,6 +201,8 @@ pub struct Transaction {
     pub statements: Sides<Vec<Statement>>,
     /// The pgbench script that the statements are from.
     pub script: Option<Arc<ScriptedTransaction>>,
+    /// What is expected of it, and of its statements that state nothing of their own.
+    pub expected: Option<Expected>,
 }
 
 impl Transaction {
@@ -316,6 +327,8 @@ pub struct Statement {
     pub controls_transaction: bool,
     /// `\gset`: the columns of its one row become variables of the script, each with this prefix.
     pub capture: Option<String>,
+    /// What is expected of it.
+    pub expected: Option<Expected>,
 }
 
 impl Statement {
@@ -333,6 +346,7 @@ impl Statement {
             plan_lacks: Vec::new(),
             controls_transaction: false,
             capture: None,
+            expected: None,
         }
     }
 

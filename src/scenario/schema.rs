@@ -41,9 +41,9 @@ pub struct ScenarioFile {
     pub claims: Option<Vec<String>>,
     /// Overlays of the dataset that are loaded for it.
     pub overlays: Option<Vec<String>>,
-    /// The verdict that the author expects. Needs expect-why.
+    /// What the author expects of all transactions that state nothing of their own. Needs expect-why.
     pub expect: Option<Expect>,
-    /// Why that verdict is expected.
+    /// Why that is expected.
     pub expect_why: Option<String>,
     /// Why the scenario exists and what PostgreSQL does; Markdown, shown in the report.
     pub analysis: Option<String>,
@@ -55,10 +55,30 @@ pub struct ScenarioFile {
     pub transaction: Vec<Transaction>,
 }
 
-/// A stated expectation.
+/// What is expected. A statement's own expectation goes before its transaction's, and that before the file's.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Expect {
+    /// Of all quantities; held against the medians.
+    Verdict(Expected),
+    /// Of the quantities that are named.
+    Quantities(Quantities),
+}
+
+/// A verdict for each quantity that can decide.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Quantities {
+    /// Of medians.
+    pub p50: Option<Expected>,
+    /// Of 95th percentiles.
+    pub p95: Option<Expected>,
+}
+
+/// A verdict that is expected.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Expect {
+pub enum Expected {
     /// The after side is faster.
     Improved,
     /// The after side is slower.
@@ -71,7 +91,7 @@ pub enum Expect {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Margins {
-    /// For medians and fixed work, such as "5%" (the default).
+    /// For medians and processor time, such as "5%" (the default).
     pub p50: Option<String>,
     /// For 95th percentiles, such as "10%" (the default).
     pub p95: Option<String>,
@@ -259,6 +279,10 @@ pub struct Transaction {
     pub script: Option<String>,
     /// Values of variables that the script does not set itself, as with pgbench -D.
     pub variables: Option<BTreeMap<String, Variable>>,
+    /// What the author expects of it, and of its statements that state nothing of their own. Needs expect-why.
+    pub expect: Option<Expect>,
+    /// Why that is expected.
+    pub expect_why: Option<String>,
 }
 
 /// The value of a script's variable.

@@ -277,4 +277,8 @@ pub struct Statement {
     pub plan_has: Option<PerSide<Vec<String>>>,
     /// Texts that the plan of the after (or only) side must not hold; or { before, after }.
     pub plan_lacks: Option<PerSide<Vec<String>>>,
+    /// What the author expects of it. Needs expect-why.
+    pub expect: Option<super::schema::Expect>,
+    /// Why that is expected.
+    pub expect_why: Option<String>,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pgduel::record::{
-    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expectation, GeneratorReport, Header,
+    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expect, Expectation, GeneratorReport, Header,
     Histogram, Line, LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta, Side, Sides,
     StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
 };
@@ -206,6 +206,8 @@ fn statements(list: &[Statement]) -> Vec<StatementRecord> {
         sql: format!("select '{}'", one.name),
         executions: 1,
         controls_transaction: false,
+        expect: None,
+        expect_why: None,
     };
     list.iter().map(record).collect()
 }
@@ -226,6 +228,8 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
             writes: false,
             statements: Sides { before: statements(&made.before), after: statements(after) },
             requests: Sides { before: 1, after: 1 },
+            expect: None,
+            expect_why: None,
         }],
         load: match made.kind {
             BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
@@ -235,7 +239,7 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
                 LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true }
             }
         },
-        expect: made.expect,
+        expect: made.expect.map(Expect::Verdict),
         expect_why: made.expect.map(|_| "made up".into()),
         margins: Margins::default(),
         rtt_ns: 0,

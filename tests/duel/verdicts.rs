@@ -137,10 +137,12 @@ fn a_plan_that_is_not_the_expected_one_is_reported() {
     let list = format!("{LIST}plan-has = [\"a_wanted_index\"]\nplan-lacks = [\"Index Scan\"]\n");
     let project =
         Project::with_scenario(["after", "after"], "", &list.replace("sql  =", "set = { after = { enable_sort = \"on\" } }\nsql  ="));
-    finish(&mut project.duel("notes/planted", &["--quick", "--scale", "0.1"])).expect_code(0).expect_said("the plan lacks a_wanted_index");
+    finish(&mut project.duel("notes/planted", &["--quick", "--scale", "0.1"]))
+        .expect_code(0)
+        .expect_said("the plan lacks \"a_wanted_index\"");
     let warned = project.lines("check").into_iter().find(|check| check["kind"] == "plan").expect("the plan was looked at");
     assert_eq!(warned["outcome"], "warning");
-    assert!(warned["findings"].to_string().contains("must not hold Index Scan"), "{warned}");
+    assert!(warned["findings"].to_string().contains("must not hold \\\"Index Scan\\\""), "{warned}");
     for report in ["report.md", "report.html"] {
         assert!(project.read(&format!("out/{report}")).contains("a_wanted_index"), "{report}");
     }

@@ -98,6 +98,8 @@ fn metric(transaction: &str, measured: Measured) -> Metric {
         pair_spread: 0.047,
         detectable: if open { Some(1.118) } else { Some(1.06) },
         pairs_needed: if open { Some(34) } else { Some(9) },
+        expectation: None,
+        standing: None,
     }
 }
 
@@ -133,7 +135,14 @@ fn blocks(before: f64, after: f64, pairs: u32) -> Vec<BlockPoint> {
 }
 
 fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord {
-    let statement = StatementRecord { name: "history".into(), sql: sql.into(), executions: 1, controls_transaction: false };
+    let statement = StatementRecord {
+        name: "history".into(),
+        sql: sql.into(),
+        executions: 1,
+        controls_transaction: false,
+        expect: None,
+        expect_why: None,
+    };
     ScenarioRecord {
         scenario: path.into(),
         title: title.into(),
@@ -148,6 +157,8 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
             writes: false,
             statements: Sides { before: vec![statement.clone()], after: vec![statement] },
             requests: Sides { before: 1, after: 1 },
+            expect: None,
+            expect_why: None,
         }],
         load: LoadRecord::Open { rate_per_second: 412.3, arrivals: "poisson".into(), connections: 4, auto: true },
         expect: None,
@@ -203,8 +214,23 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         stop: StopReason::Pairs,
         warnings: vec![],
         outcome,
-        expectation_met: None,
+        expectations: vec![],
         scenario: record,
+    }
+}
+
+/// States an expectation, of the scenario or, where a quantity is named, of this quantity of `fetch/history`, and what came of it.
+pub fn expect(one: &mut ScenarioComparison, quantity: Option<StatedQuantity>, expect: Expectation, why: Option<&str>, met: bool) {
+    let (transaction, statement) = match quantity {
+        Some(_) => (Some("fetch".to_owned()), Some("history".to_owned())),
+        None => (None, None),
+    };
+    let at = one.expectations.len();
+    one.expectations.push(StatedExpectation { transaction, statement, quantity, expect, why: why.map(str::to_owned), met: Some(met) });
+    let named = |metric: &&mut Metric| quantity.is_none_or(|quantity| metric.quantity.name() == quantity.name());
+    for metric in one.metrics.iter_mut().filter(|metric| metric.gate == Gate::Gated).filter(named) {
+        let standing = if met { Standing::Expected } else { Standing::Surprise };
+        (metric.expectation, metric.standing) = (Some(at), Some(standing));
     }
 }
 
@@ -214,7 +240,7 @@ fn history() -> ScenarioComparison {
         - before: the policy calls `auth.uid()` for each row and walks a join\n- after: the policy is one hashed subquery\n\n\
         See [the manual](https://www.postgresql.org/docs/15/ddl-rowsecurity.html). <b>Raw</b> markup stays text.";
     let mut record = record("omniops/history-fetch", "Conversation history fetch", analysis, sql);
-    record.expect = Some(Expectation::Improved);
+    record.expect = Some(Expect::Verdict(Expectation::Improved));
     let of = |statement, quantity, ns, ratio, verdict| metric("fetch", Measured { statement, quantity, ns, ratio, verdict });
     let metrics = vec![
         of(Some("history"), Quantity::ServiceP50, (1_243_000.0, 112_400.0), interval(0.0905, 0.0826, 0.102), Verdict::Improved),
@@ -224,7 +250,7 @@ fn history() -> ScenarioComparison {
         of(None, Quantity::AcquireP50, (8_100.0, 2_300.0), None, Verdict::Inconclusive),
     ];
     let mut one = scenario(record, metrics, Outcome::Passed);
-    one.expectation_met = Some(true);
+    expect(&mut one, None, Expectation::Improved, None, true);
     one.capacity = Sides { before: Some(824.6), after: Some(5_310.0) };
     one.curves.insert("fetch".into(), Sides { before: curve(2_110_000.0, 1.4), after: curve(731_000.0, 0.8) });
     one.curves.insert("fetch/history".into(), Sides { before: curve(1_243_000.0, 1.0), after: curve(112_400.0, 0.7) });
@@ -278,8 +304,13 @@ fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord 
 fn policy() -> ScenarioComparison {
     let analysis = "The new policy of `messages` reads the parent conversation for one row, where the old one did not.";
     let mut record = record("omniops/messages-policy", "Messages policy for one conversation", analysis, "select count(*) from messages");
-    record.expect = Some(Expectation::Regressed);
-    record.expect_why = Some("the policy gains a join (X-45).".into());
+    let regressed = Some(Expectation::Regressed);
+    let why = "the policy gains a join (X-45).";
+    let statements = &mut record.transactions[0].statements;
+    for statement in [&mut statements.before[0], &mut statements.after[0]] {
+        statement.expect = Some(Expect::Quantities(QuantityExpectations { p50: regressed, p95: regressed }));
+        statement.expect_why = Some(why.into());
+    }
     record.rtt_ns = 20_000_000;
     let of = |quantity, ns, ratio, verdict| metric("fetch", Measured { statement: Some("history"), quantity, ns, ratio, verdict });
     let metrics = vec![
@@ -287,7 +318,9 @@ fn policy() -> ScenarioComparison {
         of(Quantity::ServiceP95, (402_000.0, 603_000.0), interval(1.5, 1.12, f64::INFINITY), Verdict::Regressed),
     ];
     let mut one = scenario(record, metrics, Outcome::Passed);
-    one.expectation_met = Some(true);
+    for quantity in [StatedQuantity::P50, StatedQuantity::P95] {
+        expect(&mut one, Some(quantity), Expectation::Regressed, Some(why), true);
+    }
     one.curves.insert("fetch/history".into(), Sides { before: curve(211_000.0, 0.9), after: curve(274_000.0, 1.2) });
     one.blocks = blocks(211_000.0, 274_000.0, 12);
     one

@@ -77,8 +77,8 @@ pub struct ScenarioView {
     pub tone: Tone,
     pub symbol: &'static str,
     pub verdict: String,
-    pub expectation: Option<String>,
-    pub expectation_contradicted: bool,
+    /// What was expected, and what came of it.
+    pub expectations: Vec<ExpectationView>,
     /// How much of what a search should find it found, a line a side.
     pub recall: Vec<String>,
     /// Both sides' recall, short, where it differs: to stand beside a change of speed.
@@ -113,6 +113,15 @@ pub struct ScenarioView {
     pub counters: Vec<(&'static str, Sides<String>)>,
     pub statements: Vec<StatementView>,
     pub databases: Vec<DatabaseView>,
+}
+
+/// What was expected in one place of the scenario's file, and what came of it, in sentences.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectationView {
+    pub text: String,
+    pub contradicted: bool,
+    /// Whether a metric regressed that it says would regress.
+    pub excuses: bool,
 }
 
 /// One metric.

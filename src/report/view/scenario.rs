@@ -7,8 +7,8 @@ use crate::record::{
     CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StatementStatistics, StopReason,
 };
 use crate::report::format::{self, NOTHING, TimeUnit, change};
-use crate::report::recall;
 use crate::report::words::{self, Tone};
+use crate::report::{expectations, recall};
 
 use super::{CheckView, ClassView, DatabaseView, EvidenceView, MetricView, ScenarioView, StatementView};
 
@@ -37,8 +37,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         tone,
         symbol: words::symbol(tone),
         verdict,
-        expectation: words::expectation_met(one),
-        expectation_contradicted: one.expectation_met == Some(false),
+        expectations: expectations::all(one),
         recall: recall(&one.checks),
         recall_shift: recall::shift(one).map(|shift| shift.brief()),
         timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
@@ -109,13 +108,22 @@ fn scenario_verdict(one: &ScenarioComparison) -> (Tone, String) {
         .map(|verdict| (verdict, gated.iter().filter(|metric| metric.verdict == verdict).count()))
         .filter(|(_, number)| *number > 0)
         .collect();
+    let expected = gated.iter().filter(|metric| words::expected_regression(metric)).count();
+    let said = |verdict: Verdict, number: usize| match verdict {
+        Verdict::Regressed if expected == number => format!("{} (expected)", words::verdict(verdict)),
+        Verdict::Regressed if expected > 0 => format!("{} ({expected} expected)", words::verdict(verdict)),
+        verdict => words::verdict(verdict).to_owned(),
+    };
     match (parts.as_slice(), gated.first()) {
+        ([(Verdict::Regressed, number)], _) if 0 < expected && expected < *number => {
+            (Tone::Regressed, format!("{number} {}", said(Verdict::Regressed, *number)))
+        }
         ([(verdict, _)], Some(first)) => {
-            let unexpected = if words::unexpected(first, one) { " (not expected)" } else { "" };
+            let unexpected = if words::unexpected(first) { " (not expected)" } else { "" };
             (words::verdict_tone(*verdict), format!("{}{unexpected}", words::verdict_in(first, one)))
         }
         ([(verdict, _), ..], _) => {
-            let text: Vec<String> = parts.iter().map(|(verdict, number)| format!("{number} {}", words::verdict(*verdict))).collect();
+            let text: Vec<String> = parts.iter().map(|(verdict, number)| format!("{number} {}", said(*verdict, *number))).collect();
             (words::verdict_tone(*verdict), text.join(", "))
         }
         _ => (Tone::Inconclusive, "nothing to decide".to_owned()),
@@ -146,7 +154,7 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
         samples: format::count(metric.samples_per_block),
         margin: words::margin(metric, one),
         gated: metric.gate == Gate::Gated,
-        unexpected: words::unexpected(metric, one),
+        unexpected: words::unexpected(metric),
         why: match &metric.gate {
             Gate::Gated => None,
             Gate::Shown { why } => Some(why.clone()),

@@ -2,6 +2,7 @@
 
 mod draw;
 mod draws;
+mod expectation;
 mod load;
 mod script;
 mod sides;
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::{Origin, Scenario, Statement, Transaction};
 use crate::diagnostic::document::{Keys, Node, parse as parse_document};
 use crate::diagnostic::{Diagnostic, Findings, LARGEST_FILE, Source};
-use crate::record::{Expectation, Margins, Sides};
+use crate::record::{Margins, Sides};
 
 /// Most transactions in a scenario, statements in a transaction, draws in a transaction. Far more than anyone can read in a report.
 const MOST: usize = 200;
@@ -58,7 +59,7 @@ fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
     let claims = keys.get("claims").map(|node| unique(node, f, "a list of claim ids, such as [\"O-01\"]")).unwrap_or_default();
     let overlays = keys.get("overlays").map(|node| unique(node, f, "a list of overlays of the dataset")).unwrap_or_default();
     let analysis = keys.get("analysis").and_then(|node| node.text(f, "Markdown text")).unwrap_or_default();
-    let expect = expectation(&mut keys, f);
+    let expected = expectation::expectation(&mut keys, root, f);
     let margins = keys.get("margins").map_or(Some(Margins::default()), |node| margins(node, f));
     let load = load::load(keys.get("load"), f);
     let transactions = keys.require(f, "transaction", "[[transaction]]");
@@ -80,7 +81,7 @@ fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
         claims,
         duel,
         overlays,
-        expect,
+        expected,
         margins: margins?,
         load: load?,
         transactions,
@@ -107,35 +108,6 @@ fn unique(node: &Node, f: &mut Findings, allowed: &str) -> Vec<String> {
         node.fault(f, format!("names {twice:?} twice"), "name each once");
     }
     texts
-}
-
-fn expectation(keys: &mut Keys, f: &mut Findings) -> Option<(Expectation, String)> {
-    const WORDS: [(&str, Expectation); 3] =
-        [("improved", Expectation::Improved), ("regressed", Expectation::Regressed), ("unchanged", Expectation::Unchanged)];
-    let expect = keys.get("expect");
-    let why = keys.get("expect-why");
-    match (expect, why) {
-        (Some(expect), Some(why)) => {
-            let expect = expect.word(f, &WORDS);
-            let why = why.filled(f, "the reason, as text");
-            Some((expect?, why?.to_owned()))
-        }
-        (Some(expect), None) => {
-            expect.word(f, &WORDS);
-            f.add(expect.span.clone(), "expect-why", "is missing", "an expectation needs its reason: expect-why = \"...\"");
-            None
-        }
-        (None, Some(why)) => {
-            f.add(
-                why.span.clone(),
-                "expect",
-                "is missing",
-                "add expect = \"improved\", \"regressed\" or \"unchanged\", or remove expect-why",
-            );
-            None
-        }
-        (None, None) => None,
-    }
 }
 
 fn margins(node: &Node, f: &mut Findings) -> Option<Margins> {

@@ -3,6 +3,7 @@
 use super::super::sql::scan;
 use super::super::sql_rules::{Kind, breaches, kind};
 use super::super::{Each, Identity, Repeat, Statement};
+use super::expectation::expectation;
 use super::name_of;
 use super::sides::{Shape, Sided, sided};
 use crate::diagnostic::Findings;
@@ -28,6 +29,8 @@ pub struct Read<'n> {
     pub texts: Vec<&'n Node>,
     /// The `each` tables that name parameters.
     pub each: Vec<(&'n Node, Each)>,
+    /// Where it says what is expected of it.
+    pub expect: Option<&'n Node>,
 }
 
 /// The values of a statement before they are dealt to the sides.
@@ -59,6 +62,8 @@ pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option
     let set = sided(keys.get("set"), f, Shape::Table, only_side);
     let has = sided(keys.get("plan-has"), f, Shape::NoTable, only_side);
     let lacks = sided(keys.get("plan-lacks"), f, Shape::NoTable, only_side);
+    let expected = expectation(&mut keys, node, f);
+    let expect = keys.get("expect");
     keys.finish(f);
     if let Some(Sided::Apart(Sides { before: None, .. } | Sides { after: None, .. })) = sql {
         let help = "give the text of both sides, or write sql = \"...\" with only = \"before\" or \"after\"";
@@ -73,11 +78,12 @@ pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option
         Some(request) => Some(u32::try_from(request?).ok()?),
         None => None,
     };
-    let mut read = Read { name: name.clone(), sides: Sides { before: None, after: None }, texts: Vec::new(), each: Vec::new() };
+    let mut read = Read { name: name.clone(), sides: Sides { before: None, after: None }, texts: Vec::new(), each: Vec::new(), expect };
     let mut seen: Vec<*const Node> = Vec::new();
     for side in Side::BOTH.into_iter().filter(|side| only_side.is_none_or(|only| only == *side)) {
         let statement = one_side(&parts, side, only_side, f, around, &mut read, &mut seen);
-        *read.sides.get_mut(side) = statement.map(|statement| Statement { name: name.clone(), request, ..statement });
+        *read.sides.get_mut(side) =
+            statement.map(|statement| Statement { name: name.clone(), request, expected: expected.clone(), ..statement });
     }
     Some(read)
 }

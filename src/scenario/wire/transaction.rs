@@ -1,6 +1,7 @@
 //! `[[transaction]]`: what one arrival runs.
 
 use super::super::{AnswerRule, Answers, Identity, Statement, TenantPick, Transaction};
+use super::expectation::{expectation, of_judged_statements};
 use super::statement::{Around, Read, statement};
 use super::{MOST, draws, name_of, script};
 use crate::diagnostic::Findings;
@@ -13,6 +14,7 @@ const ANSWERS: &str = "\"same\", \"same-rows\", \"same-count\", { differs = \"wh
 
 /// Reads a transaction; what is wrong becomes findings.
 pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
+    let faults = f.count();
     let mut keys = Keys::of(node, f, "a table, opened by [[transaction]]")?;
     let name = keys.require(f, "name", "\"a-name\"").and_then(|node| name_of(node, f));
     let weight = keys.get("weight").map_or(Some(1.0), |node| node.number(f, 1e-6..=1e6));
@@ -41,6 +43,7 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         None => keys.require(f, "statement", "[[transaction.statement]]"),
         Some(_) => keys.get("statement"),
     };
+    let expected = expectation(&mut keys, node, f);
     keys.finish(f);
     one_source(script_node, statements, variables, f);
     let around = Around { identity: identity.as_ref(), writes };
@@ -50,11 +53,12 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         draws::usage(drawn, &draws, &reads, uses, f);
     }
     exact_and_recall(node, &reads, answers.as_ref(), f);
+    let stated: Vec<(String, &Node)> = reads.iter().filter_map(|read| Some((read.name.clone(), read.expect?))).collect();
     let statements = match &script {
         Some(script) => Sides { before: script.statements.clone(), after: script.statements.clone() },
         None => by_side(node, reads, f),
     };
-    Some(Transaction {
+    let transaction = Transaction {
         name: name?,
         weight: weight?,
         identity: identity?,
@@ -64,7 +68,13 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         draws,
         statements,
         script: script.map(|script| script.scripted),
-    })
+        expected,
+    };
+    if f.count() == faults {
+        // Else the sides may only seem to differ.
+        of_judged_statements(&transaction, &stated, f);
+    }
+    Some(transaction)
 }
 
 /// Statements come from a script or stand here, and only a script has variables.

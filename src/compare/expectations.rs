@@ -1,0 +1,167 @@
+//! What the author expects, metric by metric: which of the stated expectations speaks for a metric, and what came of each.
+//!
+//! The nearest one speaks: a statement's own before its transaction's, and that before the scenario's. One that names quantities says nothing
+//! of the others, for which the next one outwards speaks.
+
+use serde::Serialize;
+
+use super::outcome::gated;
+use super::{Gate, Metric, Quantity, Verdict};
+use crate::record::{Expect, Expectation, ScenarioRecord};
+
+/// A verdict that the author expects, and what came of it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct StatedExpectation {
+    /// The transaction; `None`: all that state nothing of their own.
+    pub transaction: Option<String>,
+    /// The statement; `None`: all of the transaction that state nothing of their own, and the transaction itself.
+    pub statement: Option<String>,
+    /// The quantity; `None`: all, held against the medians.
+    pub quantity: Option<StatedQuantity>,
+    /// The verdict.
+    pub expect: Expectation,
+    /// Why, if the author says.
+    pub why: Option<String>,
+    /// Whether it came out; `None` if that cannot be told.
+    pub met: Option<bool>,
+}
+
+/// A quantity that can decide, as scenario files name it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatedQuantity {
+    /// Median.
+    P50,
+    /// 95th percentile.
+    P95,
+}
+
+/// How the verdict of a gated metric stands to what was stated.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It is the verdict that was expected.
+    Expected,
+    /// A regression that nobody expected, or a verdict for which an expectation did not come out.
+    Surprise,
+}
+
+impl StatedQuantity {
+    /// As scenario files name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            StatedQuantity::P50 => "p50",
+            StatedQuantity::P95 => "p95",
+        }
+    }
+
+    /// The one that a metric's quantity is stated as; `None` for those that never decide.
+    fn of(quantity: Quantity) -> Option<StatedQuantity> {
+        match quantity {
+            Quantity::ServiceP50 => Some(StatedQuantity::P50),
+            Quantity::ServiceP95 => Some(StatedQuantity::P95),
+            Quantity::ServiceMean
+            | Quantity::ResponseP50
+            | Quantity::ResponseP95
+            | Quantity::ResponseP99
+            | Quantity::AcquireP50
+            | Quantity::Processor => None,
+        }
+    }
+}
+
+/// All that a scenario states, each transaction's before its statements', before anything is held against it.
+pub(super) fn stated(scenario: &ScenarioRecord) -> Vec<StatedExpectation> {
+    let mut all = Vec::new();
+    let mut add = |transaction: Option<&str>, statement: Option<&str>, expect: Option<Expect>, why: &Option<String>| {
+        let mut push = |quantity: Option<StatedQuantity>, expect: Expectation| {
+            let (transaction, statement) = (transaction.map(str::to_owned), statement.map(str::to_owned));
+            all.push(StatedExpectation { transaction, statement, quantity, expect, why: why.clone(), met: None });
+        };
+        match expect {
+            None => {}
+            Some(Expect::Verdict(expect)) => push(None, expect),
+            Some(Expect::Quantities(of)) => {
+                let quantities = [(StatedQuantity::P50, of.p50), (StatedQuantity::P95, of.p95)];
+                quantities.into_iter().for_each(|(quantity, expect)| expect.into_iter().for_each(|expect| push(Some(quantity), expect)));
+            }
+        }
+    };
+    add(None, None, scenario.expect, &scenario.expect_why);
+    for transaction in &scenario.transactions {
+        let name = Some(transaction.name.as_str());
+        add(name, None, transaction.expect, &transaction.expect_why);
+        // Statements are judged one by one only where both sides have the same ones.
+        for statement in &transaction.statements.after {
+            add(name, Some(&statement.name), statement.expect, &statement.expect_why);
+        }
+    }
+    all
+}
+
+/// Tells each gated metric which expectation speaks for it, and each expectation what came of it.
+pub(super) fn hold(expectations: &mut [StatedExpectation], metrics: &mut [Metric]) {
+    for metric in metrics.iter_mut().filter(|metric| metric.gate == Gate::Gated) {
+        // The outer ones stand before the inner ones.
+        metric.expectation = expectations.iter().rposition(|stated| stated.covers(metric));
+        if metric.quantity == Quantity::Processor && metric.expectation.is_none() {
+            // It is of all transactions together: where one is expected to be slower, they may take more.
+            metric.expectation = expectations.iter().position(|stated| stated.expect == Expectation::Regressed);
+        }
+    }
+    for (at, stated) in expectations.iter_mut().enumerate() {
+        stated.met = stated.met(gated(metrics).filter(|metric| metric.expectation == Some(at)));
+    }
+    for metric in metrics.iter_mut().filter(|metric| metric.gate == Gate::Gated) {
+        metric.standing = standing(metric.verdict, metric.expectation.and_then(|at| expectations.get(at)));
+    }
+}
+
+impl StatedExpectation {
+    /// Whether it speaks for a metric for which no nearer one does.
+    fn covers(&self, metric: &Metric) -> bool {
+        let transaction = self.transaction.as_ref().is_none_or(|name| *name == metric.transaction);
+        let statement = self.statement.is_none() || self.statement == metric.statement;
+        let quantity = self.quantity.is_none() || self.quantity == StatedQuantity::of(metric.quantity);
+        transaction && statement && quantity
+    }
+
+    /// Whether it came out by these metrics, for which it speaks; `None` if that cannot be told.
+    ///
+    /// Inconclusive metrics never contradict, nor let others do so while they might still bear the expectation out.
+    fn met<'a>(&self, metrics: impl Iterator<Item = &'a Metric>) -> Option<bool> {
+        let judged = self.quantity.unwrap_or(StatedQuantity::P50);
+        let verdicts: Vec<Verdict> =
+            metrics.filter(|metric| StatedQuantity::of(metric.quantity) == Some(judged)).map(|metric| metric.verdict).collect();
+        if verdicts.is_empty() {
+            return None;
+        }
+        let any = |verdict: Verdict| verdicts.contains(&verdict);
+        let (improved, regressed, open) = (any(Verdict::Improved), any(Verdict::Regressed), any(Verdict::Inconclusive));
+        match self.expect {
+            Expectation::Improved if regressed => Some(false),
+            Expectation::Improved if improved => Some(true),
+            Expectation::Regressed if regressed => Some(true),
+            Expectation::Unchanged if improved || regressed => Some(false),
+            _ if open => None,
+            Expectation::Unchanged => Some(true),
+            Expectation::Improved | Expectation::Regressed => Some(false),
+        }
+    }
+}
+
+fn standing(verdict: Verdict, stated: Option<&StatedExpectation>) -> Option<Standing> {
+    let as_expected = match stated.map(|stated| stated.expect) {
+        Some(Expectation::Improved) => verdict == Verdict::Improved,
+        Some(Expectation::Regressed) => verdict == Verdict::Regressed,
+        Some(Expectation::Unchanged) => verdict == Verdict::Unchanged,
+        None => false,
+    };
+    let contradicted = stated.is_some_and(|stated| stated.met == Some(false));
+    match verdict {
+        _ if as_expected => Some(Standing::Expected),
+        Verdict::Inconclusive => None,
+        Verdict::Regressed => Some(Standing::Surprise),
+        Verdict::Improved | Verdict::Unchanged => contradicted.then_some(Standing::Surprise),
+    }
+}

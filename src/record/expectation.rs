@@ -1,0 +1,37 @@
+//! What a scenario's author expects, as its file says it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A verdict that is expected.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expectation {
+    /// The candidate is faster.
+    Improved,
+    /// The candidate is slower.
+    Regressed,
+    /// No difference that matters.
+    Unchanged,
+}
+
+/// What is expected of a scenario, a transaction or a statement: one verdict, or one for each quantity.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Expect {
+    /// Of all quantities; held against the medians.
+    Verdict(Expectation),
+    /// Of the quantities that are named; nothing is stated of the others.
+    Quantities(QuantityExpectations),
+}
+
+/// A verdict for each quantity that can decide.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct QuantityExpectations {
+    /// Of medians.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50: Option<Expectation>,
+    /// Of 95th percentiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p95: Option<Expectation>,
+}
