@@ -10,6 +10,12 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
+use pgduel::experiment::connect_target;
+use pgduel::load::program::Program;
+use pgduel::load::session::Session;
+use pgduel::load::wire::{ConnectTarget, Host};
+use pgduel::record::{NoProcessorTime, Side};
+use pgduel::scenario;
 use pgduel::target::{Endpoint, Installation, Server};
 use support::{TestServer, isolate, may_be_missing};
 
@@ -124,6 +130,25 @@ async fn a_session_of_its_own_serves_every_protocol() {
         let found = pooler.pgduel(&["-n", "-S", "-c", "2", "-j", "2", "-t", "50", "-M", mode]);
         let (said, complained) = (String::from_utf8_lossy(&found.stdout), String::from_utf8_lossy(&found.stderr));
         assert!(found.status.success() && said.contains("100/100"), "{mode}: {said}{complained}");
+    }
+}
+
+#[tokio::test]
+async fn no_process_is_taken_for_the_backend_behind_it() {
+    if is_missing() {
+        return;
+    }
+    let pooler = Pooler::start("session").await;
+    let text = "title = \"T\"\nduel = [\"a\", \"b\"]\n[[transaction]]\nname = \"only\"\nidentity = \"none\"\n\
+                [[transaction.statement]]\nname = \"only\"\nsql = \"select 1\"\n";
+    let scenario = scenario::parse("notes", "only", Path::new("only.toml"), text).expect("a scenario");
+    let direct = connect_target(&pooler.server.conn_info(&pooler.database));
+    let pooled = ConnectTarget { host: Host::Tcp("127.0.0.1".to_owned()), port: pooler.port, user: "anybody".to_owned(), ..direct.clone() };
+    let unknown = if cfg!(target_os = "linux") { NoProcessorTime::OtherHostOrContainer } else { NoProcessorTime::NotLinux };
+    for (target, expected) in [(pooled, Err(unknown)), (direct, if cfg!(target_os = "linux") { Ok(()) } else { Err(unknown) })] {
+        let program = Arc::new(Program::new(&scenario, Side::Before));
+        let mut session = Session::open(&target, program, 0).await.expect("a session");
+        assert_eq!(session.meter_statements().await, expected, "{:?}", target.host);
     }
 }
 

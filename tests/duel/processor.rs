@@ -3,6 +3,7 @@
 //! These servers are nobody else's. On a shared one sessions of other tests end all the time, and each might have been a parallel worker.
 #![cfg(target_os = "linux")]
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgduel::experiment::connect_target;
@@ -134,10 +135,13 @@ async fn the_time_of_a_backend_that_ended_is_lost_with_it() {
 #[tokio::test]
 async fn strangers_and_their_ends_change_nothing() {
     let own = Own::start().await;
-    let prepared = prepare(own.spec(SLEEP, 20)).await.expect("ready");
-    let running = tokio::spawn(prepared.run());
-    // It ends within the block, and has used a processor for as long as all of that.
-    own.sql("select count(*) from generate_series(1, 1000000) i where md5(i::text) like 'ab%'").await;
+    let spec = own.spec(SLEEP, 1_000_000);
+    let stop = spec.stop.clone();
+    let running = tokio::spawn(prepare(spec).await.expect("ready").run());
+    own.sql("select count(*) from generate_series(1, 500000) i where md5(i::text) like 'ab%'").await;
+    // For the postmaster to see that the session has ended, which is given all of its time then.
+    tokio::time::sleep(SECOND / 2).await;
+    stop.store(true, Ordering::Relaxed);
     let result = running.await.expect("it runs").expect("the block ends");
     let ProcessorTime { on_processor_ns, .. } = result.processor.expect("it is known");
     assert!((on_processor_ns as f64) < service(&result) / 10.0, "{on_processor_ns} of {} ns", service(&result));
