@@ -2,8 +2,9 @@
 //!
 //! ```sh
 //! cargo build --release --example steal
-//! sudo target/release/examples/steal --share 0.15 --burst 6ms -- target/release/pgduel duel omniops/trend-30d --aa --quick
-//! sudo target/release/examples/steal --share 0.25 --burst 12ms --swing 45s --seconds 120
+//! sudo setcap cap_sys_nice+ep target/release/examples/steal     # once a build; without it, run it as root
+//! target/release/examples/steal --share 0.15 --burst 6ms -- target/release/pgduel duel omniops/trend-30d --aa --quick
+//! target/release/examples/steal --share 0.25 --burst 12ms --swing 45s --seconds 120
 //! ```
 //!
 //! A thread for each processor of this process's affinity mask, pinned there, with a real-time priority above all usual ones, sleeps and
