@@ -56,6 +56,8 @@ const ALPHA: f64 = 0.005;
 const Z: f64 = 2.5758;
 /// Cost of ranks against means, as `pgduel::stats` plans with it.
 const RANK_PENALTY: f64 = 1.05;
+/// Pairs from which their spread is told at all.
+const PAIRS_FOR_SPREAD: usize = 4;
 /// What a pair takes beside its blocks, at least; only to see whether another one fits.
 const OVERHEAD: Duration = Duration::from_millis(400);
 /// Wall times for which the table tells the interval's half-width, s: a minute, and what a scenario gets by default.
@@ -400,7 +402,7 @@ fn section(statement: &Statement, settings: &[Setting], series: &[Series]) -> St
 
 /// Spread of the log ratios, and half-widths for each of the wall times.
 fn cells(differences: &[f64], pairs_per_second: f64) -> String {
-    if differences.len() < 2 {
+    if differences.len() < PAIRS_FOR_SPREAD {
         return vec!["–"; 1 + WALL_TIMES.len()].join(" | ");
     }
     let widths = WALL_TIMES.map(|seconds| match half_width(differences, pairs_per_second * seconds) {

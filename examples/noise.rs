@@ -165,6 +165,11 @@ fn central(run: &Run) -> Option<&Metric> {
     gated(run).find(|metric| matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean))
 }
 
+/// A run that says of itself that it cannot be used is no trial; whether it can be is decided without a look at latencies.
+fn is_usable(run: &Run) -> bool {
+    !matches!(run.comparison.outcome, Outcome::Invalid | Outcome::Interrupted | Outcome::Infrastructure)
+}
+
 impl Tally {
     fn of(runs: &[Run]) -> Tally {
         let mut tally = Tally::default();
@@ -186,9 +191,7 @@ impl Tally {
             self.stolen.extend(scenario.stolen_share.map(|share| share * 100.0));
             self.discarded.push(f64::from(scenario.pairs.discarded));
         }
-        // A run that says of itself that it cannot be used is no trial; whether it can be is decided without a look at latencies.
-        let usable = !matches!(run.comparison.outcome, Outcome::Invalid | Outcome::Interrupted | Outcome::Infrastructure);
-        let Some(metric) = central(run).filter(|_| usable) else {
+        let Some(metric) = central(run).filter(|_| is_usable(run)) else {
             self.invalid += 1;
             return;
         };
@@ -302,7 +305,8 @@ fn spread(values: &[f64], digits: usize) -> String {
 fn machine(header: &Header) -> String {
     let memory = header.machine.memory_bytes as f64 / f64::from(1 << 30);
     format!(
-        "{}, {} cores, {memory:.1} GB, {}; PostgreSQL {}, {}; pgduel {}, from {}. What is taken is taken of each processor, by `examples/steal.rs`.",
+        "{}, {} cores, {memory:.1} GB, {}; PostgreSQL {}, {}; pgduel {}, from {}.\n\nWhat is taken is taken of each processor, by \
+         `examples/steal.rs`. Three numbers in a cell are the median over the runs and, in brackets, the least and the most.",
         header.machine.cpu,
         header.machine.cores,
         header.machine.os,
@@ -326,7 +330,7 @@ fn table(series: &[Series], tally: impl Fn(&Series) -> &Tally, wrong: impl Fn(&T
     row("called unchanged", &|tally| tally.unchanged.to_string());
     row("inconclusive", &|tally| tally.inconclusive.to_string());
     row(&format!("wrong verdicts, and the bound of their rate at {:.0}%", CONFIDENCE * 100.0), &wrong);
-    row("ratio after / before of the gated median: median (least to most)", &|tally| spread(&tally.ratios, 3));
+    row("ratio after / before of the gated median", &|tally| spread(&tally.ratios, 3));
     row("smallest visible ratio", &|tally| spread(&tally.detectable, 3));
     row("pairs", &|tally| spread(&tally.pairs, 0));
     row("pairs discarded", &|tally| spread(&tally.discarded, 0));
@@ -345,7 +349,7 @@ fn missed(tally: &Tally) -> String {
 }
 
 fn long_run(run: &Run) -> String {
-    let told = central(run).and_then(|metric| Some((metric, metric.ratio?)));
+    let told = central(run).filter(|_| is_usable(run)).and_then(|metric| Some((metric, metric.ratio?)));
     match told {
         Some((metric, ratio)) => format!(
             "{:.3} [{:.3}, {:.3}] times the time before ({:.3} ms before), over {} pairs in {:.0} s.",
@@ -356,7 +360,7 @@ fn long_run(run: &Run) -> String {
             metric.pairs,
             run.seconds,
         ),
-        None => "no usable pair.".to_owned(),
+        None => "the long run cannot be used.".to_owned(),
     }
 }
 
