@@ -1,7 +1,7 @@
 //! Expectations of a scenario, a transaction and a statement, of all quantities or of one.
 
 use pgduel::compare::{Comparison, Outcome, Quantity, ScenarioComparison, Standing, StatedQuantity, Verdict, compare};
-use pgduel::record::{Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord};
+use pgduel::record::{Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord, Sides};
 
 use crate::records::{Made, Statement, made, run};
 
