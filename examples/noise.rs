@@ -62,8 +62,14 @@ struct Tally {
     improved: u64,
     unchanged: u64,
     inconclusive: u64,
-    /// After over before of the median (or mean, in fixed work), ascending, as are all that follow.
+    /// Runs that called a median regressed or improved, and such that called processor time so.
+    by_median: u64,
+    by_processor: u64,
+    /// After over before of the median, ascending, as are all that follow.
     ratios: Vec<f64>,
+    /// Standard deviation of pairs, percent: of the median and of processor time.
+    median_spreads: Vec<f64>,
+    processor_spreads: Vec<f64>,
     pairs: Vec<f64>,
     discarded: Vec<f64>,
     detectable: Vec<f64>,
@@ -162,7 +168,7 @@ fn gated(run: &Run) -> impl Iterator<Item = &Metric> {
 
 /// The one that the effect was planted on.
 fn central(run: &Run) -> Option<&Metric> {
-    gated(run).find(|metric| matches!(metric.quantity, Quantity::ServiceP50 | Quantity::ServiceMean))
+    gated(run).find(|metric| metric.quantity == Quantity::ServiceP50)
 }
 
 /// A run that says of itself that it cannot be used is no trial; whether it can be is decided without a look at latencies.
@@ -176,8 +182,8 @@ impl Tally {
         for run in runs {
             tally.add(run);
         }
-        let Tally { ratios, pairs, discarded, detectable, seconds, stolen, taken, .. } = &mut tally;
-        for values in [ratios, pairs, discarded, detectable, seconds, stolen, taken] {
+        let Tally { ratios, median_spreads, processor_spreads, pairs, discarded, detectable, seconds, stolen, taken, .. } = &mut tally;
+        for values in [ratios, median_spreads, processor_spreads, pairs, discarded, detectable, seconds, stolen, taken] {
             values.sort_by(f64::total_cmp);
         }
         tally
@@ -203,6 +209,15 @@ impl Tally {
             () => &mut self.unchanged,
         };
         *count += 1;
+        let called = |of: Quantity| {
+            let differs = |metric: &Metric| matches!(metric.verdict, Verdict::Regressed | Verdict::Improved);
+            gated(run).any(|metric| metric.quantity == of && differs(metric))
+        };
+        self.by_median += u64::from(called(Quantity::ServiceP50));
+        self.by_processor += u64::from(called(Quantity::Processor));
+        let spread = |of: Quantity| gated(run).find(|metric| metric.quantity == of).map(|metric| metric.pair_spread * 100.0);
+        self.median_spreads.extend(spread(Quantity::ServiceP50));
+        self.processor_spreads.extend(spread(Quantity::Processor));
         self.ratios.extend(metric.ratio.map(|ratio| ratio.point));
         self.pairs.push(f64::from(metric.pairs));
         self.detectable.extend(metric.detectable);
@@ -330,7 +345,11 @@ fn table(series: &[Series], tally: impl Fn(&Series) -> &Tally, wrong: impl Fn(&T
     row("called unchanged", &|tally| tally.unchanged.to_string());
     row("inconclusive", &|tally| tally.inconclusive.to_string());
     row(&format!("wrong verdicts, and the bound of their rate at {:.0}%", CONFIDENCE * 100.0), &wrong);
-    row("ratio after / before of the gated median", &|tally| spread(&tally.ratios, 3));
+    row("runs that called the median different", &|tally| tally.by_median.to_string());
+    row("runs that called processor time different", &|tally| tally.by_processor.to_string());
+    row("spread of pairs, median of service times, %", &|tally| spread(&tally.median_spreads, 1));
+    row("spread of pairs, processor time, %", &|tally| spread(&tally.processor_spreads, 1));
+    row("ratio after / before of the median", &|tally| spread(&tally.ratios, 3));
     row("smallest visible ratio", &|tally| spread(&tally.detectable, 3));
     row("pairs", &|tally| spread(&tally.pairs, 0));
     row("pairs discarded", &|tally| spread(&tally.discarded, 0));

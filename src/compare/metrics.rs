@@ -1,7 +1,8 @@
 //! What is compared, what of it decides, and what the statistics say.
 //!
 //! Statements are gated where both sides have the same ones, else the transaction is. Response and acquire time depend on the rate and
-//! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it.
+//! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it. Processor time of the server is gated where it is
+//! known: it scatters half as much as a median, as waiting for a processor is not in it.
 
 use super::series::Pairs;
 use super::{Gate, Interval, Metric, Quantity, Verdict};
@@ -11,8 +12,6 @@ use crate::stats::{
     minimum_detectable_effect, required_pairs, robust_sd, signed_rank,
 };
 
-/// Share of their time on processors that backends wait for one, from which processor time sees more than a median of service times.
-const CONTENDED: f64 = 0.5;
 /// Samples that must lie beyond a quantile in a block for it to be gated.
 const SAMPLES_BEYOND: u64 = 20;
 
@@ -158,23 +157,11 @@ fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
     if blocks().any(|block| block.server.no_processor == Some(NoProcessorTime::ParallelWorkers)) {
         return None;
     }
-    let contended = {
-        let mut shares: Vec<f64> = blocks().filter_map(waiting_share).collect();
-        shares.sort_by(f64::total_cmp);
-        stats::quantile_sorted(&shares, 0.5) >= CONTENDED
-    };
     let transaction = match scenario.transactions.as_slice() {
         [only] => only.name.clone(),
         _ => "all transactions".to_owned(),
     };
-    let shown = (!contended).then_some("service times see as much on a machine where backends hardly wait for a processor");
-    Some(Planned { transaction, statement: None, quantity: Quantity::Processor, shown })
-}
-
-/// Time that backends waited for a processor over what they were on one.
-fn waiting_share(block: &BlockRecord) -> Option<f64> {
-    let time = block.server.processor?;
-    Some(time.waiting_ns as f64 / time.on_processor_ns as f64).filter(|share| share.is_finite())
+    Some(Planned { transaction, statement: None, quantity: Quantity::Processor, shown: None })
 }
 
 /// A metric with its pairs, not judged yet.

@@ -28,6 +28,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
     warnings.extend(group.evidence.iter().filter_map(compiled));
     warnings.extend(one_sided(metrics));
     warnings.extend(means_disagree(metrics));
+    warnings.extend(work_and_time_disagree(metrics));
     warnings.extend(unjudged(group, metrics));
     warnings.extend(undecided(group, pairs, metrics));
     warnings
@@ -65,6 +66,29 @@ fn busy(pairs: &Pairs<'_>) -> Option<String> {
             blocks().count()
         )
     })
+}
+
+/// Where the server's processor time and the service times say different things, what follows of it.
+fn work_and_time_disagree(metrics: &[Metric]) -> Option<String> {
+    let work = gated(metrics).find(|metric| metric.quantity == Quantity::Processor)?;
+    let times: Vec<Verdict> =
+        gated(metrics).filter(|metric| metric.quantity == Quantity::ServiceP50).map(|metric| metric.verdict).collect();
+    let all = |verdict: Verdict| !times.is_empty() && times.iter().all(|time| *time == verdict);
+    let follows = match work.verdict {
+        Verdict::Unchanged if all(Verdict::Regressed) || all(Verdict::Improved) => {
+            "service times changed, but not the server's processor time: the difference is waiting (for locks, disk or other processes), not work of the backends"
+        }
+        Verdict::Regressed if all(Verdict::Unchanged) => {
+            "the server takes more processor time for the same service times: less of it is left for others, which shows under more load"
+        }
+        Verdict::Improved if all(Verdict::Unchanged) => {
+            "the server takes less processor time for the same service times: more of it is left for others, which shows under more load"
+        }
+        Verdict::Regressed if all(Verdict::Improved) => "service times are shorter although the server takes more processor time: there is less waiting and more work",
+        Verdict::Improved if all(Verdict::Regressed) => "service times are longer although the server takes less processor time: there is more waiting (for locks, disk or other processes) and less work",
+        _ => return None,
+    };
+    Some(follows.to_owned())
 }
 
 /// Means of fixed work that say something else than the medians that are judged.

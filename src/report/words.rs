@@ -314,10 +314,11 @@ pub fn legend(comparison: &Comparison) -> Vec<String> {
     if metrics.is_empty() {
         return Vec::new();
     }
-    let mut told = vec![
-        "p50, p95 and mean are service times, from sending to the last row.".to_owned(),
-        "[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned(),
-    ];
+    let mut told = vec!["p50, p95 and mean are service times, from sending to the last row.".to_owned()];
+    if metrics.iter().any(|metric| metric.quantity == Quantity::Processor) {
+        told.push("processor is the time of the server's backends on processors, a transaction.".to_owned());
+    }
+    told.push("[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned());
     if let Some(example) = metrics.iter().find_map(|metric| crossing(metric.ratio.as_ref(), metric.verdict)) {
         told.push(format!("{example}."));
     }

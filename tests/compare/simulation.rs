@@ -97,7 +97,7 @@ fn as_the_code_draws_it(seed: u64, pair: u32) -> [Side; 2] {
 /// One coin for two pairs, ABBA or BAAB.
 fn in_quads(seed: u64, pair: u32) -> [Side; 2] {
     let [one, two] = as_the_code_draws_it(seed, pair / 2);
-    if pair % 2 == 0 { [one, two] } else { [two, one] }
+    if pair.is_multiple_of(2) { [one, two] } else { [two, one] }
 }
 
 /// False calls in either direction at 1% each way over what the test's own steps allow, in runs of twelve pairs.

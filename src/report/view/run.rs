@@ -24,7 +24,7 @@ pub fn view(run: &Run<'_>) -> RunView {
         aside: headline.aside,
         exit: headline::exit(run.comparison.outcome),
         legend: words::legend(run.comparison),
-        notes: [disturbed(run, &scenarios), stolen(run, &scenarios)]
+        notes: [disturbed(run, &scenarios), stolen(run, &scenarios), no_processor(run, &scenarios)]
             .into_iter()
             .flatten()
             .chain(scenarios.iter().flat_map(notes))
@@ -53,6 +53,16 @@ fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
             words::plural(u64::from(blocks), "block")
         ),
     })
+}
+
+/// Where processor time is not known, once for the run, with the first scenario's reason.
+fn no_processor(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
+    let unknown = || scenarios.iter().zip(&run.comparison.scenarios).filter_map(|(view, one)| Some((view, one.no_processor?)));
+    let (first, why) = unknown().next()?;
+    let many = unknown().count();
+    let of = if many > 1 { format!(" of {many} scenarios") } else { String::new() };
+    let text = format!("the server's processor time{of} is not known, and not judged: {}", why.reason());
+    Some(Note { path: first.path.clone(), anchor: first.anchor.clone(), text })
 }
 
 /// What the host of a virtual machine took, once for the run, at the scenario that it hit hardest.
