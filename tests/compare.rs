@@ -4,6 +4,8 @@
 mod expected;
 #[path = "compare/odd.rs"]
 mod odd;
+#[path = "compare/processor.rs"]
+mod processor;
 #[path = "compare/records.rs"]
 mod records;
 #[path = "compare/simulation.rs"]

@@ -84,8 +84,12 @@ fn work_and_time_disagree(metrics: &[Metric]) -> Option<String> {
         Verdict::Improved if all(Verdict::Unchanged) => {
             "the server takes less processor time for the same service times: more of it is left for others, which shows under more load"
         }
-        Verdict::Regressed if all(Verdict::Improved) => "service times are shorter although the server takes more processor time: there is less waiting and more work",
-        Verdict::Improved if all(Verdict::Regressed) => "service times are longer although the server takes less processor time: there is more waiting (for locks, disk or other processes) and less work",
+        Verdict::Regressed if all(Verdict::Improved) => {
+            "service times are shorter although the server takes more processor time: there is less waiting and more work"
+        }
+        Verdict::Improved if all(Verdict::Regressed) => {
+            "service times are longer although the server takes less processor time: there is more waiting (for locks, disk or other processes) and less work"
+        }
         _ => return None,
     };
     Some(follows.to_owned())

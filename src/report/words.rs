@@ -318,7 +318,9 @@ pub fn legend(comparison: &Comparison) -> Vec<String> {
     if metrics.iter().any(|metric| metric.quantity == Quantity::Processor) {
         told.push("processor is the time of the server's backends on processors, a transaction.".to_owned());
     }
-    told.push("[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned());
+    told.push(
+        "[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned(),
+    );
     if let Some(example) = metrics.iter().find_map(|metric| crossing(metric.ratio.as_ref(), metric.verdict)) {
         told.push(format!("{example}."));
     }
