@@ -52,7 +52,10 @@ async fn a_generator_that_stands_still_costs_no_pair() {
     let why = project.lines("scenario-end")[0]["stop"]["why"].clone();
     assert!(why == "precise" || why == "pairs", "{why}");
     let blocks = project.lines("block");
-    assert!(blocks.len() >= 24 && blocks.iter().all(|block| block["discard"].is_null()), "{} blocks", blocks.len());
+    // Others write to this server: their checkpoints may cost a pair.
+    let kept = blocks.iter().filter(|block| block["discard"].is_null()).count();
+    let generators: Vec<_> = blocks.iter().filter(|block| block["discard"]["reason"] == "not-offered").collect();
+    assert!(kept >= 24 && generators.is_empty(), "{kept} of {} blocks: {generators:?}", blocks.len());
     // Both are seen: that load threads stood still, and that arrivals were late for it.
     let most = |key: &str| project.lines("block").iter().filter_map(|block| block["generator"][key].as_u64()).max();
     assert!(most("longest_stall_ns") >= Some(30_000_000), "{:?}", most("longest_stall_ns"));
