@@ -139,7 +139,7 @@ pub struct SizeArgs {
     /// Number of vectors [default: the dataset's number times the scale; 5000 in pgduel duel --quick]
     #[arg(long)]
     pub vectors: Option<u64>,
-    /// Seed of data, arrivals, parameters and block order
+    /// Seed of data, arrivals and parameters; the order of blocks is another one in each run
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Seed even what the embedded server's disk does not seem to have room for

@@ -129,6 +129,7 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         scenarios,
         sizing: Sizing { scale: args.size.scale, vectors, overlays: Vec::new() },
         seed: args.size.seed,
+        order_seed: rand::random(),
         mode,
         budget: args.budget,
         aa: args.aa,

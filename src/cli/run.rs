@@ -102,6 +102,8 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         scenarios: vec![scenario],
         sizing: Sizing { scale: args.size.scale, vectors: args.size.vectors, overlays: Vec::new() },
         seed: args.size.seed,
+        // One block has no order.
+        order_seed: 0,
         mode: Mode::Run,
         budget: None,
         aa: false,

@@ -2,7 +2,7 @@
 //!
 //! Statements are gated where both sides have the same ones, else the transaction is. Response and acquire time depend on the rate and
 //! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it. Processor time of the server is gated where it is
-//! known: it scatters half as much as a median, as waiting for a processor is not in it.
+//! known: it scatters less than a median, as waiting for a processor is not in it.
 
 use super::series::Pairs;
 use super::{Gate, Interval, Metric, Quantity, Verdict};
@@ -154,14 +154,22 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
 /// without them are other work.
 fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
     let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
-    if blocks().any(|block| block.server.no_processor == Some(NoProcessorTime::ParallelWorkers)) {
+    let because = |why: NoProcessorTime| blocks().any(|block| block.server.no_processor == Some(why));
+    // A cancelled transaction is a side's own work too: to leave out its block would flatter that side.
+    if because(NoProcessorTime::ParallelWorkers) || because(NoProcessorTime::Unfinished) {
         return None;
     }
+    let shown = match pairs.kind? {
+        _ if blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every pair"),
+        // Their sides run as many transactions as they can: a mean over other inputs.
+        BlockKind::Capacity | BlockKind::Users => Some("the sides run different transactions, and it is a mean over them"),
+        BlockKind::Timed | BlockKind::FixedWork | BlockKind::OwnRate => None,
+    };
     let transaction = match scenario.transactions.as_slice() {
         [only] => only.name.clone(),
         _ => "all transactions".to_owned(),
     };
-    Some(Planned { transaction, statement: None, quantity: Quantity::Processor, shown: None })
+    Some(Planned { transaction, statement: None, quantity: Quantity::Processor, shown })
 }
 
 /// A metric with its pairs, not judged yet.
@@ -170,7 +178,7 @@ pub(super) struct Series {
     /// ln(after) - ln(before), one a pair.
     pub differences: Vec<f64>,
     /// Those of the pairs in which the generator added nothing to the times.
-    unhidden: Vec<f64>,
+    without_busy: Vec<f64>,
     value_ns: Sides<f64>,
     samples_per_block: u64,
     pub gate: Gate,
@@ -210,9 +218,9 @@ impl Series {
         // The faster side's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
         let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.before.min(value_ns.after));
         let differences = logs.iter().filter_map(both).collect();
-        let hidden = |pair: &Sides<&BlockRecord>| pair.before.generator_adds_time() || pair.after.generator_adds_time();
-        let unhidden = logs.iter().zip(&pairs.kept).filter(|(_, pair)| !hidden(pair)).filter_map(|(logs, _)| both(logs)).collect();
-        Some(Series { differences, unhidden, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
+        let busy = |pair: &Sides<&BlockRecord>| pair.before.generator_adds_time() || pair.after.generator_adds_time();
+        let without_busy = logs.iter().zip(&pairs.kept).filter(|(_, pair)| !busy(pair)).filter_map(|(logs, _)| both(logs)).collect();
+        Some(Series { differences, without_busy, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
     }
 }
 
@@ -282,22 +290,35 @@ pub(super) fn level_of(gated: usize) -> f64 {
 /// What was decided of a metric.
 struct Call {
     estimate: Estimate,
-    level: f64,
+    /// One-sided levels of the interval's lower and upper end.
+    levels: (f64, f64),
     verdict: Verdict,
 }
 
 impl Call {
     fn of(judgement: &Judgement) -> Call {
-        let slower = judgement.estimate.point >= 0.0;
-        let level = if slower { judgement.higher.level } else { judgement.lower.level };
-        Call { estimate: judgement.estimate, level, verdict: judgement.verdict }
+        let levels = (judgement.higher.level, judgement.lower.level);
+        Call { estimate: judgement.estimate, levels, verdict: judgement.verdict }
+    }
+
+    /// The level in the direction that the estimate points to.
+    fn level(&self) -> f64 {
+        if self.estimate.point >= 0.0 { self.levels.0 } else { self.levels.1 }
+    }
+
+    /// Whether it says "unchanged" and these differences alone do not: what the generator adds to both sides makes them more alike, so the pairs
+    /// in which it did cannot bear that out.
+    fn leans_on_busy_pairs(&self, without_busy: &[f64], all: usize, margin_ln: f64) -> bool {
+        let alone = || Estimate::from_differences(without_busy, self.levels.0, self.levels.1);
+        let says = |estimate: &Estimate| stats::judge(estimate, margin_ln, Significance::None) == Verdict::Unchanged;
+        self.verdict == Verdict::Unchanged && without_busy.len() < all && !says(&alone())
     }
 }
 
 fn shown(series: Series) -> Metric {
     let estimate = confidence_interval(&series.differences, FAMILY_ALPHA);
     let verdict = stats::judge(&estimate, series.margin_ln, Significance::of(&estimate));
-    finish(series, Call { estimate, level: FAMILY_ALPHA, verdict }, FAMILY_ALPHA)
+    finish(series, Call { estimate, levels: (FAMILY_ALPHA, FAMILY_ALPHA), verdict }, FAMILY_ALPHA)
 }
 
 fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
@@ -311,11 +332,7 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
     let seen = if hidden.is_finite() && planned.is_finite() { planned.max(hidden) } else { planned };
     let wider = if planned > 0.0 && planned.is_finite() { seen / planned } else { 1.0 };
     let detectable = seen.exp();
-    // What the generator adds to both sides makes them more alike: "unchanged" must hold without the pairs in which it did.
-    let hidden = call.verdict == Verdict::Unchanged
-        && series.unhidden.len() < pairs
-        && stats::judge(&confidence_interval(&series.unhidden, call.level), series.margin_ln, Significance::None) != Verdict::Unchanged;
-    let verdict = if hidden { Verdict::Inconclusive } else { call.verdict };
+    let leans = call.leans_on_busy_pairs(&series.without_busy, pairs, series.margin_ln);
     let pairs_needed = required_pairs(pair_spread * wider, series.margin_ln, planning_level, DEFAULT_POWER);
     Metric {
         transaction: series.planned.transaction,
@@ -326,10 +343,11 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
         pairs: super::to_u32(pairs),
         samples_per_block: series.samples_per_block,
         gate: series.gate,
-        verdict,
+        verdict: if leans { Verdict::Inconclusive } else { call.verdict },
+        taken_back: leans.then_some("the generator was short of processor time, which hides a difference"),
         margin: series.margin_ln.exp(),
         p: (test.p_greater, test.p_less),
-        level: call.level,
+        level: call.level(),
         pair_spread,
         detectable: detectable.is_finite().then_some(detectable),
         pairs_needed: pairs_needed.map(super::to_u32),

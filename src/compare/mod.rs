@@ -142,6 +142,8 @@ pub struct Metric {
     pub gate: Gate,
     /// The verdict; shown-only metrics have one too, but it decides nothing.
     pub verdict: Verdict,
+    /// Why its verdict was taken back, where it was, so that more pairs would not settle it.
+    pub taken_back: Option<&'static str>,
     /// Margin that matters, as a factor (1.05 is 5%): the relative one, or the floor over the faster side's value where that is more. NaN
     /// (null in JSON) where it cannot be told.
     pub margin: f64,
@@ -268,7 +270,7 @@ pub struct BlockPoint {
     pub side: Side,
     /// Start, seconds since the run began.
     pub started_seconds: f64,
-    /// Headline value: service p50 (or fixed-work mean) of the first transaction, ns.
+    /// Headline value: service p50 of the first transaction, ns.
     pub value_ns: f64,
     /// Why the pair was discarded, in words.
     pub discarded: Option<String>,
@@ -315,7 +317,7 @@ pub struct PairCount {
     pub reasons: BTreeMap<String, u32>,
 }
 
-/// What the machine and the generator did to blocks of kept pairs. Response and acquire times hold it; service times, which are judged, stand.
+/// What the machine and the generator did to blocks of kept pairs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct DisturbedBlocks {
     /// All blocks of kept pairs.
@@ -359,7 +361,7 @@ pub fn compare(record: &Record) -> Comparison {
 }
 
 fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
-    let mut metrics = outcome::believed(metrics, pairs);
+    let mut metrics = outcome::take_back(metrics, pairs);
     let mut expectations = expectations::stated(&group.scenario);
     expectations::hold(&mut expectations, &mut metrics);
     ScenarioComparison {

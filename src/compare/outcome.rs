@@ -90,17 +90,22 @@ pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
 
 /// Takes back verdicts that the pairs do not bear out. A side that fails does less work: that it is faster is then nothing that was shown. And
 /// where pairs were discarded for what befell one side, that side is not the same as the other.
-pub(super) fn believed(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
+pub(super) fn take_back(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
     let failing = failing(failed_share(pairs));
     let lopsided = pairs.lopsided().is_some();
-    let believed = |verdict: Verdict| match failing {
-        Failing::Neither => !(lopsided && verdict == Verdict::Unchanged),
-        Failing::Before => verdict != Verdict::Regressed,
-        Failing::After => verdict == Verdict::Regressed,
-        Failing::Both => false,
+    let survivors = |verdict: Verdict| match failing {
+        Failing::Neither => false,
+        Failing::Before => verdict == Verdict::Regressed,
+        Failing::After => verdict != Verdict::Regressed,
+        Failing::Both => true,
     };
-    for metric in metrics.iter_mut().filter(|metric| !believed(metric.verdict)) {
-        metric.verdict = Verdict::Inconclusive;
+    for metric in &mut metrics {
+        let why = match metric.verdict {
+            verdict if survivors(verdict) => "a side fails, and its times are those of the transactions that did not",
+            Verdict::Unchanged if lopsided => "more pairs were discarded for one side than chance would",
+            _ => continue,
+        };
+        (metric.verdict, metric.taken_back) = (Verdict::Inconclusive, Some(why));
     }
     metrics
 }

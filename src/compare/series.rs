@@ -29,7 +29,7 @@ pub(super) enum Fate {
 }
 
 /// Discarded pairs that fall on one side.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Lopsided {
     /// The side.
     pub side: Side,
@@ -37,6 +37,8 @@ pub(super) struct Lopsided {
     pub pairs: u64,
     /// Pairs in which one side alone was at fault.
     pub of: u64,
+    /// Its reasons.
+    pub reasons: BTreeSet<&'static str>,
 }
 
 /// One pair, whatever became of it.
@@ -126,7 +128,9 @@ impl<'a> Pairs<'a> {
         };
         let (before, after) = (of_side(Side::Before), of_side(Side::After));
         let side = if before > after { Side::Before } else { Side::After };
-        let found = Lopsided { side, pairs: before.max(after), of: before + after };
+        let discards = self.slots.iter().filter_map(|slot| slot.blocks.get(side).as_ref()?.discard.as_ref());
+        let reasons = discards.filter(|discard| **discard != Discard::Interrupted).map(Discard::reason).collect();
+        let found = Lopsided { side, pairs: before.max(after), of: before + after, reasons };
         (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL).then_some(found)
     }
 

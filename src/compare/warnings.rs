@@ -45,8 +45,7 @@ fn accounting(group: &Group<'_>) -> Option<String> {
 /// Discarding is blind to times, but not to what befalls one side alone. If that keeps happening to one side, it may be that side's own work.
 fn lopsided(pairs: &Pairs<'_>) -> Option<String> {
     let found = pairs.lopsided()?;
-    let count = pairs.count();
-    let reasons: Vec<&str> = count.reasons.keys().map(String::as_str).collect();
+    let reasons: Vec<&str> = found.reasons.iter().copied().collect();
     Some(format!(
         "{} of {} discarded pairs were discarded for the {} side ({}): more than chance would make of it, so that may be its own work, and nothing here is called unchanged",
         found.pairs,
@@ -108,7 +107,9 @@ fn means_disagree(metrics: &[Metric]) -> Vec<String> {
             Verdict::Improved => "faster",
             Verdict::Unchanged | Verdict::Inconclusive => return None,
         };
-        (mean.verdict != median.verdict).then(|| {
+        // A mean is no metric of the family: it is held to the level of its median, or it would cry wolf.
+        let certain = mean.p.0.min(mean.p.1) <= median.level;
+        (certain && mean.verdict != median.verdict).then(|| {
             format!(
                 "the mean of {} is {word} though its median, which is judged, is not: few transactions may be much {word}; look at the tenant classes",
                 mean.subject()

@@ -58,7 +58,7 @@ impl ScenarioDuel<'_, '_> {
     }
 
     fn slots(&self, number: u32) -> [Slot; 2] {
-        order::pair(self.plan.seed, &self.scenario.path(), FIRST_PAIR + number)
+        order::pair(self.plan.order_seed, &self.scenario.path(), FIRST_PAIR + number)
     }
 
     /// Runs and records a block that is not judged. Returns its throughput, if it was measured.

@@ -53,8 +53,10 @@ pub struct Plan {
     pub scenarios: Vec<Scenario>,
     /// Size of the data.
     pub sizing: Sizing,
-    /// Seed of everything.
+    /// Seed of data, arrivals and parameters.
     pub seed: u64,
+    /// Seed of the order of blocks: another one in each run.
+    pub order_seed: u64,
     /// Length and aim.
     pub mode: Mode,
     /// Time for all of it; `None`: quick mode's own length, or [`DEFAULT_BUDGET`] a scenario.
@@ -129,6 +131,7 @@ async fn header(plan: &Plan, server: &Server, data: &Data) -> anyhow::Result<Hea
         mode: plan.mode,
         aa: plan.aa,
         seed: plan.seed,
+        order_seed: plan.order_seed,
         budget_seconds: plan.budget.map(|budget| budget.as_secs_f64()),
         machine: machine(),
         server: describe(server).await?,

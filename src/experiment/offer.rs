@@ -1,4 +1,4 @@
-//! What load to offer: open loop at one rate for both sides, or fixed work. Pure; decided from two short probes.
+//! What load to offer: open loop at one rate for both sides, or fixed work. Pure; decided by what single sessions take, and a probe of capacity.
 
 use std::time::Duration;
 
@@ -20,7 +20,8 @@ const SLOWER_TIMES: f64 = 8.0;
 pub const SLOW: Duration = Duration::from_millis(50);
 /// Samples that a 95th percentile needs in a block: 20 above it.
 const SAMPLES_FOR_P95: f64 = 400.0;
-/// Samples that a median needs in a block.
+/// Samples that a median needs in a block: the least with which it is judged, and what default mode gives it.
+const LEAST_FOR_P50: f64 = 40.0;
 const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;
@@ -157,7 +158,13 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work
             Some(why) => work(1, None, mode, &probed, why),
             None => {
                 let capacity = probed.map(Probed::capacity_or_single);
-                timed(scenario, Process::Poisson(0.5 * capacity.before.min(capacity.after)), true, mode, room)
+                let rate = 0.5 * capacity.before.min(capacity.after);
+                match rate * longest_timed(mode).as_secs_f64() < LEAST_FOR_P50 {
+                    true => {
+                        work(1, None, mode, &probed, "with all connections busy, too few transactions succeed for a timed block".to_owned())
+                    }
+                    false => timed(scenario, Process::Poisson(rate), true, mode, room),
+                }
             }
         },
     }
@@ -166,6 +173,14 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work
 /// How many threads carry load: half of the cores, so that the server has the others.
 pub fn load_threads() -> usize {
     (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
+}
+
+/// How long a timed block may measure for its median to have enough samples.
+fn longest_timed(mode: Mode) -> Duration {
+    match mode {
+        Mode::Quick | Mode::ChecksOnly => SHORTEST_MEASURE * 2,
+        Mode::Default | Mode::Run => longest(mode).measure,
+    }
 }
 
 fn longest(mode: Mode) -> BlockLength {
@@ -180,6 +195,11 @@ fn longest(mode: Mode) -> BlockLength {
 /// decides what is enough.
 fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Option<Room>) -> Offer {
     let mut length = longest(mode);
+    if mode == Mode::Quick {
+        // A rate that turned out lower than single sessions promised still gives a median its samples.
+        let seconds = SPARE * LEAST_FOR_P50 / process.rate().max(1e-9);
+        length.measure = Duration::from_secs_f64(seconds.clamp(length.measure.as_secs_f64(), longest_timed(mode).as_secs_f64()));
+    }
     if mode == Mode::Default {
         let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
         let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
@@ -202,7 +222,7 @@ pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
     Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length: BlockLength::of_stages(stages) }
 }
 
-/// The same number of transactions on both sides, as means over different inputs would compare the inputs too.
+/// The same number of transactions on both sides, as times of different inputs would compare the inputs too.
 fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
@@ -357,6 +377,26 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_quick_block_is_as_long_as_its_median_needs() {
+        for (rate, milliseconds) in [(1_000.0, 750), (60.0, 1_000), (40.0, 1_500)] {
+            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Quick, None) {
+                Offer::Timed { length, .. } => assert_eq!(length.measure.as_millis(), milliseconds),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_probe_in_which_hardly_anything_succeeds_comes_to_fixed_work() {
+        for capacity in [0.0, 50.0] {
+            let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, capacity), (0.001, 3000.0)), None, None);
+            assert!(matches!(offer, Offer::FixedWork { .. }), "{capacity}: {offer:?}");
+        }
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 60.0), (0.001, 3000.0)), None, None);
+        assert!(matches!(offer, Offer::Timed { .. }), "{offer:?}");
     }
 
     #[test]

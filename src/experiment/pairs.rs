@@ -17,11 +17,11 @@ use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecor
 const STRETCH_FOR_DISK: u32 = 2;
 /// Pairs on one copy of a writing scenario in quick mode.
 const QUICK_PAIRS_A_CLONE: u32 = 6;
-/// Pairs that quick mode begins in vain at most, in times of those that it needs, before it ends without them.
+/// Quick mode begins at most so many times the pairs that it needs, and then ends with those that it could keep.
 const QUICK_ATTEMPTS: u32 = 2;
 /// Pairs after which a load that was offered in none of them is given up.
 const NEVER_OFFERED: u32 = 3;
-/// What quick mode takes at most, in times of what its least number of pairs would take on a quiet machine.
+/// Quick mode takes at most so many times what its least number of pairs would take on a quiet machine.
 const QUICK_PATIENCE: f64 = 1.5;
 
 /// What pairs are run for.
@@ -51,7 +51,7 @@ pub(super) struct Course {
     pair_times: Vec<Duration>,
     /// Whether the last pair was kept.
     last_kept: bool,
-    /// Pairs in which the generator could not offer the load.
+    /// Pairs in which the generator could not offer the load to either side.
     not_offered: u32,
 }
 
@@ -139,7 +139,7 @@ impl ScenarioDuel<'_, '_> {
                 self.clone_working(arena, arena.of_pair(course.begun).0).await?;
                 course.cloned_at = Some(course.begun);
             }
-            let slots = order::pair(self.plan.seed, &record.scenario, course.begun);
+            let slots = order::pair(self.plan.order_seed, &record.scenario, course.begun);
             course.begun += 1;
             self.pair(context, arena, offer, slots, course).await?;
             course.spent += began.elapsed();
@@ -167,7 +167,7 @@ impl ScenarioDuel<'_, '_> {
         match self.plan.mode {
             _ if self.stopped() => Some(StopReason::Interrupted),
             _ if course.was_never_offered() => Some(StopReason::NotOffered),
-            Mode::Default => precise().filter(|_| pairs >= wanted),
+            Mode::Default => (pairs >= wanted).then(precise).flatten(),
             _ if pairs < wanted => (course.begun >= QUICK_ATTEMPTS * wanted).then_some(StopReason::Attempts),
             // The one look at widths. A pair that was discarded after it does not bring it again.
             _ if pairs == wanted && course.last_kept && precise().is_some() => Some(StopReason::Precise),
@@ -205,7 +205,7 @@ impl ScenarioDuel<'_, '_> {
         two.record.build = build;
         let kept = self.judge_faults(&mut one, &mut two, arena.resident);
         let not_offered = |block: &Measured| matches!(block.record.discard, Some(Discard::NotOffered { .. }));
-        course.not_offered += u32::from(not_offered(&one) || not_offered(&two));
+        course.not_offered += u32::from(not_offered(&one) && not_offered(&two));
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {

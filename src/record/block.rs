@@ -275,7 +275,7 @@ pub struct ServerDelta {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Discard {
-    /// The generator fell behind the rate for good, so that the load was not the one that was asked for.
+    /// Half of the transactions started late by more than a tenth of the block, so that the load was not the one that was asked for.
     NotOffered {
         /// Lag that half of the transactions exceeded, ns.
         lag_ns: u64,

@@ -1,6 +1,6 @@
 //! What the machine or the generator did to a block while it was measured. A block that was disturbed keeps its pair: such noise does not know
-//! which side runs, so it costs width and no honesty. Response and acquire times count from intended starts, so they hold what is told here;
-//! service times count from the first byte sent, and stand.
+//! which side runs, so it costs width and no honesty. Response and acquire times count from intended starts, so they hold all of what is told here.
+//! Service times count from the first byte sent: a late start is not in them, a wait of the answer for a busy generator is.
 
 use super::{BlockKind, BlockRecord, Histogram};
 
@@ -52,7 +52,8 @@ impl BlockRecord {
         [
             (open && lag_ns > LAG_LIMIT_NS.max(tenth)).then_some(Disturbance::Late { lag_ns }),
             (waits && generator.longest_stall_ns > STALL_LIMIT_NS).then_some(Disturbance::Stalled { stall_ns: generator.longest_stall_ns }),
-            (generator.cpu_share > BUSY_LIMIT).then_some(Disturbance::Busy { percent: (generator.cpu_share * 100.0) as u32 }),
+            (generator.cpu_share > BUSY_LIMIT && (waits || self.kind == BlockKind::Capacity))
+                .then_some(Disturbance::Busy { percent: (generator.cpu_share * 100.0) as u32 }),
             (open && generator.achieved_share < ACHIEVED_LIMIT)
                 .then_some(Disturbance::Unfinished { per_mille: (generator.achieved_share * 1000.0) as u32 }),
         ]

@@ -24,8 +24,11 @@ pub struct Header {
     pub mode: Mode,
     /// Whether both sides are the same variant (`--aa`): a run that must find nothing.
     pub aa: bool,
-    /// Seed of data, arrivals, parameters and block order.
+    /// Seed of data, arrivals and parameters.
     pub seed: u64,
+    /// Seed of the order of blocks, drawn anew for each run: the same order in every run would lean all of them the same way. 0 where no order was drawn.
+    #[serde(default)]
+    pub order_seed: u64,
     /// Whole budget in seconds, if one was given.
     pub budget_seconds: Option<f64>,
     /// Machine of the load generator.

@@ -62,8 +62,8 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
 fn measured(one: &ScenarioComparison) -> String {
     let name = one.scenario.transactions.first().map_or("first transaction", |transaction| transaction.name.as_str());
     match one.scenario.load {
-        LoadRecord::FixedWork { .. } => format!("{name}, mean service time"),
-        LoadRecord::Open { .. }
+        LoadRecord::FixedWork { .. }
+        | LoadRecord::Open { .. }
         | LoadRecord::Stages { .. }
         | LoadRecord::Users { .. }
         | LoadRecord::Closed { .. }

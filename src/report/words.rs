@@ -171,7 +171,8 @@ pub fn disturbed(blocks: &DisturbedBlocks) -> Option<String> {
     (!found.is_empty()).then(|| {
         let all = plural(u64::from(blocks.blocks), "block");
         format!(
-            "Of {all}, {}. Response times and waits for a connection include that delay; service times, which are judged, do not.",
+            "Of {all}, {}. What starts late is in response times and in waits for a connection, and not in service times, which are judged; where \
+             the generator stood still or was busy, answers waited for it, on either side alike.",
             found.join(", ")
         )
     })
@@ -300,6 +301,9 @@ pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_pair
     if stopped_short(scenario).is_some() {
         return seen;
     }
+    if let Some(why) = metric.taken_back {
+        return format!("{seen}; {why}, so more pairs would not settle it");
+    }
     let more = match metric.pairs_needed {
         Some(needed) if needed > metric.pairs => format!("about {} would settle the {margin} margin", count(u64::from(needed))),
         Some(_) => format!("that should settle the {margin} margin, so the change itself is too close to it to call"),
@@ -318,6 +322,7 @@ pub fn legend(comparison: &Comparison) -> Vec<String> {
     if metrics.iter().any(|metric| metric.quantity == Quantity::Processor) {
         told.push("processor is the time of the server's backends on processors, a transaction.".to_owned());
     }
+    told.push("Every change is one at this load, on this machine.".to_owned());
     told.push(
         "[a, b] is a confidence interval of 98% or more, counted like the words before it: below 1 is the other direction.".to_owned(),
     );

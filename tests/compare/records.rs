@@ -277,6 +277,7 @@ pub fn header() -> Header {
         mode: Mode::Quick,
         aa: false,
         seed: 1,
+        order_seed: 7,
         budget_seconds: None,
         machine: Default::default(),
         server: Default::default(),

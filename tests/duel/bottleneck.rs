@@ -47,7 +47,7 @@ async fn a_generator_that_stands_still_costs_no_pair() {
         run.signal(Signal::CONT);
         std::thread::sleep(Duration::from_millis(160));
     }
-    let finished = run.finish().expect_said("the generator was late or stood still in");
+    let finished = run.finish().expect_said("blocks of the run were disturbed");
     assert!(matches!(finished.code, Some(0 | 1)), "{:?}: {}", finished.code, finished.stdout);
     let why = project.lines("scenario-end")[0]["stop"]["why"].clone();
     assert!(why == "precise" || why == "pairs", "{why}");

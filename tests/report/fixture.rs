@@ -22,6 +22,7 @@ pub fn header() -> Header {
         mode: Mode::Quick,
         aa: false,
         seed: 42,
+        order_seed: 7,
         budget_seconds: Some(180.0),
         machine: Machine { cpu: "Example CPU @ 2.50GHz".into(), cores: 2, memory_bytes: 8 << 30, os: "Linux 6.1.0".into() },
         server: ServerDescription {
@@ -98,6 +99,7 @@ fn metric(transaction: &str, measured: Measured) -> Metric {
         pair_spread: 0.047,
         detectable: if open { Some(1.118) } else { Some(1.06) },
         pairs_needed: if open { Some(34) } else { Some(9) },
+        taken_back: None,
         expectation: None,
         standing: None,
     }

@@ -1,6 +1,6 @@
 //! Rows of the run as a whole: tiles and facts.
 
-use crate::compare::Verdict;
+use crate::compare::{DisturbedBlocks, Verdict};
 use crate::record::{GeneratorReport, Header, Mode};
 use crate::report::words::{self, Tone};
 use crate::report::{Ending, Run, format, headline};
@@ -43,14 +43,18 @@ pub fn view(run: &Run<'_>) -> RunView {
 /// What disturbed blocks, once for the run, with the scenario in which most were.
 fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
     let all = || run.comparison.scenarios.iter().map(|one| one.disturbed);
-    let (blocks, disturbed) = all().fold((0, 0), |(blocks, disturbed), one| (blocks + one.blocks, disturbed + one.disturbed));
+    let sum = |count: fn(&DisturbedBlocks) -> u32| all().map(|one| u64::from(count(&one))).sum::<u64>();
+    let (blocks, disturbed) = (sum(|one| one.blocks), sum(|one| one.disturbed));
     let most = scenarios.iter().zip(all()).max_by_key(|(_, one)| one.disturbed)?.0;
     (disturbed > 0).then(|| Note {
         path: most.path.clone(),
         anchor: most.anchor.clone(),
         text: format!(
-            "the generator was late or stood still in {disturbed} of {} of the run, most often here: response times and waits for a connection include that delay; service times, which are judged, do not",
-            words::plural(u64::from(blocks), "block")
+            "{disturbed} of {} of the run were disturbed, most often here (transactions late in {}, generator stalled in {}, busy in {}): their pairs count, as that falls on either side alike, and intervals are wider for it",
+            words::plural(blocks, "block"),
+            sum(|one| one.late),
+            sum(|one| one.stalled),
+            sum(|one| one.busy),
         ),
     })
 }
@@ -61,7 +65,7 @@ fn no_processor(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
     let (first, why) = unknown().next()?;
     let many = unknown().count();
     let of = if many > 1 { format!(" of {many} scenarios") } else { String::new() };
-    let text = format!("the server's processor time{of} is not known, and not judged: {}", why.reason());
+    let text = format!("the server's processor time{of} is not known everywhere, and not judged there; here: {}", why.reason());
     Some(Note { path: first.path.clone(), anchor: first.anchor.clone(), text })
 }
 
