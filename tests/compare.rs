@@ -434,3 +434,20 @@ fn what_the_host_took_is_weighted_by_the_length_of_blocks() {
     }
     assert!((only(&compare(&record)).stolen_share.unwrap() - 0.04).abs() < 1e-12);
 }
+
+/// A real run: one variant against itself while a rig took 25% of both processors, in bursts of 12 ms, swinging over 45 s. An earlier rule threw
+/// away every pair of such a run.
+#[test]
+fn a_really_disturbed_run_is_judged_and_calls_nothing() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/records/really-disturbed.jsonl");
+    let comparison = compare(&read(&path).unwrap());
+    let scenario = only(&comparison);
+    assert_eq!((scenario.pairs.kept, scenario.pairs.discarded, comparison.outcome), (17, 0, Outcome::Inconclusive));
+    assert_eq!((scenario.disturbed.blocks, scenario.disturbed.disturbed), (34, 20));
+    let gated = || scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated);
+    assert!(gated().all(|metric| metric.verdict == Verdict::Inconclusive), "{:#?}", scenario.metrics);
+    // Both are seen, and work scatters less than times.
+    let spread = |quantity: Quantity| gated().find(|metric| metric.quantity == quantity).unwrap().pair_spread;
+    assert!(spread(Quantity::Processor) < 0.5 * spread(Quantity::ServiceP50));
+    assert!(gated().all(|metric| metric.detectable.is_some()), "what could have been seen is told");
+}
