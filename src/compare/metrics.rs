@@ -5,7 +5,7 @@
 //! known: it scatters less than a median, as waiting for a processor is not in it.
 
 use super::series::Pairs;
-use super::{Gate, Interval, Metric, Quantity, Verdict};
+use super::{DisturbedBlocks, Gate, Interval, Metric, Quantity, Verdict};
 use crate::record::{BlockKind, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, Side, Sides, TransactionRecord};
 use crate::stats::{
     self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
@@ -153,14 +153,13 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
 /// Processor time, of all transactions of a scenario together: backends serve them all. Not planned where parallel workers ran in any block: blocks
 /// without them are other work.
 fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
-    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
-    let because = |why: NoProcessorTime| blocks().any(|block| block.server.no_processor == Some(why));
+    let because = |why: NoProcessorTime| pairs.all_kept_blocks().any(|block| block.server.no_processor == Some(why));
     // A cancelled transaction is a side's own work too: to leave out its block would flatter that side.
     if because(NoProcessorTime::ParallelWorkers) || because(NoProcessorTime::Unfinished) {
         return None;
     }
     let shown = match pairs.kind? {
-        _ if blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every pair"),
+        _ if pairs.all_kept_blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every pair"),
         // Their sides run as many transactions as they can: a mean over other inputs.
         BlockKind::Capacity | BlockKind::Users => Some("the sides run different transactions, and it is a mean over them"),
         BlockKind::Timed | BlockKind::FixedWork | BlockKind::OwnRate => None,
@@ -191,13 +190,6 @@ pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series
     let Some(kind) = pairs.kind else { return Vec::new() };
     let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind)).chain(processor(scenario, pairs));
     let mut all: Vec<Series> = planned.filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect();
-    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
-    let disturbed = blocks().filter(|block| !block.disturbances().is_empty()).count();
-    for series in all.iter_mut().filter(|series| disturbed > 0 && series.planned.quantity.counts_from_intended_start()) {
-        if let Gate::Shown { why } = &mut series.gate {
-            why.push_str(&format!("; {disturbed} of {} blocks were disturbed", blocks().count()));
-        }
-    }
     all.sort_by_key(|series| series.gate != Gate::Gated);
     all
 }
@@ -280,6 +272,15 @@ pub(super) fn judge(scenarios: Vec<Vec<Series>>) -> Family {
         })
         .collect();
     Family { metrics, gated: count }
+}
+
+/// Tells at each time that holds what makes the generator late, in how many blocks something did.
+pub(super) fn mark_disturbed(metrics: &mut [Metric], found: &DisturbedBlocks) {
+    for metric in metrics.iter_mut().filter(|metric| found.disturbed > 0 && metric.quantity.counts_from_intended_start()) {
+        if let Gate::Shown { why } = &mut metric.gate {
+            why.push_str(&format!("; {} of {} blocks were disturbed", found.disturbed, found.blocks));
+        }
+    }
 }
 
 /// The strictest level of Holm's procedure over so many metrics: what to plan with.

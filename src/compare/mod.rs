@@ -362,6 +362,8 @@ pub fn compare(record: &Record) -> Comparison {
 
 fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
     let mut metrics = outcome::take_back(metrics, pairs);
+    let disturbed = rollup::disturbed(pairs);
+    metrics::mark_disturbed(&mut metrics, &disturbed);
     let mut expectations = expectations::stated(&group.scenario);
     expectations::hold(&mut expectations, &mut metrics);
     ScenarioComparison {
@@ -379,7 +381,7 @@ fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<
         no_processor: rollup::no_processor(pairs),
         server: rollup::server(pairs),
         pairs: pairs.count(),
-        disturbed: rollup::disturbed(pairs),
+        disturbed,
         stolen_share: rollup::stolen_share(&group.blocks),
         stop: group.stop,
         metrics,

@@ -92,7 +92,7 @@ pub(super) fn curves(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<Vec<(f64, f64)
 /// What disturbed blocks of the pairs that are used.
 pub(super) fn disturbed(pairs: &Pairs<'_>) -> DisturbedBlocks {
     let mut sum = DisturbedBlocks::default();
-    for block in pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]) {
+    for block in pairs.all_kept_blocks() {
         sum.blocks += 1;
         let found = block.disturbances();
         sum.disturbed += u32::from(!found.is_empty());
@@ -182,7 +182,7 @@ pub(super) fn errors(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<u64>> {
 
 /// Why processor time is not known of all blocks of the pairs that are used: workers before all else, as they are part of the work.
 pub(super) fn no_processor(pairs: &Pairs<'_>) -> Option<NoProcessorTime> {
-    let reasons = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]).filter_map(|block| block.server.no_processor);
+    let reasons = || pairs.all_kept_blocks().filter_map(|block| block.server.no_processor);
     reasons().find(|reason| *reason == NoProcessorTime::ParallelWorkers).or(reasons().next())
 }
 

@@ -134,6 +134,11 @@ impl<'a> Pairs<'a> {
         (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL).then_some(found)
     }
 
+    /// Kept blocks of both sides.
+    pub fn all_kept_blocks(&self) -> impl Iterator<Item = &'a BlockRecord> + '_ {
+        self.kept.iter().flat_map(|pair| [pair.before, pair.after])
+    }
+
     /// Kept blocks of a side.
     pub fn kept_blocks(&self, side: Side) -> impl Iterator<Item = &'a BlockRecord> + '_ {
         self.kept.iter().map(move |pair| *pair.get(side))

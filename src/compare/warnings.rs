@@ -57,12 +57,11 @@ fn lopsided(pairs: &Pairs<'_>) -> Option<String> {
 
 /// A generator that is short of processor time adds to the times of both sides, and so hides what is between them.
 fn busy(pairs: &Pairs<'_>) -> Option<String> {
-    let blocks = || pairs.kept.iter().flat_map(|pair| [pair.before, pair.after]);
-    let busy = blocks().filter(|block| block.generator_adds_time()).count();
+    let busy = pairs.all_kept_blocks().filter(|block| block.generator_adds_time()).count();
     (busy > 0).then(|| {
         format!(
             "the generator took more than 70% of a core a thread in {busy} of {} blocks, which adds to both sides' times and hides a difference: no metric is called unchanged by these blocks",
-            blocks().count()
+            pairs.all_kept_blocks().count()
         )
     })
 }

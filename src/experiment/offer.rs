@@ -16,7 +16,7 @@ const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
 /// Parts of that time which the faster side should take at least, and times of it which the slower one may take at most for that.
 const FASTER_PART: f64 = 0.25;
 const SLOWER_TIMES: f64 = 8.0;
-/// Mean transaction time from which plans are pinned and connections warmed once.
+/// Transaction time from which plans are pinned and connections warmed once.
 pub const SLOW: Duration = Duration::from_millis(50);
 /// Samples that a 95th percentile needs in a block: 20 above it.
 const SAMPLES_FOR_P95: f64 = 400.0;
@@ -318,17 +318,17 @@ mod tests {
 
     #[test]
     fn the_same_times_come_to_the_same_kind_of_block() {
-        let ms = |before: u64, after: u64| Sides { before: Duration::from_micros(before), after: Duration::from_micros(after) };
+        let micros = |before: u64, after: u64| Sides { before: Duration::from_micros(before), after: Duration::from_micros(after) };
         let kind = |times: Sides<Duration>| fixed_work_instead(times, times, 4, Mode::Quick);
-        assert_eq!(kind(ms(1_000, 500)), None);
-        assert_eq!(kind(ms(1_000, 260)), None);
-        assert!(kind(ms(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
-        assert!(kind(ms(240, 1_000)).is_some());
-        assert!(kind(ms(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
+        assert_eq!(kind(micros(1_000, 500)), None);
+        assert_eq!(kind(micros(1_000, 260)), None);
+        assert!(kind(micros(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
+        assert!(kind(micros(240, 1_000)).is_some());
+        assert!(kind(micros(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
         // Round trips keep no core busy: four connections carry what two cores could not.
-        assert_eq!(fixed_work_instead(ms(2_000, 2_000), ms(22_000, 22_000), 4, Mode::Quick), None);
+        assert_eq!(fixed_work_instead(micros(2_000, 2_000), micros(22_000, 22_000), 4, Mode::Quick), None);
         // A default block is four times as long.
-        assert_eq!(fixed_work_instead(ms(20_000, 20_000), ms(20_000, 20_000), 1, Mode::Default), None);
+        assert_eq!(fixed_work_instead(micros(20_000, 20_000), micros(20_000, 20_000), 1, Mode::Default), None);
     }
 
     #[test]
