@@ -10,13 +10,14 @@
 //! measured time. Settings take turns in random order, so that the machine's moods meet all of them alike; a coin decides which block of a
 //! pair is before. From the spread of the log ratios, and from how many pairs fit in a minute, follows how wide the interval of a minute is.
 //!
-//! Open loop at half of the capacity that a probe finds, on an embedded server. Statements only compute, so that nothing but their time differs
-//! between them. Leave the machine alone meanwhile, apart from the rig: `steal --share 0.15 --burst 6ms -- target/release/examples/blocks`.
+//! Open loop at half of the capacity that a probe finds, on an embedded server. Some statements only compute, so that nothing but their time
+//! differs between them; scenarios of the Omniops suite read data of tenants that are large and small. Other work on the machine is for the rig:
+//! `steal --share 0.15 --burst 6ms -- target/release/examples/blocks`.
 
 #[path = "common/mod.rs"]
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -26,20 +27,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use clap::Parser;
 use pgduel::dataset::{Dataset, Sizing};
-use pgduel::experiment::connect_target;
 use pgduel::experiment::offer::load_threads;
+use pgduel::experiment::{Progress, connect_target, make_variant, template, template_digest};
 use pgduel::load::bind::{Mix, SequenceRange};
 use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
 use pgduel::load::identity::SEARCH_PATH;
 use pgduel::load::patience::{BlockEnd, Patience};
 use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
-use pgduel::load::wire::ConnectTarget;
 use pgduel::observe::snapshot;
 use pgduel::record::{Histogram, Side};
 use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database};
-use pgduel::{scenario, suite};
+use pgduel::scenario::{self, Scenario};
+use pgduel::suite::{self, Suite};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -62,7 +63,11 @@ const PAIRS_FOR_SPREAD: usize = 4;
 const OVERHEAD: Duration = Duration::from_millis(400);
 /// Wall times for which the table tells the interval's half-width, s: a minute, and what a scenario gets by default.
 const WALL_TIMES: [f64; 2] = [60.0, 240.0];
+/// Of statements that read nothing.
 const DATABASE: &str = "pgduel_blocks";
+/// Suite of the scenarios, and how many vectors it has here: none is searched, and their index takes longest to build.
+const SUITE: &str = "omniops";
+const VECTORS: u64 = 100;
 
 /// Spread of pairs of blocks by their length, as a section of Markdown.
 #[derive(Debug, Parser)]
@@ -70,9 +75,12 @@ struct Arguments {
     /// For all of it, calibration included
     #[arg(long, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(30..=86_400))]
     seconds: u64,
-    /// What the statements take, ms: 0.1 to 1000
-    #[arg(long, value_delimiter = ',', default_value = "0.2,2,20", value_parser = statement)]
+    /// What the statements that only compute take, ms: 0.1 to 1000
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "0.2,2,20", value_parser = statement)]
     statements: Vec<f64>,
+    /// Scenarios of the Omniops suite, which read; each as it is before
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "history-fetch,trend-30d,join-7d")]
+    scenarios: Vec<String>,
     /// Settle and measured time of a block, s
     #[arg(long, value_delimiter = ',', default_value = "0.1+0.25,0.1+0.5,0.25+0.75,0.25+1.5,1+3")]
     settings: Vec<Setting>,
@@ -121,7 +129,7 @@ fn statement(text: &str) -> Result<f64, String> {
 /// The server, and what all blocks share.
 struct Bench {
     server: Server,
-    target: ConnectTarget,
+    suite: Suite,
     dataset: Arc<Dataset>,
     stop: Arc<AtomicBool>,
     seed: u64,
@@ -129,13 +137,16 @@ struct Bench {
     blocks: u32,
 }
 
-/// A statement that takes about as long as was asked for.
+/// What is measured.
 struct Statement {
-    wanted_ms: f64,
-    found_ms: f64,
-    rows: u64,
+    name: String,
+    /// What it was made of, for the table.
+    about: String,
+    database: String,
     program: Arc<Program>,
     mix: Arc<Mix>,
+    /// Median of one session.
+    found_ms: f64,
     capacity_per_second: f64,
 }
 
@@ -149,6 +160,23 @@ struct Series {
     /// Log ratios, after over before.
     p50: Vec<f64>,
     p95: Vec<f64>,
+    /// Of the backends, where it could be had.
+    processor: Vec<f64>,
+}
+
+/// Notes of seeding go to stderr.
+struct Notes;
+
+impl Progress for Notes {
+    fn note(&self, text: &str) {
+        eprintln!("blocks: {text}");
+    }
+
+    fn pairs(&self, _: &str, _: u32, _: u32) {}
+
+    fn bars(&self) -> &dyn pgduel::seed::Progress {
+        &pgduel::seed::Quiet
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -162,7 +190,10 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let measured = bench.measure(arguments, began).await;
     // The database goes, whatever became of the blocks.
     let about = common::about(&bench.server).await;
-    let dropped = drop_database(&bench.server, DATABASE).await;
+    let mut dropped = drop_database(&bench.server, DATABASE).await;
+    for name in &arguments.scenarios {
+        dropped = dropped.and(drop_database(&bench.server, &variant_database(name)).await);
+    }
     let interrupted = bench.stop.load(Ordering::Relaxed);
     bench.server.finish().await?;
     dropped?;
@@ -197,12 +228,10 @@ impl Bench {
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop database if exists {DATABASE} with (force)"))).execute(&mut admin).await?;
         admin.close().await?;
         create_database(&server, DATABASE, None, &DatabaseMark::new(Purpose::Scratch, "blocks")).await?;
-        let mut target = connect_target(&server.conn_info(DATABASE));
-        target.settings = vec![("search_path".to_owned(), SEARCH_PATH.to_owned())];
-        // Statements draw nothing from it.
-        let model = suite::load(Path::new("examples/notes/seeds/notes")).map_err(|_| anyhow!("run this from the project's folder"))?.model;
-        let dataset = Arc::new(Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1)?);
-        Ok(Bench { server, target, dataset, stop, seed, blocks: 0 })
+        let suite = suite::load(&Path::new("seeds").join(SUITE)).map_err(|_| anyhow!("run this from the project's folder"))?;
+        let sizing = Sizing { scale: 1.0, vectors: Some(VECTORS), overlays: Vec::new() };
+        let dataset = Arc::new(Dataset::plan(suite.model.clone(), sizing, 1)?);
+        Ok(Bench { server, suite, dataset, stop, seed, blocks: 0 })
     }
 
     /// Calibrates, probes, and runs pairs until time is up.
@@ -210,6 +239,17 @@ impl Bench {
         let mut statements = Vec::new();
         for wanted_ms in &arguments.statements {
             statements.push(self.calibrate(*wanted_ms).await.with_context(|| format!("the statement of {wanted_ms} ms"))?);
+        }
+        for name in &arguments.scenarios {
+            statements.push(self.scenario(name).await.with_context(|| format!("the scenario {name}"))?);
+        }
+        for statement in &mut statements {
+            let probe = self.closed(statement, CONNECTIONS, Duration::from_secs(2)).await?;
+            statement.capacity_per_second = probe.recording.accounting.ok as f64 / probe.duration.as_secs_f64().max(1e-9);
+            eprintln!(
+                "blocks: {} takes {:.3} ms; {CONNECTIONS} connections do {:.0}/s",
+                statement.name, statement.found_ms, statement.capacity_per_second
+            );
         }
         let count = arguments.settings.len();
         let mut table: Vec<Vec<Series>> = statements.iter().map(|_| (0..count).map(|_| Series::default()).collect()).collect();
@@ -253,10 +293,11 @@ impl Bench {
             if result.end != BlockEnd::Finished {
                 return Ok(false);
             }
-            found.push(service(&result)?);
+            let processor = result.processor.as_ref().ok().map(|time| time.on_processor_ns as f64 / result.finished.max(1) as f64);
+            found.push((service(&result)?, processor));
         }
         let [one, two] = found.try_into().map_err(|_| anyhow!("a pair has two blocks"))?;
-        let (before, after) = if first == Side::Before { (one, two) } else { (two, one) };
+        let ((before, processor_before), (after, processor_after)) = if first == Side::Before { (one, two) } else { (two, one) };
         series.pairs += 1;
         series.time += began.elapsed();
         series.samples += before.count() + after.count();
@@ -265,13 +306,14 @@ impl Bench {
         if before.count().min(after.count()) >= SAMPLES_FOR_P95 {
             series.p95.extend(ratio(0.95));
         }
+        series.processor.extend(processor_before.zip(processor_after).map(|(before, after)| (after / before).ln()));
         Ok(true)
     }
 
     /// A block with all that a duel does around it: an observer's connection, and the server's counters before and after.
     async fn observed(&mut self, statement: &Statement, work: Work, number: u32) -> anyhow::Result<BlockResult> {
-        let prepared = prepare(self.spec(&statement.program, &statement.mix, work, CONNECTIONS, number)).await?;
-        let mut observer = self.server.connect(DATABASE).await?;
+        let prepared = prepare(self.spec(statement, work, CONNECTIONS, number)).await?;
+        let mut observer = self.server.connect(&statement.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
         let after = snapshot(&mut observer).await?;
@@ -280,12 +322,14 @@ impl Bench {
         Ok(result)
     }
 
-    fn spec(&mut self, program: &Arc<Program>, mix: &Arc<Mix>, work: Work, connections: u32, number: u32) -> BlockSpec {
+    fn spec(&mut self, statement: &Statement, work: Work, connections: u32, number: u32) -> BlockSpec {
         self.blocks += 1;
+        let mut target = connect_target(&self.server.conn_info(&statement.database));
+        target.settings = vec![("search_path".to_owned(), SEARCH_PATH.to_owned())];
         BlockSpec {
-            target: self.target.clone(),
-            program: program.clone(),
-            mix: mix.clone(),
+            target,
+            program: statement.program.clone(),
+            mix: statement.mix.clone(),
             connections,
             threads: load_threads(),
             warm_up_sequence: SequenceRange::WarmUp(self.blocks).first(),
@@ -301,41 +345,67 @@ impl Bench {
         }
     }
 
-    async fn closed(&mut self, program: &Arc<Program>, mix: &Arc<Mix>, connections: u32, measure: Duration) -> anyhow::Result<BlockResult> {
+    async fn closed(&mut self, statement: &Statement, connections: u32, measure: Duration) -> anyhow::Result<BlockResult> {
         let work = Work::Closed { settle: Duration::from_millis(100), measure };
         let number = self.blocks;
-        let result = prepare(self.spec(program, mix, work, connections, number)).await?.run().await?;
+        let result = prepare(self.spec(statement, work, connections, number)).await?.run().await?;
         anyhow::ensure!(result.end == BlockEnd::Finished, "it did not run to its end: {:?}", result.end);
         Ok(result)
     }
 
-    /// Finds how many rows take the time that is wanted, and what all connections can do of that.
+    /// Median of one session, ms.
+    async fn single(&mut self, statement: &Statement) -> anyhow::Result<f64> {
+        let result = self.closed(statement, 1, Duration::from_millis(400)).await?;
+        Ok(service(&result)?.quantile(0.5).context("no sample")? / 1e6)
+    }
+
+    /// Finds how many rows take the time that is wanted.
     async fn calibrate(&mut self, wanted_ms: f64) -> anyhow::Result<Statement> {
         let mut rows = 1_000;
         let mut best: Option<Statement> = None;
         // The time grows with the rows and has a fixed part, so the proportion is off at first.
         for _ in 0..8 {
-            let (program, mix) = compile(&self.dataset, rows)?;
-            let result = self.closed(&program, &mix, 1, Duration::from_millis(400)).await?;
-            let found_ms = service(&result)?.quantile(0.5).context("no sample")? / 1e6;
+            let scenario = computing(rows)?;
+            let mut statement = self.statement(format!("{wanted_ms} ms"), format!("{rows} rows counted"), DATABASE, &scenario)?;
+            statement.found_ms = self.single(&statement).await?;
+            let found_ms = statement.found_ms;
             let error = |found_ms: f64| (found_ms / wanted_ms).ln().abs();
             if best.as_ref().is_none_or(|best| error(found_ms) < error(best.found_ms)) {
-                best = Some(Statement { wanted_ms, found_ms, rows, program, mix, capacity_per_second: 0.0 });
+                best = Some(statement);
             }
             if error(found_ms) < 0.03 {
                 break;
             }
             rows = ((rows as f64 * wanted_ms / found_ms) as u64).clamp(1, 100_000_000);
         }
-        let mut statement = best.context("nothing was measured")?;
-        let probe = self.closed(&statement.program, &statement.mix, CONNECTIONS, Duration::from_secs(2)).await?;
-        statement.capacity_per_second = probe.recording.accounting.ok as f64 / probe.duration.as_secs_f64().max(1e-9);
-        eprintln!(
-            "blocks: {} rows take {:.3} ms; {CONNECTIONS} connections do {:.0}/s",
-            statement.rows, statement.found_ms, statement.capacity_per_second
-        );
+        best.context("nothing was measured")
+    }
+
+    /// The side before of a scenario, in a database of its own.
+    async fn scenario(&mut self, name: &str) -> anyhow::Result<Statement> {
+        let file = PathBuf::from(format!("scenarios/{SUITE}/{name}.toml"));
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let scenario = parsed(SUITE, name, &file, &text)?;
+        anyhow::ensure!(!scenario.writes(), "it writes, and its data would not stay as they are");
+        let variant = self.suite.variants.get(&scenario.duel.before).context("its side before is no variant of the suite")?;
+        let digest = template_digest(&self.suite, &self.dataset, "blocks", &self.server).await?;
+        let from = template(&self.server, &self.suite, &self.dataset, &digest, &Notes).await?;
+        let database = variant_database(name);
+        make_variant(&self.server, &from, &database, variant).await?;
+        let mut statement = self.statement(name.to_owned(), format!("{SUITE}/{name}, {}", variant.name), &database, &scenario)?;
+        statement.found_ms = self.single(&statement).await?;
         Ok(statement)
     }
+
+    fn statement(&self, name: String, about: String, database: &str, scenario: &Scenario) -> anyhow::Result<Statement> {
+        let mix = Arc::new(Mix::new(self.dataset.clone(), scenario, 1)?);
+        let program = Arc::new(Program::new(scenario, Side::Before));
+        Ok(Statement { name, about, database: database.to_owned(), program, mix, found_ms: 0.0, capacity_per_second: 0.0 })
+    }
+}
+
+fn variant_database(scenario: &str) -> String {
+    format!("{DATABASE}_{}", scenario.replace('-', "_"))
 }
 
 /// The first signal ends it with what there is, the second at once.
@@ -357,15 +427,17 @@ fn stop_on_signals(stop: Arc<AtomicBool>) -> std::io::Result<()> {
 }
 
 /// A statement that only computes: rows are counted as they are made, none is kept.
-fn compile(dataset: &Arc<Dataset>, rows: u64) -> anyhow::Result<(Arc<Program>, Arc<Mix>)> {
+fn computing(rows: u64) -> anyhow::Result<Scenario> {
     let text = format!(
         "title = \"Blocks\"\nduel = [\"before\", \"after\"]\n\n[[transaction]]\nname = \"only\"\nidentity = \"none\"\n\n\
          [[transaction.statement]]\nname = \"only\"\nsql = \"select count(*) from (select generate_series(1, {rows})) as series\"\n"
     );
-    let read = scenario::parse("blocks", "only", Path::new("only.toml"), &text);
-    let scenario = read.map_err(|found| anyhow!("{}", found.iter().map(|one| one.plain()).collect::<Vec<_>>().join("; ")))?;
-    let mix = Mix::new(dataset.clone(), &scenario, 1)?;
-    Ok((Arc::new(Program::new(&scenario, Side::Before)), Arc::new(mix)))
+    parsed("blocks", "only", Path::new("only.toml"), &text)
+}
+
+fn parsed(suite: &str, name: &str, file: &Path, text: &str) -> anyhow::Result<Scenario> {
+    let read = scenario::parse(suite, name, file, text);
+    read.map_err(|found| anyhow!("{}", found.iter().map(|one| one.plain()).collect::<Vec<_>>().join("; ")))
 }
 
 fn service(result: &BlockResult) -> anyhow::Result<Histogram> {
@@ -374,27 +446,29 @@ fn service(result: &BlockResult) -> anyhow::Result<Histogram> {
 
 fn section(statement: &Statement, settings: &[Setting], series: &[Series]) -> String {
     let mut text = format!(
-        "### {} ms\n\n{} rows, {:.3} ms alone; at {:.0}/s, half of what {CONNECTIONS} connections can do.\n\n",
-        statement.wanted_ms,
-        statement.rows,
+        "### {}\n\n{}, {:.3} ms alone; at {:.0}/s, half of what {CONNECTIONS} connections can do.\n\n",
+        statement.name,
+        statement.about,
         statement.found_ms,
         statement.capacity_per_second * UTILISATION
     );
     let minutes = WALL_TIMES.map(|seconds| format!("in {} min", seconds / 60.0)).join(" | ");
     text.push_str(&format!(
-        "| settle + measure | pairs | a minute | samples a block | p50: sd | half-width {minutes} | p95: sd | half-width {minutes} |\n"
+        "| settle + measure | pairs | a minute | samples a block | p50: sd | half-width {minutes} | p95: sd | half-width {minutes} | \
+         processor: sd | half-width {minutes} |\n"
     ));
-    text.push_str(&format!("|{}\n", "---|".repeat(6 + 2 * WALL_TIMES.len())));
+    text.push_str(&format!("|{}\n", "---|".repeat(7 + 3 * WALL_TIMES.len())));
     for (setting, series) in settings.iter().zip(series) {
         let per_second = series.pairs as f64 / series.time.as_secs_f64().max(1e-9);
         text.push_str(&format!(
-            "| {} | {} | {:.1} | {:.0} | {} | {} |\n",
+            "| {} | {} | {:.1} | {:.0} | {} | {} | {} |\n",
             setting.name(),
             series.pairs,
             per_second * 60.0,
             series.samples as f64 / (series.pairs.max(1) * 2) as f64,
             cells(&series.p50, per_second),
-            cells(&series.p95, per_second)
+            cells(&series.p95, per_second),
+            cells(&series.processor, per_second)
         ));
     }
     text

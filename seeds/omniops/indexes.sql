@@ -69,8 +69,15 @@ create index idx_scraped_pages_content_gin on scraped_pages
   using gin (to_tsvector('english', coalesce(content, '')));
 create index idx_scraped_pages_content_search on scraped_pages
   using gin (to_tsvector('simple', coalesce(content, '')));
+-- No statement here searches text. ANALYZE would parse every page once more for each of the three, which takes most of its time.
+alter index idx_scraped_pages_fulltext       alter column 1 set statistics 0;
+alter index idx_scraped_pages_content_gin    alter column 1 set statistics 0;
+alter index idx_scraped_pages_content_search alter column 1 set statistics 0;
 
 create index idx_query_cache_hash on query_cache (organization_id, query_hash, expires_at);
 
 -- Parameters are not stated: pgvector's defaults, m 16 and ef_construction 64 (X-74).
+-- Vectors lie outside of the table, which is too small without them for PostgreSQL to think of workers.
+alter table page_embeddings set (parallel_workers = 2);
 create index page_embeddings_embedding_hnsw_idx on page_embeddings using hnsw (embedding extensions.vector_cosine_ops);
+alter table page_embeddings reset (parallel_workers);

@@ -12,7 +12,7 @@ use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 
 /// Draws of a transaction at most.
 const MOST_DRAWS: u64 = 200;
-/// Draws of a transaction, at least.
+/// Draws of a transaction, at least; half of them in quick mode of what writes and is the same whoever the draw is for.
 const LEAST_DRAWS: u64 = 12;
 /// Findings kept a transaction.
 pub(super) const KEPT: usize = 5;
@@ -54,7 +54,11 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
         let draws = Draws::of(mix, transaction, index);
         // What runs as the service or as nobody is the same whoever the draw is for.
         let anyone = !matches!(transaction.identity, Runs::Member { .. });
-        let least = if transaction.writes && anyone { LEAST_DRAWS } else { LEAST_DRAWS.max(draws.count()) };
+        let least = match (transaction.writes && anyone, mode) {
+            (true, Mode::Quick) => LEAST_DRAWS / 2,
+            (true, _) => LEAST_DRAWS,
+            (false, _) => LEAST_DRAWS.max(draws.count()),
+        };
         for draw in 0..MOST_DRAWS {
             let telling = tally.findings.len().max(tally.rejected.len()) >= KEPT || tally.lost.is_some();
             if telling || draw >= least && began.elapsed() > patience(mode, transaction.writes) {

@@ -31,6 +31,8 @@ pub(super) struct Arenas {
     /// How the names of its databases begin.
     pub(super) prefix: String,
     pub(super) made: Made,
+    /// Copies of databases that count function calls.
+    pub(super) counting: BTreeSet<String>,
     /// Variants whose isolation has passed in this run.
     pub(super) isolated: isolation::Passed,
 }
@@ -89,7 +91,8 @@ impl<'a> Duels<'a> {
                 Some(Err(error)) => return self.no_template(environment, error),
             };
             let prefix = format!("{}_{number}", self.prefix);
-            self.arenas.push(Arenas { data, template, prefix, made: Made::new(), isolated: isolation::Passed::default() });
+            let (made, counting, isolated) = (Made::new(), BTreeSet::new(), isolation::Passed::default());
+            self.arenas.push(Arenas { data, template, prefix, made, counting, isolated });
         }
         for (index, scenario) in self.plan.scenarios.iter().enumerate() {
             if environment.stop.load(Ordering::Relaxed) {
@@ -166,7 +169,8 @@ impl<'a> Duels<'a> {
                 .collect();
             let unneeded = arenas.made.extract_if(.., |(variant, side, _), _| !needed.contains(&(variant.clone(), *side)));
             for (_, database) in unneeded {
-                // One that stays is dropped at the end of the run.
+                // With its copies, whose names begin alike. One that stays is dropped at the end of the run.
+                arenas.counting.retain(|copy| !copy.starts_with(&database.name));
                 let _ = databases::drop_duels(environment.server, &database.name).await;
             }
         }

@@ -1,8 +1,7 @@
 //! Evidence of a scenario, on both sides: plans for the largest tenant, what the server counts of each statement, and function calls
 //! where the suite can count them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sqlx::Executor;
@@ -12,7 +11,6 @@ use super::side::SideUnderTest;
 use super::{Environment, databases};
 use crate::check::recall::Recall;
 use crate::load::bind::{Arrival, Mix, SequenceRange};
-use crate::load::program::Program;
 use crate::load::session::{End, Session};
 use crate::observe::{StatementObserver, StatementSnapshot};
 use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides, StatementStatistics};
@@ -26,9 +24,11 @@ const COUNTING_SQL: &str = "supabase-counting.sql";
 const COUNTED: u64 = 64;
 const COUNTED_TIME: Duration = Duration::from_millis(500);
 
-/// Takes plans and counts and appends them to the record. A statement that cannot be explained becomes a warning.
+/// Takes plans and counts and appends them to the record. A statement that cannot be explained becomes a warning. `counting` are the copies
+/// that scenarios before have left for counting function calls.
 pub async fn collect(
     environment: &mut Environment<'_>,
+    counting: &mut BTreeSet<String>,
     scenario: &Scenario,
     mix: &Mix,
     sides: &Sides<SideUnderTest>,
@@ -37,9 +37,20 @@ pub async fn collect(
     recall: &Sides<Recall>,
 ) -> anyhow::Result<()> {
     environment.progress.note("collecting plans and function calls");
+    let counter = CallCounter { server: environment.server, scenario, mix, suite, warm_up };
+    // Nothing is timed yet: both sides at once.
+    let (before, after) = tokio::join!(counter.count(&sides.before, counting), counter.count(&sides.after, counting));
+    let calls = Sides { before, after };
     for side in Side::BOTH {
+        let name = counting_copy(sides.get(side));
+        match calls.get(side).is_ok() && !scenario.writes() {
+            true => counting.insert(name),
+            false => counting.remove(&name),
+        };
+    }
+    for (side, calls) in Side::BOTH.into_iter().zip([calls.before, calls.after]) {
         let route = sides.get(side);
-        let calls = match count_calls(environment, scenario, mix, route, suite, warm_up).await {
+        let calls = match calls {
             Ok(calls) => calls,
             Err(error) => {
                 warn(environment, scenario, side, "function calls", format!("cannot be counted: {error:#}"))?;
@@ -186,33 +197,49 @@ fn warn(environment: &mut Environment<'_>, scenario: &Scenario, side: Side, subj
     Ok(())
 }
 
-/// Function calls of one run of each transaction, on a copy of the side in which the identity functions are counting ones.
-async fn count_calls(
-    environment: &Environment<'_>,
-    scenario: &Scenario,
-    mix: &Mix,
-    route: &SideUnderTest,
-    suite: &Suite,
+/// Counts function calls on copies of the sides in which the identity functions are counting ones.
+struct CallCounter<'a> {
+    server: &'a Server,
+    scenario: &'a Scenario,
+    mix: &'a Mix,
+    suite: &'a Suite,
     warm_up: u32,
-) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
-    let sql = suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
-    let Some(sql) = sql.filter(|_| suite.tables.iter().any(|file| file.ends_with("supabase.sql"))) else { return Ok(BTreeMap::new()) };
-    let name = format!("{}_c", route.database);
-    databases::clone_database(environment.server, &route.database, &name).await?;
-    let counted = async {
-        let mut connection = environment.server.connect(&name).await?;
-        apply_sql_file(&mut connection, &sql).await?;
-        sqlx::Connection::close(connection).await?;
+}
+
+impl CallCounter<'_> {
+    /// Calls of one run of each transaction. All that it runs is rolled back, so the copy of a side that no scenario writes to stays, and `kept`
+    /// says that one before has left it.
+    async fn count(&self, route: &SideUnderTest, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
+        let sql = self.suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
+        let sql = sql.filter(|_| self.suite.tables.iter().any(|file| file.ends_with("supabase.sql")));
+        let Some(sql) = sql else { return Ok(BTreeMap::new()) };
+        let name = counting_copy(route);
+        let counted = async {
+            if !kept.contains(&name) {
+                databases::clone_database(self.server, &route.database, &name).await?;
+                let mut connection = self.server.connect(&name).await?;
+                apply_sql_file(&mut connection, &sql).await?;
+                sqlx::Connection::close(connection).await?;
+            }
+            self.calls(route, &name).await
+        }
+        .await;
+        if counted.is_err() || self.scenario.writes() {
+            crate::target::drop_database(self.server, &name).await?;
+        }
+        counted
+    }
+
+    async fn calls(&self, route: &SideUnderTest, copy: &str) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let mut target = route.direct.clone();
-        target.database.clone_from(&name);
+        copy.clone_into(&mut target.database);
         target.settings.push(("track_functions".to_owned(), "all".to_owned()));
-        let program: Arc<Program> = route.program.clone();
-        let mut session = Session::open(&target, program, mix.dataset().now()).await?;
+        let mut session = Session::open(&target, route.program.clone(), self.mix.dataset().now()).await?;
         let mut counted = BTreeMap::new();
-        for index in 0..scenario.transactions.len() {
-            let arrival = typical(mix, index);
+        for index in 0..self.scenario.transactions.len() {
+            let arrival = typical(self.mix, index);
             // Until the plan is settled, planning calls functions as well.
-            for _ in 0..warm_up {
+            for _ in 0..self.warm_up {
                 session.run(&arrival, End::Rollback, None).await?;
             }
             let before = function_calls(session.connection()).await?;
@@ -224,9 +251,11 @@ async fn count_calls(
             };
             counted.insert(index, after.into_iter().filter_map(grown).collect());
         }
-        anyhow::Ok(counted)
+        Ok(counted)
     }
-    .await;
-    crate::target::drop_database(environment.server, &name).await?;
-    counted
+}
+
+/// Name of a side's copy that counts.
+fn counting_copy(route: &SideUnderTest) -> String {
+    format!("{}_c", route.database)
 }

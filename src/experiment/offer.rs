@@ -26,11 +26,14 @@ const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;
 
-/// A timed block is no shorter, however many samples a second it has: a stray millisecond of the machine must stay a small part of it.
-const SHORTEST_MEASURE: Duration = Duration::from_millis(750);
+/// An open-loop block is no shorter, however many samples a second it has. In the same wall time many short blocks give narrower intervals than
+/// few long ones, as the spread of their ratios hardly depends on their length (docs/blocks.md); shorter ones would hold too few samples.
+const SHORTEST_MEASURE: Duration = Duration::from_millis(300);
+/// The load settles for this part of what is measured.
+const SETTLE_PART: u32 = 4;
 
 /// What opening connections, warming them and looking at counters add to a block.
-const AROUND_A_BLOCK: Duration = Duration::from_millis(400);
+const AROUND_A_BLOCK: Duration = Duration::from_millis(200);
 
 /// Time for a scenario's pairs, and how many it needs at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -175,45 +178,43 @@ pub fn load_threads() -> usize {
     (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
 }
 
-/// How long a timed block may measure for its median to have enough samples.
+/// How long an open-loop block may measure for its quantiles to have enough samples.
 fn longest_timed(mode: Mode) -> Duration {
     match mode {
-        Mode::Quick | Mode::ChecksOnly => SHORTEST_MEASURE * 2,
+        Mode::Quick | Mode::ChecksOnly => longest(mode).measure * 2,
         Mode::Default | Mode::Run => longest(mode).measure,
     }
 }
 
+/// Of sessions and users that take turns as they can. What such a block of quick mode holds decides between timed and fixed work, too.
 fn longest(mode: Mode) -> BlockLength {
     match mode {
-        Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: SHORTEST_MEASURE },
+        Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
         Mode::Default | Mode::Run => BlockLength { settle: Duration::from_secs(1), measure: Duration::from_secs(3) },
     }
 }
 
-/// In default mode a block ends sooner where a 95th percentile has enough samples sooner: alternating often beats measuring long. Where none
-/// could have enough, or there is no room for so long blocks, it ends when the median has, and only that is judged. The rarest transaction of a mix
-/// decides what is enough.
+/// As long as its quantiles need, and no longer: alternating often beats measuring long. In quick mode that is the median. In default mode it
+/// is the 95th percentile, or the median where that could not have enough samples, or where there is no room for so long blocks; then only the
+/// median is judged. The rarest transaction of a mix decides what is enough there.
 fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Option<Room>) -> Offer {
-    let mut length = longest(mode);
-    if mode == Mode::Quick {
+    let (shortest, longest) = (SHORTEST_MEASURE.as_secs_f64(), longest_timed(mode).as_secs_f64());
+    let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
+    let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
+    let share = if rarest.is_finite() && mode != Mode::Quick { rarest.max(1e-9) } else { 1.0 };
+    let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
+    let long = |samples: f64| {
+        let measure = Duration::from_secs_f64(seconds_for(samples).clamp(shortest, longest));
+        BlockLength { settle: measure / SETTLE_PART, measure }
+    };
+    let length = match mode {
         // A rate that turned out lower than single sessions promised still gives a median its samples.
-        let seconds = SPARE * LEAST_FOR_P50 / process.rate().max(1e-9);
-        length.measure = Duration::from_secs_f64(seconds.clamp(length.measure.as_secs_f64(), longest_timed(mode).as_secs_f64()));
-    }
-    if mode == Mode::Default {
-        let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
-        let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
-        let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
-        let most = length.measure.as_secs_f64();
-        let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
-        let long = |seconds: f64| {
-            let measure = Duration::from_secs_f64(seconds.clamp(SHORTEST_MEASURE.as_secs_f64(), most));
-            BlockLength { settle: length.settle.min(measure / 3), measure }
-        };
-        let for_p95 = (seconds_for(SAMPLES_FOR_P95) <= most).then(|| long(seconds_for(SAMPLES_FOR_P95)));
-        let for_p95 = for_p95.filter(|length| room.is_none_or(|room| room.holds(*length)));
-        length = for_p95.unwrap_or_else(|| long(seconds_for(SAMPLES_FOR_P50)));
-    }
+        Mode::Quick | Mode::ChecksOnly => long(LEAST_FOR_P50),
+        Mode::Default | Mode::Run => {
+            let for_p95 = (seconds_for(SAMPLES_FOR_P95) <= longest).then(|| long(SAMPLES_FOR_P95));
+            for_p95.filter(|length| room.is_none_or(|room| room.holds(*length))).unwrap_or_else(|| long(SAMPLES_FOR_P50))
+        }
+    };
     Offer::Timed { process, auto, length }
 }
 
@@ -371,7 +372,7 @@ mod tests {
     #[test]
     fn a_default_block_is_as_long_as_what_it_can_judge_needs() {
         // At 300/s a 95th percentile takes 2 s; at 100/s it would take 6, so only the median is judged.
-        for (rate, seconds) in [(300.0, 2.0), (10_000.0, 0.75), (100.0, 1.5), (20.0, 3.0)] {
+        for (rate, seconds) in [(300.0, 2.0), (10_000.0, 0.3), (100.0, 1.5), (20.0, 3.0)] {
             match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default, None) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
                 other => panic!("{other:?}"),
@@ -381,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_quick_block_is_as_long_as_its_median_needs() {
-        for (rate, milliseconds) in [(1_000.0, 750), (60.0, 1_000), (40.0, 1_500)] {
+        for (rate, milliseconds) in [(1_000.0, 300), (60.0, 1_000), (40.0, 1_500)] {
             match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Quick, None) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_millis(), milliseconds),
                 other => panic!("{other:?}"),
@@ -406,7 +407,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let quick = |arrival| choose(&scenario(arrival), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
-        assert_eq!(milliseconds(quick(Arrival::Auto)), (500, 1500));
+        assert_eq!(milliseconds(quick(Arrival::Auto)), (150, 600));
         assert_eq!(milliseconds(quick(Arrival::Closed(4))), (500, 1500));
         let fixed = quick(Arrival::Work { sessions: 1, transactions: Some(10) });
         assert_eq!(fixed.clone().stretched(2), fixed);
@@ -414,8 +415,8 @@ mod tests {
 
     #[test]
     fn a_block_is_no_longer_than_there_is_room_for() {
-        // At 300/s a 95th percentile takes 2 s, and 16 pairs of such blocks 109 s.
-        for (seconds, measure) in [(120, 2.0), (60, 0.75)] {
+        // At 300/s a 95th percentile takes 2 s, and 16 pairs of such blocks 86 s.
+        for (seconds, measure) in [(90, 2.0), (60, 0.5)] {
             let room = Room { time: Duration::from_secs(seconds), pairs: 16 };
             match timed(&scenario(Arrival::Auto), Process::Poisson(300.0), true, Mode::Default, Some(room)) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), measure),

@@ -15,8 +15,8 @@ use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecor
 
 /// What blocks are longer by if the data does not fit in memory: which pages are read from disk is luck, and evens out with time.
 const STRETCH_FOR_DISK: u32 = 2;
-/// Pairs on one copy of a writing scenario in quick mode.
-const QUICK_PAIRS_A_CLONE: u32 = 6;
+/// Pairs on one copy of a writing scenario in quick mode: two copies serve all that it needs.
+const QUICK_PAIRS_A_CLONE: u32 = 7;
 /// Quick mode begins at most so many times the pairs that it needs, and then ends with those that it could keep.
 const QUICK_ATTEMPTS: u32 = 2;
 /// Pairs after which a load that was offered in none of them is given up.

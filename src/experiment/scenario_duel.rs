@@ -229,8 +229,9 @@ impl ScenarioDuel<'_, '_> {
         let enough = self.pairs(&context, arena, offer, record, course, aim).await?;
         if enough != Some(StopReason::Interrupted) {
             let sides = measuring.arena.first();
+            let (suite, counting) = (&self.plan.suite, &mut self.arenas.counting);
             let collected =
-                evidence::collect(self.environment, self.scenario, &measuring.mix, sides, &self.plan.suite, warm_up, &checked.recall);
+                evidence::collect(self.environment, counting, self.scenario, &measuring.mix, sides, suite, warm_up, &checked.recall);
             // What was measured is whole by now; a signal only ends the looking for reasons.
             until_stopped(&stop, collected).await.unwrap_or(Ok(()))?;
         }
@@ -351,12 +352,11 @@ impl ScenarioDuel<'_, '_> {
     /// Fresh copies of both sides of a build for a scenario that writes.
     pub(super) async fn clone_working(&self, arena: &Arena, build: u32) -> anyhow::Result<()> {
         let Some(made) = arena.builds.get(build as usize) else { return Ok(()) };
-        for side in Side::BOTH {
-            databases::clone_database(self.environment.server, &made.get(side).name, &arena.first().get(side).database).await?;
-        }
-        for side in Side::BOTH {
-            databases::warm(self.environment.server, &arena.first().get(side).database).await?;
-        }
+        let (server, copies) = (self.environment.server, arena.first());
+        let copy = |side: Side| databases::clone_database(server, &made.get(side).name, &copies.get(side).database);
+        tokio::try_join!(copy(Side::Before), copy(Side::After))?;
+        let warm = |side: Side| databases::warm(server, &copies.get(side).database);
+        tokio::try_join!(warm(Side::Before), warm(Side::After))?;
         Ok(())
     }
 
