@@ -21,6 +21,7 @@ mod rejection;
 mod scenario_duel;
 mod side;
 mod single;
+pub mod stopping;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

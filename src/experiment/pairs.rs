@@ -6,23 +6,18 @@ use super::block::{BlockContext, ClassSums, Measured, usable};
 use super::checks::SingleTimes;
 use super::faults::faults;
 use super::offer::{self, Offer, Probed, Room};
-use super::order::{self, Slot, default_pairs, most_quick_pairs, quick_pairs};
+use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, PAIRS_A_BUILD, ScenarioDuel};
 use super::side::SideUnderTest;
+use super::stopping::{Pair, Reached, Stopping};
 use crate::load::bind::SequenceRange;
 use crate::load::block::{Work, prepare};
 use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, Side, Sides, StopReason};
 
 /// What blocks are longer by if the data does not fit in memory: which pages are read from disk is luck, and evens out with time.
 const STRETCH_FOR_DISK: u32 = 2;
-/// Pairs on one copy of a writing scenario in quick mode: two copies serve all that it needs.
+/// Pairs on one copy of a writing scenario in quick mode: two copies serve the least number of pairs, up to 14.
 const QUICK_PAIRS_A_CLONE: u32 = 7;
-/// Quick mode begins at most so many times the pairs that it needs, and then ends with those that it could keep.
-const QUICK_ATTEMPTS: u32 = 2;
-/// Pairs after which a load that was offered in none of them is given up.
-const NEVER_OFFERED: u32 = 3;
-/// Quick mode takes at most so many times what its least number of pairs would take on a quiet machine.
-const QUICK_PATIENCE: f64 = 1.5;
 
 /// What pairs are run for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,23 +36,17 @@ pub(super) struct Course {
     kept: Vec<BlockRecord>,
     /// Times by tenant class over kept blocks.
     pub(super) classes: Sides<ClassSums>,
-    /// Pairs begun.
-    begun: u32,
-    /// Pairs begun when the working copies were last cloned.
+    /// Pairs so far, and their times without clones.
+    reached: Reached,
+    /// The pair for which the working copies were last cloned.
     cloned_at: Option<u32>,
     /// Time that the pairs have taken, clones included.
     spent: Duration,
-    /// Time of each pair, clones excluded.
-    pair_times: Vec<Duration>,
-    /// Whether the last pair was kept.
-    last_kept: bool,
-    /// Pairs in which the generator could not offer the load to either side.
-    not_offered: u32,
 }
 
 impl Course {
     pub(super) fn pairs(&self) -> u32 {
-        self.kept.len() as u32 / 2
+        self.reached.kept()
     }
 
     /// Blocks of the pairs that count.
@@ -73,18 +62,6 @@ impl Course {
     /// The working copies have been used by another scenario since.
     pub(super) fn forget_clones(&mut self) {
         self.cloned_at = None;
-    }
-
-    /// Whether the generator has not offered the load in any pair, so that there is nothing to go on for.
-    fn was_never_offered(&self) -> bool {
-        self.not_offered >= NEVER_OFFERED && self.not_offered == self.begun
-    }
-
-    /// Whether quick mode, which needs `wanted` pairs, has been at it for longer than it may. The quickest pair shows what one takes on a quiet
-    /// machine.
-    fn is_over_quick_time(&self, wanted: u32) -> bool {
-        let quiet = self.pair_times.iter().min().copied().unwrap_or_default() * wanted;
-        self.pair_times.iter().sum::<Duration>() >= quiet.mul_f64(QUICK_PATIENCE)
     }
 }
 
@@ -118,7 +95,7 @@ impl ScenarioDuel<'_, '_> {
         }
         let time = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let stretch = if resident { 1 } else { STRETCH_FOR_DISK };
-        let room = time.map(|time| Room { time: time / stretch, pairs: self.wanted() });
+        let room = time.map(|time| Room { time: time / stretch, pairs: self.stopping().least() });
         Ok((offer::choose(self.scenario, self.plan.mode, probed, fixed_work, room).stretched(stretch), probed))
     }
 
@@ -132,15 +109,15 @@ impl ScenarioDuel<'_, '_> {
         course: &mut Course,
         aim: Aim,
     ) -> Result<Option<StopReason>, Halt> {
-        let first = course.begun;
+        let first = course.reached.pairs();
         loop {
             let began = Instant::now();
+            let pair = course.reached.pairs();
             if record.writes && self.needs_clone(course) {
-                self.clone_working(arena, arena.of_pair(course.begun).0).await?;
-                course.cloned_at = Some(course.begun);
+                self.clone_working(arena, arena.of_pair(pair).0).await?;
+                course.cloned_at = Some(pair);
             }
-            let slots = order::pair(self.plan.order_seed, &record.scenario, course.begun);
-            course.begun += 1;
+            let slots = order::pair(self.plan.order_seed, &record.scenario, pair);
             self.pair(context, arena, offer, slots, course).await?;
             course.spent += began.elapsed();
             if let Some(stop) = self.enough(record, course) {
@@ -150,8 +127,8 @@ impl ScenarioDuel<'_, '_> {
                 return Ok((aim == Aim::All).then_some(StopReason::Budget));
             }
             let done = match aim {
-                Aim::Least => course.pairs() >= self.wanted(),
-                Aim::More => course.begun >= first + 2 * PAIRS_A_BUILD,
+                Aim::Least => course.pairs() >= self.stopping().least(),
+                Aim::More => course.reached.pairs() >= first + 2 * PAIRS_A_BUILD,
                 Aim::All => false,
             };
             if done {
@@ -160,24 +137,21 @@ impl ScenarioDuel<'_, '_> {
         }
     }
 
-    /// Why no more pairs are needed, whatever time is left: never for where an interval lies, only for how wide it is.
+    /// Why no more pairs are needed, whatever time is left.
     fn enough(&self, record: &ScenarioRecord, course: &Course) -> Option<StopReason> {
-        let (pairs, wanted) = (course.pairs(), self.wanted());
-        let precise = || (self.environment.precision)(record, &course.kept).enough.then_some(StopReason::Precise);
-        match self.plan.mode {
-            _ if self.stopped() => Some(StopReason::Interrupted),
-            _ if course.was_never_offered() => Some(StopReason::NotOffered),
-            Mode::Default => (pairs >= wanted).then(precise).flatten(),
-            _ if pairs < wanted => (course.begun >= QUICK_ATTEMPTS * wanted).then_some(StopReason::Attempts),
-            // The one look at widths. A pair that was discarded after it does not bring it again.
-            _ if pairs == wanted && course.last_kept && precise().is_some() => Some(StopReason::Precise),
-            _ => (pairs >= most_quick_pairs(self.gated) || course.is_over_quick_time(wanted)).then_some(StopReason::Pairs),
+        if self.stopped() {
+            return Some(StopReason::Interrupted);
         }
+        self.stopping().enough(&course.reached, || (self.environment.precision)(record, &course.kept).enough)
+    }
+
+    fn stopping(&self) -> Stopping {
+        Stopping::new(self.plan.mode, self.gated)
     }
 
     fn needs_clone(&self, course: &Course) -> bool {
         let pairs = if self.plan.mode == Mode::Default { PAIRS_A_BUILD } else { QUICK_PAIRS_A_CLONE };
-        course.cloned_at.is_none_or(|at| course.begun - at >= pairs)
+        course.cloned_at.is_none_or(|at| course.reached.pairs() - at >= pairs)
     }
 
     /// Runs one pair and records both blocks.
@@ -205,7 +179,11 @@ impl ScenarioDuel<'_, '_> {
         two.record.build = build;
         let kept = self.judge_faults(&mut one, &mut two, arena.resident);
         let not_offered = |block: &Measured| matches!(block.record.discard, Some(Discard::NotOffered { .. }));
-        course.not_offered += u32::from(not_offered(&one) && not_offered(&two));
+        let pair = match (kept, not_offered(&one) && not_offered(&two)) {
+            (true, _) => Pair::Kept,
+            (false, true) => Pair::NotOffered,
+            (false, false) => Pair::Discarded,
+        };
         for Measured { record, classes } in [one, two] {
             self.append(Line::Block(Box::new(record.clone())))?;
             if kept {
@@ -213,24 +191,12 @@ impl ScenarioDuel<'_, '_> {
                 course.kept.push(record);
             }
         }
-        course.pair_times.push(began.elapsed());
-        course.last_kept = kept;
+        course.reached.add(pair, began.elapsed());
         if kept {
-            let wanted = match course.pairs() > self.wanted() && self.plan.mode != Mode::Default {
-                true => most_quick_pairs(self.gated),
-                false => self.wanted(),
-            };
-            self.environment.progress.pairs(&self.scenario.path(), course.pairs(), wanted);
+            let pairs = course.pairs();
+            self.environment.progress.pairs(&self.scenario.path(), pairs, self.stopping().aimed_at(pairs));
         }
         Ok(())
-    }
-
-    /// Kept pairs that there must be, whatever else is to be waited for.
-    pub(super) fn wanted(&self) -> u32 {
-        match self.plan.mode {
-            Mode::Default => default_pairs(self.gated),
-            _ => quick_pairs(self.gated),
-        }
     }
 
     /// Marks the blocks of a pair that must not be used; returns whether it may be.
@@ -259,36 +225,18 @@ fn probe_length(mode: Mode) -> Duration {
 mod tests {
     use super::*;
 
-    fn course(kept: u32, seconds: &[u64]) -> Course {
-        let pair_times: Vec<Duration> = seconds.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
-        let blocks = vec![crate::record::tests::block(1_000_000, 0, 0); kept as usize * 2];
-        Course { kept: blocks, begun: seconds.len() as u32, spent: pair_times.iter().sum(), pair_times, ..Course::default() }
+    fn course(pairs: u32, kept: u32) -> Course {
+        const PAIR: Duration = Duration::from_secs(5);
+        let mut course = Course { spent: PAIR * pairs, ..Course::default() };
+        (0..pairs).for_each(|pair| course.reached.add(if pair < kept { Pair::Kept } else { Pair::Discarded }, PAIR));
+        course
     }
 
     #[test]
     fn discarded_pairs_make_the_missing_ones_take_longer() {
-        assert_eq!(course(4, &[5; 4]).missing(16), Duration::from_secs(5) * 12);
-        assert_eq!(course(4, &[5; 8]).missing(16), Duration::from_secs(10) * 12);
-        assert_eq!(course(16, &[5; 16]).missing(16), Duration::ZERO);
-        assert_eq!(course(0, &[]).missing(16), Duration::ZERO, "nobody knows how long one takes");
-    }
-
-    #[test]
-    fn a_load_that_was_offered_once_is_not_given_up() {
-        let course = |begun: u32, not_offered: u32| Course { begun, not_offered, ..Course::default() };
-        assert!(!course(2, 2).was_never_offered());
-        assert!(course(3, 3).was_never_offered());
-        assert!(!course(4, 3).was_never_offered());
-    }
-
-    #[test]
-    fn quick_mode_has_half_again_of_its_quiet_time() {
-        assert!(!course(12, &[2; 12]).is_over_quick_time(12));
-        assert!(course(18, &[2; 18]).is_over_quick_time(12));
-        // 12 pairs of 2 s are 24 s; some took longer.
-        let mut seconds = vec![2; 8];
-        seconds.extend([5; 4]);
-        assert!(course(12, &seconds).is_over_quick_time(12), "36 s");
-        assert!(!course(12, &seconds[..11]).is_over_quick_time(12), "31 s");
+        assert_eq!(course(4, 4).missing(16), Duration::from_secs(5) * 12);
+        assert_eq!(course(8, 4).missing(16), Duration::from_secs(10) * 12);
+        assert_eq!(course(16, 16).missing(16), Duration::ZERO);
+        assert_eq!(course(0, 0).missing(16), Duration::ZERO, "nobody knows how long one takes");
     }
 }
