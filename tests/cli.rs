@@ -209,6 +209,66 @@ fn edited(edit: impl Fn(&mut serde_json::Value)) -> tempfile::TempDir {
     folder
 }
 
+#[test]
+fn a_connection_string_in_the_wrong_place_is_not_echoed() {
+    const PASSWORD: &str = "c4n4ry-9f3";
+    for scheme in ["postgres://", "postgre://", "postgresql:/", "postgres:"] {
+        let url = format!("{scheme}ann:{PASSWORD}@127.0.0.1:1/app");
+        for arguments in [
+            vec!["duel", &url],
+            vec!["duel", "omniops/history-fetch", &url],
+            vec!["duel", "omniops/history-fetch", "--seed", &url],
+            vec!["duel", "omniops/history-fetch", "--database-url", &url],
+            vec!["run", &url, "--variant", &url],
+            vec!["report", &url],
+            vec!["compare", &url, &url],
+            vec!["lint", &url],
+            vec!["--project", &url, "list"],
+            vec!["pgbench", &url],
+            vec![&url],
+        ] {
+            let found = output(&arguments);
+            let said = text(&found.stdout) + &text(&found.stderr);
+            assert!(!found.status.success(), "{arguments:?}: {said}");
+            assert!(!said.contains(PASSWORD), "{arguments:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_record_holds_one_run_and_tells_each_thing_once() {
+    let whole = std::fs::read_to_string(manifest().join("tests/data/records/improved.jsonl")).expect("the record reads");
+    let lines: Vec<&str> = whole.lines().collect();
+    let place = |kind: &str| lines.iter().position(|line| line.contains(&format!("\"line\":\"{kind}\""))).expect(kind);
+    let with = |line: &str, at: usize| {
+        let mut lines = lines.clone();
+        lines.insert(at, line);
+        lines.join("\n") + "\n"
+    };
+    let (block, scenario, end) = (place("block"), place("scenario"), place("end"));
+    let mut cases = vec![
+        (whole.repeat(2), lines.len() + 1, "the run is over above: a record holds one run".to_owned()),
+        (with(lines[0], 1), 2, "a second header: a record holds one run".to_owned()),
+        (with(lines[block], scenario), scenario + 1, "which is not described above".to_owned()),
+        (with(lines[block], end + 1), end + 2, "the run is over above".to_owned()),
+    ];
+    cases.push((with(lines[place("scenario-end")], end), end + 1, "is over above".to_owned()));
+    cases.push((with(&lines[block].replace("\"pair\":0", "\"pair\":99"), end), end + 1, "is over above".to_owned()));
+    let end = place("scenario-end");
+    for kind in ["scenario", "probe", "block"] {
+        cases.push((with(lines[place(kind)], end), end + 1, "is told a second time".to_owned()));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("run.jsonl");
+    for (text_of_record, line, wanted) in cases {
+        std::fs::write(&file, text_of_record).expect("written");
+        let found = output(&["report", file.to_str().expect("UTF-8"), "--format", "terminal"]);
+        let said = text(&found.stderr);
+        assert_eq!(found.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("run.jsonl:{line}: ")) && said.contains(&wanted), "{wanted}: {said}");
+    }
+}
+
 fn shown(folder: &Path, format: &str) -> String {
     let found = output(&["report", folder.to_str().expect("UTF-8"), "--format", format]);
     assert_eq!(text(&found.stderr), "");

@@ -100,7 +100,7 @@ pub struct DuelArgs {
     /// Suites or scenarios, such as omniops or omniops/history-fetch
     #[arg(required = true, value_name = "SUITE[/SCENARIO]")]
     pub scenarios: Vec<String>,
-    /// A first look: blocks of 0.75 s and few pairs, for large effects on medians
+    /// A first look: short blocks (0.3 s or more) and few pairs, for large effects on medians
     #[arg(long)]
     pub quick: bool,
     /// Time for all of it, such as 90s, 40m or 2h [default: 4m a scenario]

@@ -15,7 +15,7 @@ use crate::experiment::{self, Environment, Plan};
 use crate::record::{BlockRecord, Mode, ScenarioRecord, Writer};
 use crate::scenario::{self, AnswerRule, Scenario};
 use crate::suite::{self, Suite};
-use crate::target::Lifetime;
+use crate::target::{Lifetime, masked};
 
 /// Vectors in quick mode unless told otherwise.
 const QUICK_VECTORS: u64 = 5_000;
@@ -59,8 +59,8 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     result.and(stopped.map_err(Failure::Infrastructure))
 }
 
-/// Copies of the template that are there at one time, at most: for each variant and side its builds, working copies for what writes, and one in
-/// which calls are counted.
+/// Copies of the template that are there at one time, at most: for each variant and side its builds and one in which calls are counted, and for
+/// what writes two working copies and their counting ones.
 fn copies(plan: &Plan) -> u64 {
     let of = |one: &Scenario| {
         let after = if plan.aa { &one.duel.before } else { &one.duel.after };
@@ -75,8 +75,8 @@ fn copies(plan: &Plan) -> u64 {
         so_far.intersection(&still).count() as u64
     };
     let most = (0..plan.scenarios.len()).map(held).max().unwrap_or(0);
-    let writes = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 0 };
-    most * u64::from(experiment::builds(plan.mode)) + writes + 1
+    let writes = if plan.scenarios.iter().any(Scenario::writes) { 4 } else { 0 };
+    most * (u64::from(experiment::builds(plan.mode)) + 1) + writes
 }
 
 /// Removes the folder of a run that never got to its record; one with a record stays.
@@ -157,7 +157,8 @@ pub(super) fn command_line() -> String {
         }
         skip = word == "--database-url";
         if !skip {
-            words.push(server::quoted(&word));
+            // One in another place keeps its password to itself.
+            words.push(server::quoted(&masked(&word)));
         }
     }
     format!("pgduel {}", words.join(" "))

@@ -9,6 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use crate::diagnostic::{Diagnostic, read_text};
 use crate::scenario::{self, Catalog};
 use crate::suite::{self, Suite};
+use crate::target::masked;
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,16 +165,23 @@ fn one_scenario(root: &Path, file: &Path, catalog: MakeCatalog, suites: &mut BTr
 /// Prints what was found, and a last line with the count.
 pub fn print(outcome: &Outcome, style: Style, out: &mut dyn Write) -> io::Result<()> {
     for diagnostic in &outcome.found {
-        match style {
-            Style::Plain => writeln!(out, "{}", diagnostic.plain())?,
-            Style::Graphical { columns, colour } => writeln!(out, "{}", graphical(diagnostic, columns, colour))?,
-        }
+        writeln!(out, "{}", rendered(diagnostic, style))?;
     }
     let files = counted(outcome.files, "file");
     match outcome.found.len() {
         0 => writeln!(out, "{files}, no errors"),
         errors => writeln!(out, "{files}, {}", counted(errors, "error")),
     }
+}
+
+/// A finding in words. What it quotes may be a connection string: it is masked before lines are wrapped, and its place afterwards.
+pub fn rendered(diagnostic: &Diagnostic, style: Style) -> String {
+    let help = diagnostic.help.as_deref().map(masked);
+    let diagnostic = Diagnostic { message: masked(&diagnostic.message), help, ..diagnostic.clone() };
+    masked(&match style {
+        Style::Plain => diagnostic.plain(),
+        Style::Graphical { columns, colour } => graphical(&diagnostic, columns, colour),
+    })
 }
 
 fn counted(number: usize, what: &str) -> String {

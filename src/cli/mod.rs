@@ -22,6 +22,8 @@ use std::io::{IsTerminal, Write};
 
 use clap::{CommandFactory, Parser};
 
+use crate::target::masked;
+
 pub use args::{Cli, Command};
 
 /// Exit codes, as the README lists them.
@@ -64,7 +66,11 @@ pub fn main() -> i32 {
             // Help and version are no errors; clap prints each where it belongs.
             let usage = if std::env::args_os().nth(1).is_some_and(|word| word == "pgbench") { pgbench::NOT_BEGUN } else { exit::USAGE };
             let code = if error.use_stderr() { usage } else { exit::PASS };
-            let _ = error.print();
+            let plain = error.to_string();
+            let _ = match masked(&plain) {
+                shown if error.use_stderr() && shown != plain => write!(std::io::stderr(), "{shown}"),
+                _ => error.print(),
+            };
             return code;
         }
     };
@@ -104,15 +110,16 @@ fn complain(failure: &Failure) {
     let _ = match failure {
         Failure::Files(diagnostics) => {
             for diagnostic in diagnostics {
-                let _ = match err.is_terminal() {
-                    true => writeln!(err, "{}", lint::graphical(diagnostic, terminal_width(), lint::Colour::On)),
-                    false => writeln!(err, "{}", diagnostic.plain()),
+                let style = match err.is_terminal() {
+                    true => lint::Style::Graphical { columns: terminal_width(), colour: lint::Colour::On },
+                    false => lint::Style::Plain,
                 };
+                let _ = writeln!(err, "{}", lint::rendered(diagnostic, style));
             }
             Ok(())
         }
-        Failure::Usage(text) => writeln!(err, "pgduel: {text}"),
-        Failure::Infrastructure(error) => writeln!(err, "pgduel: {error:#}"),
+        Failure::Usage(text) => writeln!(err, "pgduel: {}", masked(text)),
+        Failure::Infrastructure(error) => writeln!(err, "pgduel: {}", masked(&format!("{error:#}"))),
     };
 }
 

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write, stderr, stdout};
 
 use super::Failure;
+use crate::target::masked;
 
 /// Prints to standard output.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Says something on standard error; whether anybody hears it does not matter.
+/// Says something on standard error, without what may be a password; whether anybody hears it does not matter.
 pub fn say(text: &str) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", masked(text));
 }

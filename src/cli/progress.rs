@@ -6,6 +6,7 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::experiment::Progress;
+use crate::target::masked;
 
 /// Tells a person what is going on.
 pub struct Console {
@@ -43,7 +44,7 @@ impl Progress for Console {
             return;
         }
         let seconds = self.started.elapsed().as_secs();
-        let line = format!("[{:>2}:{:02}] {text}", seconds / 60, seconds % 60);
+        let line = format!("[{:>2}:{:02}] {}", seconds / 60, seconds % 60, masked(text));
         match self.terminal {
             true => {
                 let _ = self.multi.println(&line);

@@ -38,6 +38,19 @@ pub enum BlockKind {
     OwnRate,
 }
 
+impl BlockKind {
+    /// As the record has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            BlockKind::Timed => "timed",
+            BlockKind::Users => "users",
+            BlockKind::FixedWork => "fixed-work",
+            BlockKind::Capacity => "capacity",
+            BlockKind::OwnRate => "own-rate",
+        }
+    }
+}
+
 /// One measured block: one stretch of one scenario on one side.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct BlockRecord {
@@ -275,7 +288,7 @@ pub struct ServerDelta {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Discard {
-    /// Half of the transactions started late by more than a tenth of the block, so that the load was not the one that was asked for.
+    /// Half of the transactions started late by more than a tenth of the block, and by more than 75 ms, so that the load was not the one that was asked for.
     NotOffered {
         /// Lag that half of the transactions exceeded, ns.
         lag_ns: u64,

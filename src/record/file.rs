@@ -1,5 +1,6 @@
 //! Writing and reading `run.jsonl`.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,16 @@ pub enum ReadError {
         /// What is wrong.
         message: String,
     },
+    /// A line that cannot belong to the same run as those above it.
+    #[error("{path}:{line}: {message}")]
+    Contents {
+        /// The file.
+        path: PathBuf,
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// The first line is missing or not a header.
     #[error("{path}: the first line of a run record must be its header; is this a run.jsonl of pgduel?")]
     NoHeader {
@@ -103,12 +114,66 @@ pub enum ReadError {
     },
 }
 
+/// What a record holds so far: one run, of which each thing is told once. Two records in one file would make every interval narrower.
+#[derive(Default)]
+struct Contents {
+    told: HashSet<String>,
+    /// Scenarios that are described, and those that are over.
+    scenarios: HashSet<String>,
+    over: HashSet<String>,
+    ended: bool,
+}
+
+impl Contents {
+    /// Adds a line, or says why it cannot belong to the run.
+    fn add(&mut self, line: &Line) -> Result<(), String> {
+        if self.ended {
+            return Err("the run is over above: a record holds one run".to_owned());
+        }
+        let (scenario, thing) = match line {
+            Line::Header(_) => return Err("a second header: a record holds one run".to_owned()),
+            Line::End(_) => {
+                self.ended = true;
+                return Ok(());
+            }
+            Line::Scenario(one) => (&one.scenario, Some("description".to_owned())),
+            // Two may say the same.
+            Line::Check(one) => (&one.scenario, None),
+            Line::Variant(one) => (&one.scenario, Some(format!("variant, {}", one.side.name()))),
+            Line::Probe(one) => (&one.scenario, Some(format!("probe, {}", one.side.name()))),
+            Line::Block(one) => (&one.scenario, Some(format!("{} block of pair {}, {}", one.kind.name(), one.pair + 1, one.side.name()))),
+            Line::TenantClass(one) => (&one.scenario, Some(format!("{} times of {}, {}", one.class, one.transaction, one.side.name()))),
+            Line::Evidence(one) => (&one.scenario, Some(format!("evidence of {}, {}", one.statement, one.side.name()))),
+            Line::ScenarioEnd(one) => (&one.scenario, None),
+        };
+        if self.over.contains(scenario) {
+            return Err(format!("scenario {scenario} is over above"));
+        }
+        match line {
+            Line::Scenario(_) => {
+                self.scenarios.insert(scenario.clone());
+            }
+            Line::ScenarioEnd(_) => {
+                self.over.insert(scenario.clone());
+            }
+            Line::Block(_) if !self.scenarios.contains(scenario) => {
+                return Err(format!("a block of scenario {scenario}, which is not described above"));
+            }
+            _ => {}
+        }
+        match thing.and_then(|thing| self.told.replace(format!("{thing}, of scenario {scenario}"))) {
+            Some(thing) => Err(format!("the {thing} is told a second time")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Reads a record. A last line without its line end, as a killed run leaves it, is left out and marked.
 pub fn read(path: &Path) -> Result<Record, ReadError> {
     let io = |source| ReadError::Io { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(io)?);
     let mut header = None;
-    let mut lines = Vec::new();
+    let (mut lines, mut contents) = (Vec::new(), Contents::default());
     let mut buffer = Vec::new();
     for number in 1.. {
         buffer.clear();
@@ -124,7 +189,10 @@ pub fn read(path: &Path) -> Result<Record, ReadError> {
         match serde_json::from_slice(&buffer) {
             // A torn line may still parse; without its line end it was not flushed as a whole, so it does not count.
             _ if torn && read < LONGEST_LINE => return finish(path, header, lines, true),
-            Ok(line) => lines.push(line),
+            Ok(line) => match contents.add(&line) {
+                Ok(()) => lines.push(line),
+                Err(message) => return Err(ReadError::Contents { path: path.to_owned(), line: number, message }),
+            },
             Err(error) => {
                 return Err(ReadError::Line { path: path.to_owned(), line: number, message: error.to_string() });
             }

@@ -276,5 +276,12 @@ mod tests {
         }
         let deep = format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000));
         assert_eq!(evaluated(&deep), Err("the expression is nested too deeply".to_owned()));
+        let long = |terms: usize| vec!["1"; terms].join(" + ");
+        assert_eq!(evaluated(&long(501)), Ok(Value::Integer(501)));
+        // Neither the tree nor what takes it apart may need more stack than there is.
+        let nested = format!("abs(({}) + {})", long(400), long(200));
+        for many in [long(502), long(20_000), nested] {
+            assert_eq!(evaluated(&many), Err("the expression has too many levels".to_owned()));
+        }
     }
 }

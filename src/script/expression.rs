@@ -10,6 +10,8 @@ use crate::diagnostic::closest;
 
 /// Calls within calls that are followed; nobody writes more, and the stack has an end.
 const DEEPEST: usize = 200;
+/// Levels of a tree, for the same reason. A chain of operators nests to the left, so each adds a level; each is counted as two.
+const TALLEST: usize = 1_000;
 
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +43,7 @@ pub struct Misread {
 
 /// Reads a whole text.
 pub fn parse(text: &str, symbols: &mut Symbols) -> Result<Expression, Misread> {
-    let mut parser = Parser { tokens: Tokens::new(text)?, symbols, depth: 0 };
+    let mut parser = Parser { tokens: Tokens::new(text)?, symbols, depth: 0, height: 0 };
     let expression = parser.expression(Power::Loosest)?;
     match parser.tokens.peek() {
         Token::End => Ok(expression),
@@ -85,6 +87,8 @@ struct Parser<'a> {
     tokens: Tokens<'a>,
     symbols: &'a mut Symbols,
     depth: usize,
+    /// Levels of the expression or operand that was read last.
+    height: usize,
 }
 
 impl Parser<'_> {
@@ -95,6 +99,7 @@ impl Parser<'_> {
             return Err(self.misread("the expression is nested too deeply", format!("at most {DEEPEST} levels")));
         }
         let mut left = self.operand()?;
+        let mut height = self.height;
         let mut compared = false;
         loop {
             let (power, function) = match self.tokens.peek() {
@@ -112,6 +117,7 @@ impl Parser<'_> {
             }
             compared = power == Power::Comparison;
             let token = self.tokens.next();
+            self.height = 0;
             left = match (token, function) {
                 (Token::Or, _) => Expression::Or(Box::new([left, self.expression(power.tighter())?])),
                 (Token::And, _) => Expression::And(Box::new([left, self.expression(power.tighter())?])),
@@ -124,12 +130,20 @@ impl Parser<'_> {
                 }
                 _ => left,
             };
+            // Two, as NOTNULL is a NOT of an IS.
+            height = height.max(self.height) + 2;
+            if height > TALLEST {
+                let help = format!("at most {} operators in a row; set a variable to the first part", TALLEST / 2);
+                return Err(self.misread("the expression has too many levels", help));
+            }
         }
         self.depth -= 1;
+        self.height = height;
         Ok(left)
     }
 
     fn operand(&mut self) -> Result<Expression, Misread> {
+        self.height = 0;
         match self.tokens.next() {
             Token::Constant(value) => Ok(Expression::Constant(value)),
             // Only as the operand of a minus sign is it in range.
@@ -146,15 +160,23 @@ impl Parser<'_> {
             }
             Token::Operator(Function::Subtract) => {
                 let zero = Expression::Constant(Value::Integer(0));
-                Ok(Expression::Call(Function::Subtract, vec![zero, self.expression(Power::Sign)?]))
+                let inner = self.expression(Power::Sign)?;
+                self.height += 1;
+                Ok(Expression::Call(Function::Subtract, vec![zero, inner]))
             }
             Token::Operator(Function::Add) => self.expression(Power::Sign),
             Token::Invert => {
                 let ones = Expression::Constant(Value::Integer(-1));
                 // It binds as loosely as the binary ones of its kind: `~1 + 1` is `~(1 + 1)`.
-                Ok(Expression::Call(Function::BitXor, vec![ones, self.expression(Power::Bits.tighter())?]))
+                let inner = self.expression(Power::Bits.tighter())?;
+                self.height += 1;
+                Ok(Expression::Call(Function::BitXor, vec![ones, inner]))
             }
-            Token::Not => Ok(not(self.expression(Power::Not)?)),
+            Token::Not => {
+                let inner = self.expression(Power::Not)?;
+                self.height += 1;
+                Ok(not(inner))
+            }
             Token::Case => self.case(),
             Token::Name(name) => self.call(name),
             _ => Err(self.unexpected_last("a number, a variable such as :x, a function or `(`")),
@@ -174,12 +196,14 @@ impl Parser<'_> {
     }
 
     fn case(&mut self) -> Result<Expression, Misread> {
-        let mut branches = Vec::new();
+        let (mut branches, mut height) = (Vec::new(), 0);
         while *self.tokens.peek() == Token::When {
             self.tokens.next();
             let condition = self.expression(Power::Loosest)?;
+            height = height.max(self.height);
             self.expect(&Token::Then, "THEN")?;
             branches.push([condition, self.expression(Power::Loosest)?]);
+            height = height.max(self.height);
         }
         if branches.is_empty() {
             return Err(self.unexpected("WHEN"));
@@ -191,6 +215,7 @@ impl Parser<'_> {
             }
             false => Expression::Constant(Value::Null),
         };
+        self.height = height.max(self.height) + 1;
         self.expect(&Token::End_, "WHEN, ELSE or END")?;
         Ok(Expression::Case(branches, Box::new(otherwise)))
     }
@@ -207,10 +232,11 @@ impl Parser<'_> {
             return Err(Misread { span: named, message: format!("there is no function \"{name}\""), help });
         };
         self.expect(&Token::Open, "`(`")?;
-        let mut arguments = Vec::new();
+        let (mut arguments, mut height) = (Vec::new(), 0);
         if *self.tokens.peek() != Token::Close {
             loop {
                 arguments.push(self.expression(Power::Loosest)?);
+                height = height.max(self.height);
                 if *self.tokens.peek() != Token::Comma {
                     break;
                 }
@@ -224,6 +250,7 @@ impl Parser<'_> {
             let help = function.signature().to_owned();
             return Err(Misread { span: named, message: format!("{name} does not take {count} argument(s)"), help });
         }
+        self.height = height + 1;
         // Without a seed of its own, the script's is meant.
         if function.is_seeded() && arguments.len() < *allowed.end() {
             arguments.push(Expression::Variable(Symbols::DEFAULT_SEED));

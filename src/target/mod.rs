@@ -35,7 +35,7 @@ pub use error::TargetError;
 pub use external::ExternalServer;
 pub use guard::{HostPolicy, Refusal, Refusals, WriteRequest, guard_writable};
 pub use installation::Installation;
-pub use secret::{ConnectionString, Secret};
+pub use secret::{ConnectionString, Secret, masked};
 pub use server::{Server, ServerDescription, ServerKind};
 pub use settings::{Durability, settings};
 pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_sql, apply_sql_file};
