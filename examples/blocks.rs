@@ -11,7 +11,7 @@
 //! pair is before. From the spread of the log ratios, and from how many pairs fit in a minute, follows how wide the interval of a minute is.
 //!
 //! Open loop at half of the capacity that a probe finds, on an embedded server. Some statements only compute, so that nothing but their time
-//! differs between them; scenarios of the Omniops suite read data of tenants that are large and small. Other work on the machine is for the rig:
+//! differs between them; scenarios of the Omniops suite read data of tenants that are large and small; their seeded template stays for the next run. Other work on the machine is for the rig:
 //! `steal --share 0.15 --burst 6ms -- target/release/examples/blocks`.
 
 #[path = "common/mod.rs"]
@@ -37,10 +37,10 @@ use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
 use pgduel::observe::snapshot;
 use pgduel::record::{Histogram, Side};
-use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
-use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database};
 use pgduel::scenario::{self, Scenario};
+use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::suite::{self, Suite};
+use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +82,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "history-fetch,trend-30d,join-7d")]
     scenarios: Vec<String>,
     /// Settle and measured time of a block, s
-    #[arg(long, value_delimiter = ',', default_value = "0.1+0.25,0.1+0.5,0.25+0.75,0.25+1.5,1+3")]
+    #[arg(long, value_delimiter = ',', default_value = "0.075+0.3,0.125+0.5,0.25+0.75,0.375+1.5,0.75+3")]
     settings: Vec<Setting>,
     /// Seed of orders and arrivals
     #[arg(long, default_value_t = 1)]

@@ -278,7 +278,7 @@ fn kind(load: &LoadRecord) -> &'static str {
         LoadRecord::Users { .. } => "users who share a pool",
         LoadRecord::Closed { .. } => "closed loop",
         LoadRecord::FixedWork { .. } => "fixed work",
-        LoadRecord::NotOffered => "no load",
+        LoadRecord::Nothing => "no load",
     }
 }
 

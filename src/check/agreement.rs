@@ -12,7 +12,7 @@ use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 
 /// Draws of a transaction at most.
 const MOST_DRAWS: u64 = 200;
-/// Draws of a transaction, at least; half of them in quick mode of what writes and is the same whoever the draw is for.
+/// Draws of a transaction, at least. Quick mode halves it for transactions that write and that no member runs.
 const LEAST_DRAWS: u64 = 12;
 /// Findings kept a transaction.
 pub(super) const KEPT: usize = 5;

@@ -119,7 +119,7 @@ fn undescribed(name: &str) -> ScenarioRecord {
         digest: String::new(),
         variants: Sides { before: "before".to_owned(), after: "after".to_owned() },
         transactions: Vec::new(),
-        load: LoadRecord::NotOffered,
+        load: LoadRecord::Nothing,
         expect: None,
         expect_why: None,
         margins: Default::default(),

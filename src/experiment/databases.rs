@@ -253,12 +253,13 @@ async fn shapes(connection: &mut PgConnection) -> anyhow::Result<Shapes> {
 
 async fn refresh_touched(connection: &mut PgConnection, as_seeded: &Shapes) -> anyhow::Result<()> {
     sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut *connection).await?;
-    // Rows changed since the template was frozen, or an expression that has no statistics yet.
+    // Rows changed since the template was frozen, or an expression that has no statistics yet and may have some.
     let touched: Vec<(String, String)> = sqlx::query_as(
         "select schemaname::text, relname::text
            from pg_stat_user_tables as t
           where n_tup_ins + n_tup_upd + n_tup_del > 0
              or exists (select from pg_index as i
+                          join pg_attribute as a on a.attrelid = i.indexrelid and coalesce(a.attstattarget, -1) <> 0
                          where i.indrelid = t.relid and i.indexprs is not null
                            and not exists (select from pg_statistic as s where s.starelid = i.indexrelid))
           order by 1, 2",

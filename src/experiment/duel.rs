@@ -191,7 +191,7 @@ impl<'a> Duels<'a> {
     /// A scenario for which the budget has no time left.
     fn skip(&self, environment: &mut Environment<'_>, scenario: &Scenario) -> anyhow::Result<()> {
         environment.progress.note(&format!("{}: skipped, the budget is spent", scenario.path()));
-        let record = describe::record(self.plan, scenario, LoadRecord::NotOffered);
+        let record = describe::record(self.plan, scenario, LoadRecord::Nothing);
         environment.record.append(&Line::Scenario(Box::new(record)))?;
         let end = ScenarioEnd { scenario: scenario.path(), stop: StopReason::Budget, warnings: Vec::new(), elapsed_ns: 0 };
         environment.record.append(&Line::ScenarioEnd(end))?;

@@ -24,22 +24,33 @@ const COUNTING_SQL: &str = "supabase-counting.sql";
 const COUNTED: u64 = 64;
 const COUNTED_TIME: Duration = Duration::from_millis(500);
 
+/// Collects the evidence of one scenario.
+pub struct Collector<'a> {
+    /// Where the scenario runs.
+    pub server: &'a Server,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Its arrivals.
+    pub mix: &'a Mix,
+    /// Its suite.
+    pub suite: &'a Suite,
+    /// Executions before anything is looked at.
+    pub warm_up: u32,
+}
+
 /// Takes plans and counts and appends them to the record. A statement that cannot be explained becomes a warning. `counting` are the copies
 /// that scenarios before have left for counting function calls.
 pub async fn collect(
     environment: &mut Environment<'_>,
-    counting: &mut BTreeSet<String>,
-    scenario: &Scenario,
-    mix: &Mix,
+    collector: &Collector<'_>,
     sides: &Sides<SideUnderTest>,
-    suite: &Suite,
-    warm_up: u32,
     recall: &Sides<Recall>,
+    counting: &mut BTreeSet<String>,
 ) -> anyhow::Result<()> {
+    let Collector { scenario, mix, warm_up, .. } = *collector;
     environment.progress.note("collecting plans and function calls");
-    let counter = CallCounter { server: environment.server, scenario, mix, suite, warm_up };
-    // Nothing is timed yet: both sides at once.
-    let (before, after) = tokio::join!(counter.count(&sides.before, counting), counter.count(&sides.after, counting));
+    // No block runs now: both sides at once.
+    let (before, after) = tokio::join!(collector.count(&sides.before, counting), collector.count(&sides.after, counting));
     let calls = Sides { before, after };
     for side in Side::BOTH {
         let name = counting_copy(sides.get(side));
@@ -197,18 +208,9 @@ fn warn(environment: &mut Environment<'_>, scenario: &Scenario, side: Side, subj
     Ok(())
 }
 
-/// Counts function calls on copies of the sides in which the identity functions are counting ones.
-struct CallCounter<'a> {
-    server: &'a Server,
-    scenario: &'a Scenario,
-    mix: &'a Mix,
-    suite: &'a Suite,
-    warm_up: u32,
-}
-
-impl CallCounter<'_> {
-    /// Calls of one run of each transaction. All that it runs is rolled back, so the copy of a side that no scenario writes to stays, and `kept`
-    /// says that one before has left it.
+impl Collector<'_> {
+    /// Function calls of one run of each transaction, on a copy of the side in which the identity functions are counting ones. All that it runs is
+    /// rolled back, so the copy of a side that no scenario writes to stays, and `kept` says that one before has left it.
     async fn count(&self, route: &SideUnderTest, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let sql = self.suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
         let sql = sql.filter(|_| self.suite.tables.iter().any(|file| file.ends_with("supabase.sql")));

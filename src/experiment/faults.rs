@@ -9,6 +9,8 @@ use crate::record::{BlockRecord, Discard, Side, Sides};
 
 /// Share of the measured stretch by which half of the arrivals must be late before the load is not the one that was asked for.
 const NOT_OFFERED: f64 = 0.10;
+/// The same in ns: in a short block one stall comes to that share.
+const NOT_OFFERED_LEAST: f64 = 75e6;
 /// Share of blocks that may come from disk on one side where all data fits in memory.
 const DISK_LIMIT: f64 = 0.01;
 
@@ -28,7 +30,7 @@ pub fn faults(pair: &Sides<BlockRecord>, writes: bool, resident: bool) -> Sides<
 /// Why a block says nothing of the load that was asked for.
 pub fn unmeasured(block: &BlockRecord) -> Option<Discard> {
     let late = block.generator.lag.quantile(0.5).unwrap_or(0.0);
-    let not_offered = block.is_open() && late > NOT_OFFERED * block.duration_ns as f64;
+    let not_offered = block.is_open() && late > (NOT_OFFERED * block.duration_ns as f64).max(NOT_OFFERED_LEAST);
     block.discard.clone().or(not_offered.then_some(Discard::NotOffered { lag_ns: late as u64 }))
 }
 

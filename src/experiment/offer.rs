@@ -26,8 +26,8 @@ const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;
 
-/// An open-loop block is no shorter, however many samples a second it has. In the same wall time many short blocks give narrower intervals than
-/// few long ones, as the spread of their ratios hardly depends on their length (docs/blocks.md); shorter ones would hold too few samples.
+/// An open-loop block is no shorter, however many samples a second it has. On a quiet machine many short blocks give narrower intervals of medians
+/// and processor time than few long ones in the same wall time, under the rig about the same ones (docs/method.md).
 const SHORTEST_MEASURE: Duration = Duration::from_millis(300);
 /// The load settles for this part of what is measured.
 const SETTLE_PART: u32 = 4;
@@ -186,7 +186,7 @@ fn longest_timed(mode: Mode) -> Duration {
     }
 }
 
-/// Of sessions and users that take turns as they can. What such a block of quick mode holds decides between timed and fixed work, too.
+/// Length of a block of sessions or users. How much it measures decides between open loop and fixed work, too.
 fn longest(mode: Mode) -> BlockLength {
     match mode {
         Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
@@ -201,7 +201,7 @@ fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Op
     let (shortest, longest) = (SHORTEST_MEASURE.as_secs_f64(), longest_timed(mode).as_secs_f64());
     let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
     let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
-    let share = if rarest.is_finite() && mode != Mode::Quick { rarest.max(1e-9) } else { 1.0 };
+    let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
     let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
     let long = |samples: f64| {
         let measure = Duration::from_secs_f64(seconds_for(samples).clamp(shortest, longest));

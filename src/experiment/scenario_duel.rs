@@ -11,10 +11,11 @@ use super::block::{BlockContext, Overrun};
 use super::databases::{self, VariantDatabase};
 use super::describe::{class_record, record};
 use super::duel::{Arenas, until_stopped};
+use super::evidence::{self, Collector};
 use super::offer::{Offer, Probed, SLOW};
 use super::pairs::{Aim, Course};
 use super::side::SideUnderTest;
-use super::{Environment, Plan, evidence, variants};
+use super::{Environment, Plan, variants};
 use crate::load::bind::Mix;
 use crate::load::program::Program;
 use crate::record::{Line, LoadRecord, Mode, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
@@ -144,7 +145,7 @@ impl ScenarioDuel<'_, '_> {
             Err(halt) => Left::Nothing(self.stop_of(halt)),
         };
         if !announced {
-            let record = record(self.plan, self.scenario, LoadRecord::NotOffered);
+            let record = record(self.plan, self.scenario, LoadRecord::Nothing);
             self.environment.record.append(&Line::Scenario(Box::new(record)))?;
         }
         Ok(left)
@@ -229,9 +230,9 @@ impl ScenarioDuel<'_, '_> {
         let enough = self.pairs(&context, arena, offer, record, course, aim).await?;
         if enough != Some(StopReason::Interrupted) {
             let sides = measuring.arena.first();
-            let (suite, counting) = (&self.plan.suite, &mut self.arenas.counting);
-            let collected =
-                evidence::collect(self.environment, counting, self.scenario, &measuring.mix, sides, suite, warm_up, &checked.recall);
+            let (server, scenario, suite) = (self.environment.server, self.scenario, &self.plan.suite);
+            let collector = Collector { server, scenario, mix: &measuring.mix, suite, warm_up };
+            let collected = evidence::collect(self.environment, &collector, sides, &checked.recall, &mut self.arenas.counting);
             // What was measured is whole by now; a signal only ends the looking for reasons.
             until_stopped(&stop, collected).await.unwrap_or(Ok(()))?;
         }
@@ -354,7 +355,9 @@ impl ScenarioDuel<'_, '_> {
         let Some(made) = arena.builds.get(build as usize) else { return Ok(()) };
         let (server, copies) = (self.environment.server, arena.first());
         let copy = |side: Side| databases::clone_database(server, &made.get(side).name, &copies.get(side).database);
-        tokio::try_join!(copy(Side::Before), copy(Side::After))?;
+        // Both are awaited, so that none is made after the run has dropped its databases.
+        let (before, after) = tokio::join!(copy(Side::Before), copy(Side::After));
+        before.and(after)?;
         let warm = |side: Side| databases::warm(server, &copies.get(side).database);
         tokio::try_join!(warm(Side::Before), warm(Side::After))?;
         Ok(())

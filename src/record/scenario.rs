@@ -214,8 +214,8 @@ pub enum LoadRecord {
         /// Connections in the pool.
         connections: u32,
     },
-    /// No load: the scenario ended before it was offered any.
-    NotOffered,
+    /// No load: the scenario ended before any was offered.
+    Nothing,
 }
 
 /// How one variant's database was made.

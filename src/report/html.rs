@@ -67,7 +67,7 @@ fn measured(one: &ScenarioComparison) -> String {
         | LoadRecord::Stages { .. }
         | LoadRecord::Users { .. }
         | LoadRecord::Closed { .. }
-        | LoadRecord::NotOffered => {
+        | LoadRecord::Nothing => {
             format!("{name}, service time p50")
         }
     }

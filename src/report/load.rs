@@ -64,7 +64,7 @@ enum Loop {
 
 fn loop_of(summary: &Summary) -> Loop {
     match summary.scenario.as_ref().map(|scenario| &scenario.load) {
-        Some(LoadRecord::Open { .. } | LoadRecord::Stages { .. } | LoadRecord::NotOffered) | None => Loop::Open,
+        Some(LoadRecord::Open { .. } | LoadRecord::Stages { .. } | LoadRecord::Nothing) | None => Loop::Open,
         Some(LoadRecord::Users { .. }) => Loop::Users,
         Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
     }

@@ -118,7 +118,7 @@ pub fn load(load: &LoadRecord) -> String {
             let all: Vec<String> = stages.iter().map(stage).collect();
             format!("open loop, {spacing} on {}, {}", plural(u64::from(*connections), "connection"), all.join(", "))
         }
-        LoadRecord::NotOffered => "no load".to_owned(),
+        LoadRecord::Nothing => "no load".to_owned(),
         LoadRecord::Users { users, think_ns, connections } => format!(
             "{} who think for {}, on {}",
             plural(u64::from(*users), "user"),

@@ -22,7 +22,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         | LoadRecord::Stages { .. }
         | LoadRecord::Users { .. }
         | LoadRecord::Closed { .. }
-        | LoadRecord::NotOffered => None,
+        | LoadRecord::Nothing => None,
     };
     let checks = checks(&one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
