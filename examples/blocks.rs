@@ -78,7 +78,7 @@ struct Arguments {
     /// What the statements that only compute take, ms: 0.1 to 1000
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "0.2,2,20", value_parser = statement)]
     statements: Vec<f64>,
-    /// Scenarios of the Omniops suite, which read; each as it is before
+    /// Reading scenarios of the Omniops suite; their before side is measured
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "history-fetch,trend-30d,join-7d")]
     scenarios: Vec<String>,
     /// Settle and measured time of a block, s
@@ -137,7 +137,7 @@ struct Bench {
     blocks: u32,
 }
 
-/// What is measured.
+/// A statement or scenario that is measured.
 struct Statement {
     name: String,
     /// What it was made of, for the table.

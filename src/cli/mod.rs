@@ -106,21 +106,22 @@ fn execute(cli: &Cli) -> CommandResult {
 }
 
 fn complain(failure: &Failure) {
-    let mut err = std::io::stderr();
-    let _ = match failure {
+    match failure {
         Failure::Files(diagnostics) => {
-            for diagnostic in diagnostics {
-                let style = match err.is_terminal() {
-                    true => lint::Style::Graphical { columns: terminal_width(), colour: lint::Colour::On },
-                    false => lint::Style::Plain,
-                };
-                let _ = writeln!(err, "{}", lint::rendered(diagnostic, style));
-            }
-            Ok(())
+            let style = style(std::io::stderr().is_terminal());
+            diagnostics.iter().for_each(|diagnostic| out::say(&lint::rendered(diagnostic, style)));
         }
-        Failure::Usage(text) => writeln!(err, "pgduel: {}", masked(text)),
-        Failure::Infrastructure(error) => writeln!(err, "pgduel: {}", masked(&format!("{error:#}"))),
-    };
+        Failure::Usage(text) => out::say(&format!("pgduel: {text}")),
+        Failure::Infrastructure(error) => out::say(&format!("pgduel: {error:#}")),
+    }
+}
+
+/// How findings look on a terminal, and elsewhere.
+fn style(terminal: bool) -> lint::Style {
+    match terminal {
+        true => lint::Style::Graphical { columns: terminal_width(), colour: lint::Colour::On },
+        false => lint::Style::Plain,
+    }
 }
 
 /// Columns of the terminal, or 100 where there is none.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Cli, LintArgs, ListArgs};
-use super::{CommandResult, Failure, exit, lint, list, out, terminal_width};
+use super::{CommandResult, Failure, exit, lint, list, out, style, terminal_width};
 use crate::dataset::{Dataset, Sizing};
 use crate::diagnostic::Diagnostic;
 use crate::scenario::{Catalog, DatasetCatalog};
@@ -55,10 +55,7 @@ pub fn list(cli: &Cli, args: &ListArgs) -> CommandResult {
 /// `pgduel lint`
 pub fn lint(cli: &Cli, args: &LintArgs) -> CommandResult {
     let outcome = lint::lint(&root(cli)?, &args.paths, &catalog);
-    let style = match stdout().is_terminal() {
-        true => lint::Style::Graphical { columns: terminal_width(), colour: lint::Colour::On },
-        false => lint::Style::Plain,
-    };
+    let style = style(stdout().is_terminal());
     let mut text = Vec::new();
     lint::print(&outcome, style, &mut text).map_err(anyhow::Error::from)?;
     out::print_bytes(&text)?;

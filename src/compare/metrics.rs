@@ -274,7 +274,7 @@ pub(super) fn judge(scenarios: Vec<Vec<Series>>) -> Family {
     Family { metrics, gated: count }
 }
 
-/// Tells at each time that holds what makes the generator late, in how many blocks something did.
+/// Adds the number of disturbed blocks to response and acquire times, which include the delay.
 pub(super) fn mark_disturbed(metrics: &mut [Metric], found: &DisturbedBlocks) {
     for metric in metrics.iter_mut().filter(|metric| found.disturbed > 0 && metric.quantity.counts_from_intended_start()) {
         if let Gate::Shown { why } = &mut metric.gate {

@@ -29,7 +29,7 @@ const SPARE: f64 = 1.5;
 /// An open-loop block is no shorter, however many samples a second it has. On a quiet machine many short blocks give narrower intervals of medians
 /// and processor time than few long ones in the same wall time, under the rig about the same ones (docs/method.md).
 const SHORTEST_MEASURE: Duration = Duration::from_millis(300);
-/// The load settles for this part of what is measured.
+/// The settle time is the measured time divided by this.
 const SETTLE_PART: u32 = 4;
 
 /// What opening connections, warming them and looking at counters add to a block.
@@ -196,7 +196,7 @@ fn longest(mode: Mode) -> BlockLength {
 
 /// As long as its quantiles need, and no longer: alternating often beats measuring long. In quick mode that is the median. In default mode it
 /// is the 95th percentile, or the median where that could not have enough samples, or where there is no room for so long blocks; then only the
-/// median is judged. The rarest transaction of a mix decides what is enough there.
+/// median is judged. In a mix, the rarest transaction must have enough samples.
 fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Option<Room>) -> Offer {
     let (shortest, longest) = (SHORTEST_MEASURE.as_secs_f64(), longest_timed(mode).as_secs_f64());
     let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::order::{default_pairs, most_quick_pairs, quick_pairs};
 use crate::record::{Mode, StopReason};
 
-/// Quick mode begins at most so many times the pairs that it needs, and then ends with those that it could keep.
+/// Quick mode ends after this many times the pairs that it needs, even if too few of them could be kept.
 const QUICK_ATTEMPTS: u32 = 2;
 /// Pairs after which a load that was offered in none of them is given up.
 const NEVER_OFFERED: u32 = 3;
-/// Quick mode takes at most so many times what its least number of pairs would take on a quiet machine.
+/// Upper limit of quick mode's time, as a multiple of what the least number of pairs takes on a quiet machine.
 const QUICK_PATIENCE: f64 = 1.5;
 
 /// The rule of a run.
@@ -78,7 +78,7 @@ impl Stopping {
     /// The rule of a run in this mode, with so many gated metrics.
     pub fn new(mode: Mode, gated: usize) -> Stopping {
         match mode {
-            Mode::Default => Stopping { mode, least: default_pairs(gated), most: u32::MAX },
+            Mode::Default => Stopping { mode, least: default_pairs(gated), most: default_pairs(gated) },
             _ => Stopping { mode, least: quick_pairs(gated), most: most_quick_pairs(gated) },
         }
     }
@@ -90,7 +90,7 @@ impl Stopping {
 
     /// Kept pairs that are aimed at, for people: the least, or in quick mode the most once it goes on.
     pub fn aimed_at(self, kept: u32) -> u32 {
-        if kept > self.least && self.mode != Mode::Default { self.most } else { self.least }
+        if kept > self.least { self.most } else { self.least }
     }
 
     /// Why no more pairs are needed, asked after each of them; `None` if more are. `narrow` says whether the intervals are; quick mode looks

@@ -118,15 +118,14 @@ pub enum ReadError {
 #[derive(Default)]
 struct Contents {
     told: HashSet<String>,
-    /// Scenarios that are described, and those that are over.
-    scenarios: HashSet<String>,
-    over: HashSet<String>,
     ended: bool,
 }
 
 impl Contents {
     /// Adds a line, or says why it cannot belong to the run.
     fn add(&mut self, line: &Line) -> Result<(), String> {
+        const DESCRIPTION: &str = "description";
+        const END: &str = "end";
         if self.ended {
             return Err("the run is over above: a record holds one run".to_owned());
         }
@@ -136,7 +135,7 @@ impl Contents {
                 self.ended = true;
                 return Ok(());
             }
-            Line::Scenario(one) => (&one.scenario, Some("description".to_owned())),
+            Line::Scenario(one) => (&one.scenario, Some(DESCRIPTION.to_owned())),
             // Two may say the same.
             Line::Check(one) => (&one.scenario, None),
             Line::Variant(one) => (&one.scenario, Some(format!("variant, {}", one.side.name()))),
@@ -144,24 +143,16 @@ impl Contents {
             Line::Block(one) => (&one.scenario, Some(format!("{} block of pair {}, {}", one.kind.name(), one.pair + 1, one.side.name()))),
             Line::TenantClass(one) => (&one.scenario, Some(format!("{} times of {}, {}", one.class, one.transaction, one.side.name()))),
             Line::Evidence(one) => (&one.scenario, Some(format!("evidence of {}, {}", one.statement, one.side.name()))),
-            Line::ScenarioEnd(one) => (&one.scenario, None),
+            Line::ScenarioEnd(one) => (&one.scenario, Some(END.to_owned())),
         };
-        if self.over.contains(scenario) {
+        let of = |thing: &str| format!("{thing}, of scenario {scenario}");
+        if self.told.contains(&of(END)) {
             return Err(format!("scenario {scenario} is over above"));
         }
-        match line {
-            Line::Scenario(_) => {
-                self.scenarios.insert(scenario.clone());
-            }
-            Line::ScenarioEnd(_) => {
-                self.over.insert(scenario.clone());
-            }
-            Line::Block(_) if !self.scenarios.contains(scenario) => {
-                return Err(format!("a block of scenario {scenario}, which is not described above"));
-            }
-            _ => {}
+        if matches!(line, Line::Block(_)) && !self.told.contains(&of(DESCRIPTION)) {
+            return Err(format!("a block of scenario {scenario}, which is not described above"));
         }
-        match thing.and_then(|thing| self.told.replace(format!("{thing}, of scenario {scenario}"))) {
+        match thing.and_then(|thing| self.told.replace(of(&thing))) {
             Some(thing) => Err(format!("the {thing} is told a second time")),
             None => Ok(()),
         }
