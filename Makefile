@@ -28,11 +28,11 @@ check-setup: ## say what setup would install, and change nothing
 build: setup ## build target/release/pgduel
 	cargo build --release --locked
 
-# Without link-time optimisation, which takes longer than the duel. pgduel exits 1 where a variant regressed: a result, not a failure of the run.
+# Without link-time optimisation, which takes longer than the duel. The scenarios state the regressions that are known, so it ends with 0.
 quickstart: setup ## duel the Omniops suite's before and after on one scenario of each family, in minutes
 	cargo build --profile quick --locked
 	@echo '$(QUICK_PGDUEL) duel $(strip $(QUICKSTART_SCENARIOS)) --quick'
-	@env -u DATABASE_URL -u PGOPTIONS $(QUICK_PGDUEL) duel $(QUICKSTART_SCENARIOS) --quick || { code=$$?; [ $$code -eq 1 ] || exit $$code; }
+	@env -u DATABASE_URL -u PGOPTIONS $(QUICK_PGDUEL) duel $(QUICKSTART_SCENARIOS) --quick
 
 test: ## every test, against a real PostgreSQL that the tests start themselves
 	@scripts/setup.sh --tests

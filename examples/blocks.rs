@@ -35,12 +35,13 @@ use pgduel::load::identity::SEARCH_PATH;
 use pgduel::load::patience::{BlockEnd, Patience};
 use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
+use pgduel::load::wire::ConnectTarget;
 use pgduel::observe::snapshot;
 use pgduel::record::{Histogram, Side};
 use pgduel::scenario::{self, Scenario};
 use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::suite::{self, Suite};
-use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database};
+use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database, prewarm};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -142,7 +143,7 @@ struct Statement {
     name: String,
     /// What it was made of, for the table.
     about: String,
-    database: String,
+    target: ConnectTarget,
     program: Arc<Program>,
     mix: Arc<Mix>,
     /// Median of one session.
@@ -240,8 +241,12 @@ impl Bench {
         for wanted_ms in &arguments.statements {
             statements.push(self.calibrate(*wanted_ms).await.with_context(|| format!("the statement of {wanted_ms} ms"))?);
         }
-        for name in &arguments.scenarios {
-            statements.push(self.scenario(name).await.with_context(|| format!("the scenario {name}"))?);
+        if !arguments.scenarios.is_empty() {
+            let digest = template_digest(&self.suite, &self.dataset, "blocks", &self.server).await?;
+            let from = template(&self.server, &self.suite, &self.dataset, &digest, &Notes).await?;
+            for name in &arguments.scenarios {
+                statements.push(self.scenario(name, &from).await.with_context(|| format!("the scenario {name}"))?);
+            }
         }
         for statement in &mut statements {
             let probe = self.closed(statement, CONNECTIONS, Duration::from_secs(2)).await?;
@@ -313,7 +318,7 @@ impl Bench {
     /// A block with all that a duel does around it: an observer's connection, and the server's counters before and after.
     async fn observed(&mut self, statement: &Statement, work: Work, number: u32) -> anyhow::Result<BlockResult> {
         let prepared = prepare(self.spec(statement, work, CONNECTIONS, number)).await?;
-        let mut observer = self.server.connect(&statement.database).await?;
+        let mut observer = self.server.connect(&statement.target.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
         let after = snapshot(&mut observer).await?;
@@ -324,10 +329,8 @@ impl Bench {
 
     fn spec(&mut self, statement: &Statement, work: Work, connections: u32, number: u32) -> BlockSpec {
         self.blocks += 1;
-        let mut target = connect_target(&self.server.conn_info(&statement.database));
-        target.settings = vec![("search_path".to_owned(), SEARCH_PATH.to_owned())];
         BlockSpec {
-            target,
+            target: statement.target.clone(),
             program: statement.program.clone(),
             mix: statement.mix.clone(),
             connections,
@@ -381,17 +384,18 @@ impl Bench {
         best.context("nothing was measured")
     }
 
-    /// The side before of a scenario, in a database of its own.
-    async fn scenario(&mut self, name: &str) -> anyhow::Result<Statement> {
+    /// The side before of a scenario, in a copy of the template that is read into memory, as a duel does.
+    async fn scenario(&mut self, name: &str, template: &str) -> anyhow::Result<Statement> {
         let file = PathBuf::from(format!("scenarios/{SUITE}/{name}.toml"));
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let scenario = parsed(SUITE, name, &file, &text)?;
         anyhow::ensure!(!scenario.writes(), "it writes, and its data would not stay as they are");
         let variant = self.suite.variants.get(&scenario.duel.before).context("its side before is no variant of the suite")?;
-        let digest = template_digest(&self.suite, &self.dataset, "blocks", &self.server).await?;
-        let from = template(&self.server, &self.suite, &self.dataset, &digest, &Notes).await?;
         let database = variant_database(name);
-        make_variant(&self.server, &from, &database, variant).await?;
+        make_variant(&self.server, template, &database, variant, &Notes).await?;
+        let mut connection = self.server.connect(&database).await?;
+        prewarm(&mut connection).await?;
+        connection.close().await?;
         let mut statement = self.statement(name.to_owned(), format!("{SUITE}/{name}, {}", variant.name), &database, &scenario)?;
         statement.found_ms = self.single(&statement).await?;
         Ok(statement)
@@ -400,7 +404,9 @@ impl Bench {
     fn statement(&self, name: String, about: String, database: &str, scenario: &Scenario) -> anyhow::Result<Statement> {
         let mix = Arc::new(Mix::new(self.dataset.clone(), scenario, 1)?);
         let program = Arc::new(Program::new(scenario, Side::Before));
-        Ok(Statement { name, about, database: database.to_owned(), program, mix, found_ms: 0.0, capacity_per_second: 0.0 })
+        let mut target = connect_target(&self.server.conn_info(database));
+        target.settings = vec![("search_path".to_owned(), SEARCH_PATH.to_owned())];
+        Ok(Statement { name, about, target, program, mix, found_ms: 0.0, capacity_per_second: 0.0 })
     }
 }
 

@@ -54,8 +54,8 @@ out=${OUT:-results/noise-$(date +%Y%m%d-%H%M%S)}
 mkdir -p "$out"
 echo "aa-runs: runs go to $out; OUT=$out scripts/aa-runs.sh $same_runs $planted_runs goes on there" >&2
 
-# duel CONDITION NAME NUMBER ARGUMENT...: one run, unless it is there. Five seeds in turn: five sets of data, of arrivals and of block
-# orders, seeded once each (the scenarios have no vectors). The rig's bursts are others in each run.
+# duel CONDITION NAME NUMBER ARGUMENT...: one run, unless it is there. Five seeds in turn: five sets of data and arrivals, seeded once each (the
+# scenarios have no vectors). The order of blocks and the rig's bursts are others in each run.
 duel() {
     local condition=$1 folder=$out/$1/$2 number=$3 code=0 begin=$SECONDS arguments rig=()
     shift 3

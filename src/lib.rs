@@ -19,14 +19,15 @@
 //!
 //! | module | may use |
 //! |---|---|
-//! | diagnostic | |
+//! | shown | |
+//! | diagnostic | shown |
 //! | sql | |
 //! | script | diagnostic, sql |
-//! | dataset | |
+//! | dataset | diagnostic |
 //! | suite | dataset, diagnostic |
 //! | scenario | dataset, diagnostic, record, script, sql, suite |
 //! | seed | dataset |
-//! | target | sql |
+//! | target | shown, sql |
 //! | load | dataset, record, scenario, script |
 //! | check | dataset, load, record, scenario, suite, target |
 //! | observe | record |
@@ -37,9 +38,10 @@
 //! | compare | record, stats |
 //! | summary | record |
 //! | contrast | compare, record, summary |
-//! | report | compare, contrast, pgbench, record, summary |
+//! | report | compare, contrast, pgbench, record, shown, summary |
 //! | cli | all |
 
+pub mod shown;
 pub mod diagnostic;
 pub mod sql;
 pub mod script;

@@ -395,6 +395,22 @@ fn runs_with_nothing_in_common_are_refused() {
     }
 }
 
+#[test]
+fn a_report_ends_as_its_run_did() {
+    let record = std::fs::read_to_string(manifest().join("tests/data/records/noisy.jsonl")).expect("the record");
+    let (header, rest) = record.split_once('\n').expect("a header");
+    let mut header: serde_json::Value = serde_json::from_str(header).expect("it is JSON");
+    for (fails, code) in [(false, 0), (true, 3)] {
+        header["inconclusive_fails"] = serde_json::json!(fails);
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("run.jsonl"), format!("{header}\n{rest}")).expect("written");
+        let path = folder.path().to_str().expect("UTF-8");
+        for arguments in [vec!["report", path], vec!["report", path, "--format", "json"]] {
+            assert_eq!(output(&arguments).status.code(), Some(code), "{arguments:?}");
+        }
+    }
+}
+
 /// Who renders a run that lies in the repository gets what lies beside it.
 #[test]
 fn recorded_reports_are_what_this_version_makes_of_their_records() {

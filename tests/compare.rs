@@ -451,3 +451,19 @@ fn a_really_disturbed_run_is_judged_and_calls_nothing() {
     assert!(spread(Quantity::Processor) < 0.5 * spread(Quantity::ServiceP50));
     assert!(gated().all(|metric| metric.detectable.is_some()), "what could have been seen is told");
 }
+
+/// A real run: three tenths more work after, while a rig took 15% of both processors in bursts of 6 ms.
+#[test]
+fn a_really_disturbed_run_shows_what_was_planted() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/records/disturbed-and-slower.jsonl");
+    let comparison = compare(&read(&path).unwrap());
+    let scenario = only(&comparison);
+    assert!(scenario.disturbed.disturbed > 0 && scenario.pairs.discarded == 0, "{:?}", scenario.disturbed);
+    assert_eq!(comparison.outcome, Outcome::Surprise);
+    let gated: Vec<_> = scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated).collect();
+    for quantity in [Quantity::ServiceP50, Quantity::Processor] {
+        let metric = gated.iter().find(|metric| metric.quantity == quantity).unwrap();
+        assert_eq!(metric.verdict, Verdict::Regressed, "{metric:#?}");
+        assert!((1.1..1.6).contains(&metric.ratio.unwrap().point), "{metric:#?}");
+    }
+}

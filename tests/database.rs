@@ -6,8 +6,8 @@ use std::path::Path;
 
 use pgduel::target::{
     APPLICATION_SCHEMAS, ApplyError, DatabaseMark, ExternalServer, Purpose, Refusal, Server, TargetError, WriteRequest, apply_sql,
-    apply_sql_file, catalog, create_database, database_mark, diff, drop_database, guard_writable, list_pgduel_databases, prewarm,
-    quote_ident, remark_database,
+    apply_sql_file, catalog, create_database, database_mark, diff, drop_database, guard_writable, index_builds, list_pgduel_databases,
+    prewarm, quote_ident, remark_database,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use support::{OwnHome, TestServer};
@@ -46,6 +46,31 @@ async fn a_clone_has_the_templates_data_and_a_mark_of_its_own() {
     // FORCE: the connection above is still open.
     drop_database(shared.server(), &clone).await.expect("dropped");
     drop_database(shared.server(), &clone).await.expect("dropping what is gone is fine");
+}
+
+#[tokio::test]
+async fn an_index_that_is_being_built_is_seen() {
+    let shared = TestServer::shared().await;
+    let name = shared.fresh_database().await;
+    let (mut other, mut watcher) = (shared.connect(&name).await, shared.connect(&name).await);
+    run(&mut other, "create table t as select generate_series(1, 100) as n").await;
+    assert_eq!(index_builds(&mut watcher).await.expect("read"), []);
+    // Building waits for whoever has written to the table.
+    run(&mut other, "begin; insert into t values (0)").await;
+    let mut builder = shared.connect(&name).await;
+    let build = tokio::spawn(async move { run(&mut builder, "create index concurrently on t (n)").await });
+    let mut found = index_builds(&mut watcher).await.expect("read");
+    for _ in 0..500 {
+        found = index_builds(&mut watcher).await.expect("read");
+        if found.iter().any(|one| one.phase.contains("waiting for writers")) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(matches!(&found[..], [one] if one.table == "t" && one.phase.contains("waiting for writers")), "{found:?}");
+    run(&mut other, "commit").await;
+    build.await.expect("built");
+    assert_eq!(index_builds(&mut watcher).await.expect("read"), []);
 }
 
 #[tokio::test]

@@ -419,6 +419,33 @@ fn mistakes_are_told_with_file_line_key_and_what_is_allowed() {
     }
 }
 
+/// Values are generated one inside the other, on a thread's stack.
+#[test]
+fn what_is_nested_or_chained_too_deep_is_refused_and_the_rest_is_generated() {
+    let head = "title = 'x'\nnow = '2025-11-07T12:00:00Z'\ntenants.table = 't'\n[[table]]\nname = 't'\nrows = 3\ncolumns.id = 'uuid'\n";
+    let chain = |length: usize| {
+        let links = (1..length).map(|link| format!("columns.c{link} = {{ same = 'c{}' }}\n", link - 1));
+        format!("{head}columns.c0 = 'serial'\n{}", links.collect::<String>())
+    };
+    let nested = |depth: usize| format!("{head}columns.c0 = {{ {}const = 1{} }}\n", "json = { a = { ".repeat(depth), " } }".repeat(depth));
+    let points = |depth: usize| format!("{head}columns.c0.{}const = 1\n", "json.a.".repeat(depth));
+    for text in [chain(100), nested(10), points(10)] {
+        let model = Model::parse("d.toml", &text).expect("not too deep");
+        let d = Dataset::plan(Arc::new(model), Sizing { scale: 1.0, vectors: None, overlays: Vec::new() }, 1).unwrap();
+        let table = d.tables()[0];
+        assert_eq!(d.row(table, 0).len(), text.matches("columns.").count());
+    }
+    for (text, message) in [
+        (chain(101), "d.toml:108: table[0].columns.c100: is the end of a chain of more than 100 columns"),
+        (chain(900), "d.toml:108: table[0].columns.c100: is the end of a chain of more than 100 columns"),
+        (nested(30), "is nested too deep"),
+        (points(30), "is nested too deep"),
+    ] {
+        let DatasetError::File(error) = Model::parse("d.toml", &text).expect_err(message) else { panic!("{message}") };
+        assert!(error.to_string().contains(message), "{error}");
+    }
+}
+
 #[test]
 fn no_text_makes_the_parser_panic() {
     for cut in (0..OMNIOPS.len()).step_by(37) {

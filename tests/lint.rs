@@ -8,6 +8,7 @@ use pgduel::cli::list;
 use pgduel::diagnostic::Diagnostic;
 use pgduel::record::{Expect, Expectation, QuantityExpectations, Side};
 use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Identity, Pick, Within, schema};
+use pgduel::shown::steers;
 use pgduel::suite;
 use proptest::prelude::*;
 
@@ -52,7 +53,7 @@ fn every_key_is_read() {
     let expected = |expected: &Option<scenario::Expected>| expected.clone().map(|stated| (stated.expect, stated.why));
     assert_eq!(expected(&read.expected), Some((Expect::Verdict(Expectation::Improved), "X-45: the index fits".into())));
     assert_eq!(expected(&ingest.expected), Some((Expect::Verdict(Expectation::Regressed), "X-12: a trigger fills the tenant in".into())));
-    let of_p50 = Expect::Quantities(QuantityExpectations { p50: Some(Expectation::Unchanged), p95: None });
+    let of_p50 = Expect::Quantities(QuantityExpectations { p50: Some(Expectation::Unchanged), ..Default::default() });
     for side in Side::BOTH {
         assert_eq!(expected(&count.statements.get(side)[0].expected), Some((of_p50, "both read one page".into())));
     }
@@ -265,18 +266,33 @@ fn projects_are_walked_listed_and_counted() {
     let text = printed(outcome.found);
     assert!(text.contains("there is no suite \"shop\"") && text.contains("bad.toml:1: title: the number 1 is not allowed"), "{text}");
 
+    // A title that would clear the screen.
+    std::fs::write(folder.join("cart.toml"), good.replace("Cart'", "Cart\\u009b2J\"").replace("title = '", "title = \"")).unwrap();
     let listing = list::list(root.path());
     assert_eq!(listing.errors.len(), 2, "{:?}", listing.errors);
     let mut out = Vec::new();
     list::print(&listing, 100, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert!(text.lines().all(|line| line.chars().count() <= 100));
+    assert!(text.lines().all(|line| line.chars().count() <= 100 && !line.contains(steers)), "{text:?}");
     let line = text.lines().find(|line| line.trim_start().starts_with("cart ")).unwrap();
     assert!(["Cart", "a / b"].iter().all(|part| line.contains(part)), "{text}");
     let mut out = Vec::new();
     list::print_json(&listing, &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(json["suites"][0]["scenarios"][0]["duel"], serde_json::json!(["a", "b"]));
+}
+
+#[test]
+fn no_finding_steers_the_terminal() {
+    let text = "# \u{202e}\u{9b}2J\ntitle = \"\\u001b[2J\"\nduel = [\"\\u009b2J\"]\n\"\\u001b]0;x\\u0007\" = 1\n";
+    let found = scenario::parse("shop", "x", Path::new("scenarios/shop/\u{1b}[2J.toml"), text).unwrap_err();
+    assert!(found.iter().any(|one| one.key.contains(steers)), "no key has a control character: {found:?}");
+    for one in &found {
+        for shown in [one.plain(), one.to_string(), lint::graphical(one, 100, Colour::Off)] {
+            assert!(shown.lines().all(|line| !line.contains(steers)), "{shown:?}");
+        }
+        assert_eq!(one.line(), text[..one.span.start].matches('\n').count() + 1);
+    }
 }
 
 #[test]
@@ -287,9 +303,13 @@ fn a_file_that_is_too_large_or_too_deep_is_refused() {
     let head = "title = 'T'\nduel = ['a', 'b']\n[[transaction]]\nname = 't'\nidentity = 'anon'\n[[transaction.statement]]\nname = 's'";
     let found = findings("many", &format!("{head}\nsql = 'select {}1'\n", "now(), ".repeat(100_000)));
     assert_eq!((found.len(), found[100].message.as_str()), (101, "99900 more errors are not shown"));
-    for deep in ["[".repeat(5000), "a.".repeat(5000) + "a = 1", "{a=".repeat(5000)] {
+    // Keys with points are tables within tables that TOML's parser does not count.
+    let points = format!("{{{}a = ", "a.".repeat(70));
+    for deep in ["[".repeat(5000), "a.".repeat(5000) + "a = 1", "{a=".repeat(5000), format!("{}1{}", points.repeat(70), "}".repeat(70))] {
         assert!(!findings("deep", &format!("x = {deep}\n")).is_empty());
     }
+    let found = findings("deep", &format!("{}a = 1\n", "a.".repeat(40)));
+    assert!(found[0].plain().contains(".a: is nested too deep"), "{}", found[0].plain());
 }
 
 /// The fenced blocks of a document that are in this language.

@@ -99,6 +99,19 @@ fn html() {
 }
 
 #[test]
+fn no_text_of_a_run_steers_the_reader() {
+    let mut comparison = fixture::comparison();
+    for one in &mut comparison.scenarios {
+        one.scenario.title = "a\u{1b}[2Jb\u{9b}2J\u{202e}c".to_owned();
+    }
+    let pages = with_run(comparison, |run| {
+        [report::terminal(run, &style(100, false)), report::markdown(run).expect("it renders"), report::html(run).expect("it renders")]
+    });
+    assert!(pages.iter().all(|page| page.lines().all(|line| !line.contains(pgduel::shown::steers))), "{pages:?}");
+    assert!(pages[2].contains("a\u{fffd}[2Jb\u{fffd}2J\u{fffd}c"));
+}
+
+#[test]
 fn html_asks_for_nothing() {
     let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
     for attribute in [

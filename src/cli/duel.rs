@@ -14,8 +14,9 @@ use crate::diagnostic::closest;
 use crate::experiment::{self, Environment, Plan};
 use crate::record::{BlockRecord, Mode, ScenarioRecord, Writer};
 use crate::scenario::{self, AnswerRule, Scenario};
+use crate::shown::masked;
 use crate::suite::{self, Suite};
-use crate::target::{Lifetime, masked};
+use crate::target::Lifetime;
 
 /// Vectors in quick mode unless told otherwise.
 const QUICK_VECTORS: u64 = 5_000;
@@ -35,8 +36,7 @@ pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
         remove_unused(&folder);
     }
     result?;
-    let code = report::publish(&folder, args.json, args.inconclusive == Inconclusive::Fail)?;
-    Ok(code)
+    report::publish(&folder, args.json)
 }
 
 async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
@@ -130,6 +130,7 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         sizing: Sizing { scale: args.size.scale, vectors, overlays: Vec::new() },
         seed: args.size.seed,
         order_seed: rand::random(),
+        inconclusive_fails: args.inconclusive == Inconclusive::Fail,
         mode,
         budget: args.budget,
         aa: args.aa,

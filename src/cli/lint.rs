@@ -8,8 +8,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use crate::diagnostic::{Diagnostic, read_text};
 use crate::scenario::{self, Catalog};
+use crate::shown::masked;
 use crate::suite::{self, Suite};
-use crate::target::masked;
 
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

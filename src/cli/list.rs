@@ -7,8 +7,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
-use crate::report::format::plain;
 use crate::scenario::{self, Scenario};
+use crate::shown::plain;
 use crate::suite::{self, Suite};
 
 /// Everything below a project's root.
@@ -128,8 +128,8 @@ pub fn print(listing: &Listing, columns: u16, out: &mut dyn Write) -> io::Result
             writeln!(out)?;
         }
         match suite.title.is_empty() {
-            true => writeln!(out, "{}", suite.name)?,
-            false => writeln!(out, "{}  {}", suite.name, suite.title)?,
+            true => writeln!(out, "{}", plain(&suite.name))?,
+            false => writeln!(out, "{}  {}", plain(&suite.name), plain(&suite.title))?,
         }
         let variants: Vec<[String; 3]> =
             suite.variants.iter().map(|one| [one.name.clone(), one.from.clone().unwrap_or_default(), one.title.clone()]).collect();
@@ -146,7 +146,7 @@ pub fn print(listing: &Listing, columns: u16, out: &mut dyn Write) -> io::Result
             .collect();
         write_table(out, columns, ["scenario", "what it is", "duel"], &scenarios)?;
         if let Some(first) = suite.scenarios.first() {
-            writeln!(out, "\n Run one with: pgduel duel {} --quick", first.path)?;
+            writeln!(out, "\n Run one with: pgduel duel {} --quick", plain(&first.path))?;
         }
     }
     if listing.suites.is_empty() {

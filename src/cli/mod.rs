@@ -22,7 +22,7 @@ use std::io::{IsTerminal, Write};
 
 use clap::{CommandFactory, Parser};
 
-use crate::target::masked;
+use crate::shown::masked;
 
 pub use args::{Cli, Command};
 
@@ -109,7 +109,7 @@ fn complain(failure: &Failure) {
     match failure {
         Failure::Files(diagnostics) => {
             let style = style(std::io::stderr().is_terminal());
-            diagnostics.iter().for_each(|diagnostic| out::say(&lint::rendered(diagnostic, style)));
+            diagnostics.iter().for_each(|diagnostic| out::say_painted(&lint::rendered(diagnostic, style)));
         }
         Failure::Usage(text) => out::say(&format!("pgduel: {text}")),
         Failure::Infrastructure(error) => out::say(&format!("pgduel: {error:#}")),

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write, stderr, stdout};
 
 use super::Failure;
-use crate::target::masked;
+use crate::shown::shown;
 
 /// Prints to standard output.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -21,7 +21,12 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
-/// Says something on standard error, without what may be a password; whether anybody hears it does not matter.
+/// Says something on standard error, without what may be a password or steer the terminal; whether anybody hears it does not matter.
 pub fn say(text: &str) {
-    let _ = writeln!(stderr(), "{}", masked(text));
+    say_painted(&shown(text));
+}
+
+/// Says what has been made fit to be shown, and may have colours.
+pub fn say_painted(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
 }

@@ -22,6 +22,7 @@ use crate::pgbench::run::{self, RunError};
 use crate::pgbench::setup;
 use crate::report::{Details, pgbench_json, pgbench_text};
 use crate::script::{Script, Symbols, is_variable_name};
+use crate::shown::plain;
 
 /// pgbench's own exit codes.
 const RUN_FAILED: i32 = 2;
@@ -417,7 +418,8 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     };
     let text = match args.json {
         true => pgbench_json(&program, &options, &outcome)?,
-        false => pgbench_text(&program, &options, details, &outcome),
+        // pgbench shows a script's tabs as they are.
+        false => pgbench_text(&program, &options, details, &outcome).split('\t').map(plain).collect::<Vec<_>>().join("\t"),
     };
     out::print(&text)?;
     if !outcome.aborted.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::experiment::Progress;
-use crate::target::masked;
+use crate::shown::shown;
 
 /// Tells a person what is going on.
 pub struct Console {
@@ -44,7 +44,7 @@ impl Progress for Console {
             return;
         }
         let seconds = self.started.elapsed().as_secs();
-        let line = format!("[{:>2}:{:02}] {}", seconds / 60, seconds % 60, masked(text));
+        let line = format!("[{:>2}:{:02}] {}", seconds / 60, seconds % 60, shown(text));
         match self.terminal {
             true => {
                 let _ = self.multi.println(&line);
@@ -55,7 +55,7 @@ impl Progress for Console {
 
     fn pairs(&self, scenario: &str, kept: u32, wanted: u32) {
         if self.terminal {
-            self.bar.set_message(format!("{scenario}: {kept} of {wanted} pairs"));
+            self.bar.set_message(format!("{}: {kept} of {wanted} pairs", shown(scenario)));
             self.bar.tick();
         }
     }

@@ -8,6 +8,7 @@ use super::{CommandResult, Failure, out, terminal_width};
 use crate::compare::compare;
 use crate::record::{Record, read};
 use crate::report::{Run, Style, html, json, load_json, load_terminal, markdown, terminal};
+use crate::shown::masked;
 use crate::summary::{Summary, summarise};
 
 /// `pgduel report`
@@ -23,7 +24,7 @@ pub fn report(args: &ReportArgs) -> CommandResult {
         None => {
             let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
             write_all(&folder, &run)?;
-            return show(&folder, &run, comparison.outcome.exit_code(false));
+            return show(&folder, &run);
         }
         Some(Format::Terminal) => terminal(&run, &style(None)),
         Some(Format::Md) => markdown(&run)?,
@@ -31,21 +32,25 @@ pub fn report(args: &ReportArgs) -> CommandResult {
         Some(Format::Html) => html(&run)?,
     };
     out::print(&text)?;
-    Ok(comparison.outcome.exit_code(false))
+    Ok(exit_code(&run))
+}
+
+/// As the run ended, whichever command reports it.
+fn exit_code(run: &Run<'_>) -> i32 {
+    run.comparison.outcome.exit_code(run.header.inconclusive_fails)
 }
 
 /// Writes all formats beside the record in `folder`, prints the table (or JSON), and gives the run's exit code.
-pub fn publish(folder: &Path, as_json: bool, inconclusive_fails: bool) -> CommandResult {
+pub fn publish(folder: &Path, as_json: bool) -> CommandResult {
     let record = load(&folder.join("run.jsonl"))?;
     let comparison = compare(&record);
     let run = Run::new(&record, &comparison);
     write_all(folder, &run)?;
-    let code = comparison.outcome.exit_code(inconclusive_fails);
     if as_json {
         out::print(&json(&run)?)?;
-        return Ok(code);
+        return Ok(exit_code(&run));
     }
-    show(folder, &run, code)
+    show(folder, &run)
 }
 
 /// The same for a run of one variant.
@@ -91,10 +96,10 @@ pub fn load(file: &Path) -> Result<Record, Failure> {
     read(file).map_err(|error| Failure::Usage(error.to_string()))
 }
 
-fn show(folder: &Path, run: &Run<'_>, code: i32) -> CommandResult {
-    let page = folder.join("report.html").display().to_string();
+fn show(folder: &Path, run: &Run<'_>) -> CommandResult {
+    let page = masked(&folder.join("report.html").display().to_string());
     out::print(&terminal(run, &style(Some(&page))))?;
-    Ok(code)
+    Ok(exit_code(run))
 }
 
 fn style(report: Option<&str>) -> Style<'_> {

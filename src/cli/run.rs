@@ -104,6 +104,7 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         seed: args.size.seed,
         // One block has no order.
         order_seed: 0,
+        inconclusive_fails: false,
         mode: Mode::Run,
         budget: None,
         aa: false,

@@ -55,7 +55,7 @@ pub enum Outcome {
     Infrastructure,
     /// Wrong answers or a leak: 6.
     WrongAnswers,
-    /// Too little of it can be used: 4.
+    /// Nothing can be said of it: SQL was rejected, both sides fail, the load could not be offered, or transactions were lost count of. 4.
     Invalid,
     /// Regressed without being expected to, or an expectation contradicted: 1.
     Surprise,
@@ -240,6 +240,10 @@ pub struct Interval {
 pub struct OwnRate {
     /// Arrivals a second.
     pub rate_per_second: f64,
+    /// Blocks that measured it.
+    pub blocks: u32,
+    /// Those in which transactions started late, or the generator stood still or was busy.
+    pub disturbed: u32,
     /// In the scenario's order.
     pub transactions: Vec<OwnRateRow>,
 }

@@ -3,10 +3,15 @@
 use super::group::{Description, Group};
 use super::series::Pairs;
 use super::{Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
-use crate::record::{Accounting, CheckOutcome, Line, Record, Side, Sides, StopReason};
+use crate::record::{BlockRecord, CheckOutcome, Line, Record, Side, Sides, StopReason};
+use crate::stats::sign_test;
 
 /// Share of failed transactions from which a side's times speak for too few of them.
 pub(super) const MOST_FAILED: f64 = 0.01;
+/// Share of failed transactions that is no chance, if each pair has it on the same side.
+const MOSTLY_FAILED: f64 = 0.5;
+/// Level of the test whether one side fails in more pairs than chance would make it.
+const FAILING_LEVEL: f64 = 0.01;
 
 impl Outcome {
     /// The exit code of a run with this outcome. `inconclusive_fails` is `--inconclusive=fail`.
@@ -48,10 +53,10 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         true => Outcome::Invalid,
         false => Outcome::Passed,
     };
-    let failed = match failing(failed_share(pairs)) {
-        Failing::Both => Outcome::Invalid,
-        Failing::After => Outcome::Surprise,
-        Failing::Neither | Failing::Before => Outcome::Passed,
+    let failed = match failing(pairs) {
+        Failing::Both { by_load: false } => Outcome::Invalid,
+        Failing::One { side: Side::After, certain: true } => Outcome::Surprise,
+        Failing::Both { by_load: true } | Failing::One { .. } | Failing::Neither => Outcome::Passed,
     };
     let surprises = gated(metrics).any(|metric| metric.standing == Some(Standing::Surprise));
     let contradicted = expectations.iter().any(|stated| stated.met == Some(false));
@@ -63,41 +68,78 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failing {
     Neither,
-    Before,
-    After,
-    Both,
+    /// This side alone, or much more often than the other.
+    One {
+        side: Side,
+        /// Whether that is more than chance: it fails more often in more pairs than a coin would make it.
+        certain: bool,
+    },
+    Both {
+        /// Whether timeouts and conflicts are why, which come and go with the load and the machine.
+        by_load: bool,
+    },
 }
 
-pub(super) fn failing(share: Sides<f64>) -> Failing {
+pub(super) fn failing(pairs: &Pairs<'_>) -> Failing {
+    let share = failed_share(pairs);
+    let certain = |side: Side| {
+        let worse = |side: Side| {
+            let shares = pairs.kept.iter().map(|pair| pair.map(|block| share_of([*block], given_up)));
+            shares.filter(|shares| shares.get(side) > shares.get(side.other())).count() as u64
+        };
+        let (here, there) = (worse(side), worse(side.other()));
+        // So few pairs cannot show it by the test; that most transactions fail in each of them is no chance either.
+        let always = there == 0 && here == pairs.kept.len() as u64 && *share.get(side) > MOSTLY_FAILED;
+        always || sign_test(here, here + there) <= FAILING_LEVEL
+    };
     match (share.before > MOST_FAILED, share.after > MOST_FAILED) {
         (false, false) => Failing::Neither,
-        (true, false) => Failing::Before,
-        (false, true) => Failing::After,
+        (true, false) => Failing::One { side: Side::Before, certain: certain(Side::Before) },
+        (false, true) => Failing::One { side: Side::After, certain: certain(Side::After) },
         // Both fail, but the candidate makes it much worse.
-        (true, true) if share.after > 2.0 * share.before => Failing::After,
-        (true, true) => Failing::Both,
+        (true, true) if share.after > 2.0 * share.before && certain(Side::After) => Failing::One { side: Side::After, certain: true },
+        (true, true) => {
+            let refused = |side: Side| share_of(pairs.kept_blocks(side), refused) > MOST_FAILED;
+            Failing::Both { by_load: !refused(Side::Before) && !refused(Side::After) }
+        }
     }
 }
 
-/// Share of finished transactions that failed, over kept pairs.
+/// Share of transactions that failed, over kept pairs.
 pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
-    let of_side = |side: Side| {
-        let sum = |count: fn(&Accounting) -> u128| pairs.kept_blocks(side).map(|block| count(&block.accounting)).sum::<u128>();
-        sum(|accounting| accounting.failed()) as f64 / sum(|accounting| accounting.answered()).max(1) as f64
-    };
+    let of_side = |side: Side| share_of(pairs.kept_blocks(side), given_up);
     Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+}
+
+/// Those of some blocks' transactions that `count` counts, of all that were not dropped; 0 if there are none.
+fn share_of<'a>(blocks: impl IntoIterator<Item = &'a BlockRecord>, count: fn(&BlockRecord) -> u128) -> f64 {
+    let begun = |block: &BlockRecord| block.accounting.answered() + u128::from(block.accounting.in_flight);
+    let (some, all) = blocks.into_iter().fold((0, 0), |(some, all), block| (some + count(block), all + begun(block)));
+    some as f64 / all.max(1) as f64
+}
+
+/// Transactions whose caller was told of a failure, or had no answer when draining was given up.
+fn given_up(block: &BlockRecord) -> u128 {
+    block.accounting.failed() + u128::from(block.accounting.in_flight)
+}
+
+/// Transactions that PostgreSQL refused for what they are: not for a conflict with another one, and not for the time that they took.
+fn refused(block: &BlockRecord) -> u128 {
+    let by_load = |code: &str| code.starts_with("40") || ["55P03", "57014"].contains(&code);
+    let excused = block.errors.iter().filter(|(code, _)| by_load(code)).map(|(_, times)| u128::from(times.count())).sum();
+    u128::from(block.accounting.error).saturating_sub(excused)
 }
 
 /// Takes back verdicts that the pairs do not bear out. A side that fails does less work: that it is faster is then nothing that was shown. And
 /// where pairs were discarded for what befell one side, that side is not the same as the other.
 pub(super) fn take_back(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
-    let failing = failing(failed_share(pairs));
+    let failing = failing(pairs);
     let lopsided = pairs.lopsided().is_some();
     let survivors = |verdict: Verdict| match failing {
         Failing::Neither => false,
-        Failing::Before => verdict == Verdict::Regressed,
-        Failing::After => verdict != Verdict::Regressed,
-        Failing::Both => true,
+        Failing::One { side: Side::Before, .. } => verdict == Verdict::Regressed,
+        Failing::One { side: Side::After, .. } => verdict != Verdict::Regressed,
+        Failing::Both { .. } => true,
     };
     for metric in &mut metrics {
         let why = match metric.verdict {

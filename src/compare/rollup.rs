@@ -59,6 +59,8 @@ pub(super) fn own_rate(scenario: &ScenarioRecord, blocks: &[&BlockRecord]) -> Si
         };
         (seconds > 0.0).then(|| OwnRate {
             rate_per_second: scheduled / seconds,
+            blocks: measured.len() as u32,
+            disturbed: measured.iter().filter(|block| !block.disturbances().is_empty()).count() as u32,
             transactions: scenario.transactions.iter().map(|transaction| row(&transaction.name)).collect(),
         })
     };

@@ -1,7 +1,7 @@
 //! What a reader must know besides the numbers.
 
 use super::group::{Description, Group};
-use super::outcome::{MOST_FAILED, failed_share, gated};
+use super::outcome::{Failing, MOST_FAILED, failed_share, failing, gated};
 use super::series::Pairs;
 use super::{Gate, Metric, Quantity, Verdict};
 use crate::record::{EvidenceRecord, Side, StopReason};
@@ -21,6 +21,7 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
     for side in Side::BOTH {
         warnings.extend(failures(pairs, side));
     }
+    warnings.extend(failures_by_chance(pairs));
     warnings.extend(overload(pairs));
     if aa {
         warnings.extend(false_alarms(metrics));
@@ -124,7 +125,7 @@ fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
     let share = *failed_share(pairs).get(side);
     if share > MOST_FAILED {
         warnings.push(format!(
-            "{:.1}% of the transactions failed on the {} side: its times are those of the others only, and no verdict rests on them",
+            "{:.1}% of the transactions failed or had no answer on the {} side: its times are those of the others only, and no verdict rests on them",
             share * 100.0,
             side.name()
         ));
@@ -136,6 +137,20 @@ fn failures(pairs: &Pairs<'_>, side: Side) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// Failures that say nothing of the variants.
+fn failures_by_chance(pairs: &Pairs<'_>) -> Option<String> {
+    let told = match failing(pairs) {
+        Failing::One { side: Side::After, certain: false } => {
+            "the after side fails more often, but not in more pairs than chance would make it: more pairs would tell"
+        }
+        Failing::Both { by_load: true } => {
+            "both sides fail, by timeouts and conflicts that come with the load: a lower rate, more connections or more time for each transaction would do"
+        }
+        _ => return None,
+    };
+    Some(told.to_owned())
 }
 
 /// A rate that a side cannot keep up with makes a queue, whose length depends on how long one looks.
@@ -214,11 +229,19 @@ fn undecided(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric]) -> Option
     let all = gated(metrics).count();
     let open: Vec<&Metric> = gated(metrics).filter(|metric| metric.verdict == Verdict::Inconclusive).collect();
     if kept == 0 {
-        let word = if budget { "inconclusive (budget): the budget was spent before a pair could be used" } else { "no pair can be used" };
+        let word = match budget {
+            true => "inconclusive (budget): the budget was spent before a pair could be used; give it more",
+            false => {
+                "no pair can be used, so no effect of any size could have been seen: see below why they were discarded, and run again when that is over"
+            }
+        };
         return Some(word.to_owned());
     }
     if all == 0 {
-        return Some("nothing is gated here, so nothing can be decided: see why beside each metric".to_owned());
+        return Some(
+            "nothing is gated here, so no effect of any size could have been seen: see why beside each metric; a higher rate, or fixed work, gives blocks more samples"
+                .to_owned(),
+        );
     }
     if open.is_empty() || !budget {
         return None;

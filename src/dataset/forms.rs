@@ -1,5 +1,7 @@
 //! The forms a column can have in `dataset.toml`, and the checks that references exist and end somewhere.
 
+use std::collections::BTreeMap;
+
 use super::error::DatasetError;
 use super::model::*;
 use super::read::{Fields, Node};
@@ -374,36 +376,52 @@ fn column(models: &[TableModel], of: ColumnRef) -> Option<&ColumnModel> {
     models.get(usize::from(of.table.0))?.columns.get(usize::from(of.column.0))
 }
 
-/// Refuses columns that depend on themselves.
-pub(super) fn check_cycles(tables: &[Fields], models: &[TableModel]) -> Result<()> {
-    let total: usize = models.iter().map(|m| m.columns.len()).sum();
-    for (number, (fields, model)) in tables.iter().zip(models).enumerate() {
-        for (index, start) in model.columns.iter().enumerate() {
-            let at = ColumnRef { table: TableId(number as u16), column: ColumnId(index as u16) };
-            let mut reached = Vec::new();
-            references(at.table, &start.cell.kind, &mut reached);
-            let mut next = 0;
-            while next < reached.len() && next <= total {
-                let here = reached[next];
-                if here == at {
-                    let columns = fields.need("columns")?.table()?;
-                    let node = columns.need(&start.name)?;
-                    return Err(node.error("depends on itself", "break the circle of references"));
-                }
-                let mut further = Vec::new();
-                if let Some(column) = column(models, here) {
-                    references(here.table, &column.cell.kind, &mut further);
-                }
-                for of in further {
-                    if !reached.contains(&of) {
-                        reached.push(of);
-                    }
-                }
-                next += 1;
-            }
+/// Most columns of which each is generated from the next: values are, one inside the other.
+const LONGEST_CHAIN: usize = 100;
+
+/// Refuses columns that depend on themselves, and chains of columns that are too long.
+pub(super) fn check_chains(tables: &[Fields], models: &[TableModel]) -> Result<()> {
+    let mut reads: BTreeMap<ColumnRef, Vec<ColumnRef>> = BTreeMap::new();
+    let mut read_by: BTreeMap<ColumnRef, Vec<ColumnRef>> = BTreeMap::new();
+    for (table, model) in (0..).map(TableId).zip(models) {
+        for (column, at) in model.columns.iter().zip((0..).map(|column| ColumnRef { table, column: ColumnId(column) })) {
+            let mut read = Vec::new();
+            references(table, &column.cell.kind, &mut read);
+            read.iter().for_each(|of| read_by.entry(*of).or_default().push(at));
+            reads.insert(at, read);
         }
     }
-    Ok(())
+    let fault = |at: ColumnRef, message: String, help: &str| {
+        let (Some(fields), Some(column)) = (tables.get(usize::from(at.table.0)), column(models, at)) else { return Ok(()) };
+        Err(fields.need("columns")?.table()?.need(&column.name)?.error(message, help))
+    };
+    // Columns that read nothing, then those that read only these, and so on: the rest stands in a circle, or reads from one.
+    let mut waits: BTreeMap<ColumnRef, usize> = reads.iter().map(|(at, read)| (*at, read.len())).collect();
+    let mut layer: Vec<ColumnRef> = waits.iter().filter(|(_, count)| **count == 0).map(|(at, _)| *at).collect();
+    for length in 1.. {
+        let Some(first) = layer.first() else { break };
+        if length > LONGEST_CHAIN {
+            return fault(*first, format!("is the end of a chain of more than {LONGEST_CHAIN} columns"), "a shorter chain of references");
+        }
+        let mut next = Vec::new();
+        for at in layer {
+            waits.remove(&at);
+            for reader in read_by.get(&at).into_iter().flatten() {
+                let Some(count) = waits.get_mut(reader) else { continue };
+                *count -= 1;
+                if *count == 0 {
+                    next.push(*reader);
+                }
+            }
+        }
+        layer = next;
+    }
+    let Some(mut at) = waits.keys().next().copied() else { return Ok(()) };
+    // From column to column that it reads, as often as there are any, ends in the circle.
+    for _ in 0..waits.len() {
+        at = reads.get(&at).into_iter().flatten().find(|of| waits.contains_key(*of)).copied().unwrap_or(at);
+    }
+    fault(at, "depends on itself".to_owned(), "break the circle of references")
 }
 
 /// Whether a column gives timestamps and never NULL.

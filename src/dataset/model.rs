@@ -114,7 +114,7 @@ pub(super) struct OverlayModel {
 }
 
 /// A column of a table.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct ColumnRef {
     pub table: TableId,
     pub column: ColumnId,

@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{DatasetError, Source};
+use crate::diagnostic::document::DEEPEST;
 
 type Result<T> = std::result::Result<T, DatasetError>;
 
@@ -16,6 +17,8 @@ pub(super) struct Node<'a> {
     pub key: String,
     span: Range<usize>,
     value: &'a DeValue<'a>,
+    /// Tables and arrays around it.
+    depth: usize,
 }
 
 /// The entries of a table, in file order.
@@ -28,15 +31,15 @@ pub(super) struct Fields<'a> {
 
 /// The file's top level.
 pub(super) fn top<'a>(source: &'a Source, table: &'a Spanned<DeTable<'a>>) -> Fields<'a> {
-    fields(source, String::new(), 0..0, table.get_ref())
+    fields(source, String::new(), 0..0, table.get_ref(), 1)
 }
 
-fn fields<'a>(source: &'a Source, key: String, span: Range<usize>, table: &'a DeTable<'a>) -> Fields<'a> {
+fn fields<'a>(source: &'a Source, key: String, span: Range<usize>, table: &'a DeTable<'a>, depth: usize) -> Fields<'a> {
     let mut entries: Vec<_> = table
         .iter()
         .map(|(name, value)| {
             let key = if key.is_empty() { name.get_ref().to_string() } else { format!("{key}.{}", name.get_ref()) };
-            let node = Node { source, key, span: value.span(), value: value.get_ref() };
+            let node = Node { source, key, span: value.span(), value: value.get_ref(), depth };
             (&**name.get_ref(), name.span(), node)
         })
         .collect();
@@ -65,24 +68,31 @@ impl<'a> Node<'a> {
         self.value.is_table()
     }
 
+    /// How many tables and arrays are around what is in it.
+    fn within(&self) -> Result<usize> {
+        match self.depth < DEEPEST {
+            true => Ok(self.depth + 1),
+            false => Err(self.error("is nested too deep", format!("at most {DEEPEST} tables and arrays in each other"))),
+        }
+    }
+
     /// A table.
     pub fn table(&self) -> Result<Fields<'a>> {
         match self.value.as_table() {
-            Some(table) => Ok(fields(self.source, self.key.clone(), self.span.clone(), table)),
+            Some(table) => Ok(fields(self.source, self.key.clone(), self.span.clone(), table, self.within()?)),
             None => self.kind_error("a table"),
         }
     }
 
     /// An array.
     pub fn array(&self) -> Result<Vec<Node<'a>>> {
-        match self.value {
-            DeValue::Array(items) => Ok(items
-                .iter()
-                .enumerate()
-                .map(|(i, v)| Node { source: self.source, key: format!("{}[{i}]", self.key), span: v.span(), value: v.get_ref() })
-                .collect()),
-            _ => self.kind_error("an array"),
-        }
+        let DeValue::Array(items) = self.value else { return self.kind_error("an array") };
+        let depth = self.within()?;
+        let node = |(i, v): (usize, &'a Spanned<DeValue<'a>>)| {
+            let key = format!("{}[{i}]", self.key);
+            Node { source: self.source, key, span: v.span(), value: v.get_ref(), depth }
+        };
+        Ok(items.iter().enumerate().map(node).collect())
     }
 
     /// An array that is not empty.

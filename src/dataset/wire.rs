@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::error::{DatasetError, Source};
 use super::forms::{self, Names};
 use super::model::*;
 use super::read::{Fields, Node, top};
 use super::{ColumnId, TableId};
+use crate::diagnostic::document::dismantle;
 
 type Result<T> = std::result::Result<T, DatasetError>;
 
@@ -20,7 +22,13 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model> {
         let span = error.span().unwrap_or(0..0);
         source.error(span, "", error.message(), "TOML, see https://toml.io")
     })?;
-    let root = top(&source, &document);
+    let model = model(&source, &document);
+    dismantle(DeValue::Table(document.into_inner()));
+    model
+}
+
+fn model(source: &Source, document: &Spanned<DeTable<'_>>) -> Result<Model> {
+    let root = top(source, document);
     root.only(&["title", "now", "tenants", "membership", "table", "overlay"])?;
     let title = root.need("title")?.text()?.to_owned();
     let now_us = instant(root.need("now")?)?;
@@ -44,7 +52,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Model> {
     }
     fill_columns(&tables, &mut models, &names, membership.as_ref())?;
     check_places(&root, &models, tenants, membership.as_ref())?;
-    forms::check_cycles(&tables, &models)?;
+    forms::check_chains(&tables, &models)?;
     check_orders(&tables, &models)?;
     let overlays = match root.get("overlay") {
         Some(node) => overlays(&node.table()?, &models, &names, tenants)?,

@@ -7,6 +7,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Findings, closest, list, raw_offset};
 
+/// Most tables and arrays in each other. The formats here need 7. TOML's parser stops at 80, but keys with points count for nothing there.
+pub const DEEPEST: usize = 32;
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -52,51 +55,80 @@ pub struct Entry {
 pub fn parse(findings: &mut Findings) -> Option<Node> {
     let source = findings.source().clone();
     let (table, errors) = DeTable::parse_recoverable(source.text());
-    let mut bad = !errors.is_empty();
+    let bad = !errors.is_empty();
     // One slip makes the parser stumble several times; the first few tell the story.
     for error in errors.iter().take(3) {
         let span = error.span().unwrap_or(0..0);
         findings.add(span, "", format!("not TOML: {}", error.message()), "see https://toml.io for the syntax");
     }
-    let root = Node { path: String::new(), span: 0..0, value: convert_table(table.into_inner(), "", findings, &mut bad) };
-    (!bad).then_some(root)
+    let mut tree = Tree { findings, bad };
+    let value = tree.table(table.into_inner(), "", 1);
+    (!tree.bad).then_some(Node { path: String::new(), span: 0..0, value })
 }
 
-fn convert_table(table: DeTable<'_>, path: &str, findings: &mut Findings, bad: &mut bool) -> Value {
-    let mut entries: Vec<Entry> = Vec::with_capacity(table.len());
-    for (key, value) in table {
-        let key_span = key.span();
-        let key = key.into_inner().into_owned();
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let node = convert(value, path, findings, bad);
-        entries.push(Entry { key, key_span, node });
-    }
-    entries.sort_by_key(|entry| (entry.key_span.start, entry.node.span.start));
-    Value::Table(entries)
+/// Makes the tree, and findings of what cannot be in it.
+struct Tree<'f> {
+    findings: &'f mut Findings,
+    bad: bool,
 }
 
-fn convert(value: Spanned<DeValue<'_>>, path: String, findings: &mut Findings, bad: &mut bool) -> Node {
-    let span = value.span();
-    let mut number = |ok: Option<Value>, what: &str| {
-        ok.unwrap_or_else(|| {
-            findings.add(span.clone(), &path, format!("{what} is out of range"), "a number of at most 64 bits");
-            *bad = true;
-            Value::Int(0)
-        })
-    };
-    let value = match value.into_inner() {
-        DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(n) => number(i64::from_str_radix(n.as_str(), n.radix()).ok().map(Value::Int), "the number"),
-        DeValue::Float(n) => number(n.as_str().parse().ok().map(Value::Float), "the number"),
-        DeValue::Boolean(b) => Value::Bool(b),
-        DeValue::Datetime(_) => Value::Datetime,
-        DeValue::Array(items) => {
-            let node = |(i, item)| convert(item, format!("{path}[{i}]"), findings, bad);
-            Value::Array(items.into_iter().enumerate().map(node).collect())
+impl Tree<'_> {
+    /// `depth`: tables and arrays around what is in it, itself included.
+    fn table(&mut self, table: DeTable<'_>, path: &str, depth: usize) -> Value {
+        let mut entries: Vec<Entry> = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let key_span = key.span();
+            let key = key.into_inner().into_owned();
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            entries.push(Entry { key, key_span, node: self.node(value, path, depth) });
         }
-        DeValue::Table(table) => convert_table(table, &path, findings, bad),
-    };
-    Node { path, span, value }
+        entries.sort_by_key(|entry| (entry.key_span.start, entry.node.span.start));
+        Value::Table(entries)
+    }
+
+    fn node(&mut self, value: Spanned<DeValue<'_>>, path: String, depth: usize) -> Node {
+        let span = value.span();
+        let value = match value.into_inner() {
+            DeValue::String(text) => Some(Value::Text(text.into_owned())),
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(Value::Int),
+            DeValue::Float(n) => n.as_str().parse().ok().map(Value::Float),
+            DeValue::Boolean(b) => Some(Value::Bool(b)),
+            DeValue::Datetime(_) => Some(Value::Datetime),
+            value @ (DeValue::Array(_) | DeValue::Table(_)) if depth >= DEEPEST => {
+                dismantle(value);
+                let allowed = format!("at most {DEEPEST} tables and arrays in each other");
+                return self.refused(span, path, "is nested too deep", &allowed);
+            }
+            DeValue::Array(items) => {
+                let node = |(i, item)| self.node(item, format!("{path}[{i}]"), depth + 1);
+                Some(Value::Array(items.into_iter().enumerate().map(node).collect()))
+            }
+            DeValue::Table(table) => Some(self.table(table, &path, depth + 1)),
+        };
+        match value {
+            Some(value) => Node { path, span, value },
+            None => self.refused(span, path, "the number is out of range", "a number of at most 64 bits"),
+        }
+    }
+
+    /// A finding, and what stands in the tree in its value's place.
+    fn refused(&mut self, span: Range<usize>, path: String, message: &str, help: &str) -> Node {
+        self.findings.add(span.clone(), &path, message, help);
+        self.bad = true;
+        Node { path, span, value: Value::Int(0) }
+    }
+}
+
+/// Drops a value from the outside inwards: as it drops itself, each level takes a part of the stack.
+pub fn dismantle(value: DeValue<'_>) {
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            DeValue::Table(table) => left.extend(table.into_iter().map(|(_, value)| value.into_inner())),
+            DeValue::Array(items) => left.extend(items.into_iter().map(Spanned::into_inner)),
+            _ => {}
+        }
+    }
 }
 
 impl Node {

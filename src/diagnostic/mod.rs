@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
+use crate::shown::{plain, steers};
+
 pub use raw::raw_offset;
 pub use suggest::{closest, list};
 
@@ -35,19 +37,24 @@ impl Source {
     /// A source of this name and text.
     pub fn new(file: &Path, text: &str) -> Source {
         let text: Arc<str> = text.into();
-        // What is printed holds no control characters, so that a file cannot drive the terminal. Lengths stay.
-        let harmless = |c: char| !c.is_ascii_control() || matches!(c, '\n' | '\r' | '\t');
+        // Lengths in bytes stay, as places count them.
+        let harmless = |c: char| !steers(c) || matches!(c, '\n' | '\r' | '\t');
         let shown: Arc<str> = match text.chars().all(harmless) {
             true => text.clone(),
-            false => text.chars().map(|c| if harmless(c) { c } else { '?' }).collect::<String>().into(),
+            false => text.chars().map(|c| if harmless(c) { c.to_string() } else { "?".repeat(c.len_utf8()) }).collect::<String>().into(),
         };
-        let shown = NamedSource::new(file.to_string_lossy(), shown);
+        let shown = NamedSource::new(plain(&file.to_string_lossy()), shown);
         Source(Arc::new(Inner { file: file.to_owned(), text, shown }))
     }
 
     /// Name of the file.
     pub fn file(&self) -> &Path {
         &self.0.file
+    }
+
+    /// Its name, to be shown.
+    pub fn name(&self) -> &str {
+        self.0.shown.name()
     }
 
     /// Its text.
@@ -114,11 +121,11 @@ impl Diagnostic {
     /// `file:line: key: message; help`, for a log or a pipe.
     pub fn plain(&self) -> String {
         let place = match self.source.text().is_empty() {
-            true => format!("{}", self.source.file().display()),
-            false => format!("{}:{}", self.source.file().display(), self.line()),
+            true => self.source.name().to_owned(),
+            false => format!("{}:{}", self.source.name(), self.line()),
         };
         match &self.help {
-            Some(help) => format!("{place}: {self}; {help}"),
+            Some(help) => format!("{place}: {self}; {}", plain(help)),
             None => format!("{place}: {self}"),
         }
     }
@@ -127,8 +134,8 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.key.is_empty() {
-            true => f.write_str(&self.message),
-            false => write!(f, "{}: {}", self.key, self.message),
+            true => f.write_str(&plain(&self.message)),
+            false => f.write_str(&plain(&format!("{}: {}", self.key, self.message))),
         }
     }
 }
@@ -138,9 +145,9 @@ impl std::error::Error for Diagnostic {}
 impl miette::Diagnostic for Diagnostic {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         match (&self.help, self.source.text().is_empty()) {
-            (Some(help), false) => Some(Box::new(help)),
-            (Some(help), true) => Some(Box::new(format!("{}: {help}", self.source.file().display()))),
-            (None, true) => Some(Box::new(self.source.file().display())),
+            (Some(help), false) => Some(Box::new(plain(help))),
+            (Some(help), true) => Some(Box::new(format!("{}: {}", self.source.name(), plain(help)))),
+            (None, true) => Some(Box::new(self.source.name())),
             (None, false) => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::rejection::{self, Form};
+use super::rejection::{self, Form, is_servers_fault};
 use super::scenario_duel::{Halt, ScenarioDuel};
 use super::side::SideUnderTest;
 use crate::check::agreement::{self, Unanswered};
@@ -52,6 +52,7 @@ impl ScenarioDuel<'_, '_> {
         match agreement.unanswered {
             // What failed before weighs more than that the rest cannot be asked.
             Some(_) if failed => return Ok(Checked { failed, recall: Sides::default() }),
+            Some(Unanswered::Rejected(error)) if is_servers_fault(error.code()) => return Err(Halt::Failed(error.into())),
             Some(Unanswered::Rejected(error)) => {
                 let message = rejection::describe(self.scenario, Side::Before, Form::Timed, &error);
                 return Err(Halt::Stop(StopReason::Rejected { message }));
@@ -150,7 +151,7 @@ impl ScenarioDuel<'_, '_> {
     fn not_prepared(&mut self, before: Result<Session, SessionError>, after: Result<Session, SessionError>) -> Halt {
         for (side, result) in [(Side::Before, before), (Side::After, after)] {
             let Err(error) = result else { continue };
-            if error.is_lost() && error.code() == "connection" {
+            if is_servers_fault(error.code()) {
                 return Halt::Failed(error.into());
             }
             let message = rejection::describe(self.scenario, side, Form::Timed, &error);
@@ -167,7 +168,7 @@ impl ScenarioDuel<'_, '_> {
         let Some(exact) = Program::exact(self.scenario, side) else { return Ok(Recall::new()) };
         let mut exact = match route.session_with(exact, mix.dataset().now()).await {
             Ok(session) => session,
-            Err(error @ SessionError::Rejected { .. }) => {
+            Err(error @ SessionError::Rejected { .. }) if !is_servers_fault(error.code()) => {
                 return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, side, Form::Exact, &error) }));
             }
             Err(error) => return Err(Halt::Failed(error.into())),

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -12,18 +13,23 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::Progress;
+use super::rejection::is_servers_fault;
 use crate::dataset::Dataset;
 use crate::record::AppliedFile;
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, Purpose, Server, WriteRequest, apply_sql_file, create_database, drop_database,
-    guard_writable, list_pgduel_databases, prewarm, quote_ident, remark_database,
+    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_sql_file, create_database,
+    drop_database, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
 const TEMPLATE_FORMAT: u32 = 1;
 /// Connections that seed.
 const SEED_CONNECTIONS: usize = 2;
+/// How often people are told how far an index is.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// How long may be looked for it.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// SHA-256 over everything that decides a template: the model, the shared SQL, sizes, seed, and the server's versions.
 pub async fn template_digest(suite: &Suite, dataset: &Dataset, sizing: &str, server: &Server) -> anyhow::Result<String> {
@@ -94,7 +100,7 @@ async fn template_under_lock(
     may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.tables {
-        apply(&mut connection, file).await?;
+        apply(server, name, &mut connection, file, progress).await?;
     }
     connection.close().await?;
     progress.note("filling the tables");
@@ -102,7 +108,7 @@ async fn template_under_lock(
     let mut connection = server.connect(name).await?;
     for file in &suite.indexes {
         progress.note(&format!("building the shared indexes ({})", file.display()));
-        apply(&mut connection, file).await?;
+        apply(server, name, &mut connection, file, progress).await?;
     }
     progress.note("vacuum (freeze, analyze)");
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
@@ -138,7 +144,13 @@ pub struct VariantDatabase {
 
 /// Clones `template` and applies the variant. Only tables that this touched are vacuumed and analysed anew: ANALYZE samples at random,
 /// and statistics that differ for no reason would be a lottery between the sides.
-pub async fn make_variant(server: &Server, template: &str, name: &str, variant: &Variant) -> anyhow::Result<VariantDatabase> {
+pub async fn make_variant(
+    server: &Server,
+    template: &str,
+    name: &str,
+    variant: &Variant,
+    progress: &dyn Progress,
+) -> anyhow::Result<VariantDatabase> {
     drop_database(server, name).await?;
     create_database(server, name, Some(template), &DatabaseMark::new(Purpose::Duel, &variant.name)).await?;
     may_write(server, name).await?;
@@ -146,7 +158,7 @@ pub async fn make_variant(server: &Server, template: &str, name: &str, variant: 
     let as_seeded = shapes(&mut connection).await?;
     let mut applied = Vec::new();
     for file in &variant.sql {
-        let statements = apply(&mut connection, file).await?;
+        let statements = apply(server, name, &mut connection, file, progress).await?;
         applied.push(AppliedFile {
             file: shown(file),
             statements: statements.len() as u32,
@@ -159,10 +171,36 @@ pub async fn make_variant(server: &Server, template: &str, name: &str, variant: 
     Ok(VariantDatabase { name: name.to_owned(), applied, table_bytes, index_bytes })
 }
 
-/// Applies a file with the settings of a new session: a dump, for one, leaves the search path empty.
-async fn apply(connection: &mut PgConnection, file: &Path) -> anyhow::Result<Vec<AppliedStatement>> {
+/// Applies a file to database `name` with the settings of a new session: a dump, for one, leaves the search path empty. Tells how far indexes are,
+/// where they take long.
+async fn apply(
+    server: &Server,
+    name: &str,
+    connection: &mut PgConnection,
+    file: &Path,
+    progress: &dyn Progress,
+) -> anyhow::Result<Vec<AppliedStatement>> {
     sqlx::raw_sql("reset all").execute(&mut *connection).await?;
-    Ok(apply_sql_file(connection, file).await?)
+    let mut applying = std::pin::pin!(apply_sql_file(connection, file));
+    loop {
+        match tokio::time::timeout(TOLD_EVERY, &mut applying).await {
+            Ok(applied) => return Ok(applied?),
+            // It is for people: where it cannot be told, the index is built all the same.
+            Err(_) => {
+                let told = tokio::time::timeout(TELLING, builds(server, name)).await;
+                told.ok().and_then(Result::ok).unwrap_or_default().iter().for_each(|text| progress.note(text));
+            }
+        }
+    }
+}
+
+/// Indexes that are being built in a database, in words.
+async fn builds(server: &Server, name: &str) -> anyhow::Result<Vec<String>> {
+    let mut connection = server.connect(name).await?;
+    let found = index_builds(&mut connection).await?;
+    connection.close().await?;
+    let percent = |build: &IndexBuild| build.percent.map(|percent| format!(", {percent:.0}%")).unwrap_or_default();
+    Ok(found.iter().map(|build| format!("an index of {}: {}{}", build.table, build.phase, percent(build))).collect())
 }
 
 /// Whether this is a database that pgduel made, with nobody else in it. Hosts were allowed or refused before anything was connected to.
@@ -209,10 +247,10 @@ pub async fn set_autovacuum(server: &Server, on: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What PostgreSQL said of a file's SQL, if that is what the error is about.
+/// What PostgreSQL said of a file's SQL, if that is what the error is about, and not the server itself.
 pub fn rejection(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref::<ApplyError>() {
-        Some(ApplyError::Sql(rejected)) => {
+        Some(ApplyError::Sql(rejected)) if !rejected.sqlstate.as_deref().is_some_and(is_servers_fault) => {
             let help = rejected.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
             Some(format!("{rejected}{help}"))
         }

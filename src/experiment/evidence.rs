@@ -51,16 +51,12 @@ pub async fn collect(
     environment.progress.note("collecting plans and function calls");
     // No block runs now: both sides at once.
     let (before, after) = tokio::join!(collector.count(&sides.before, counting), collector.count(&sides.after, counting));
-    let calls = Sides { before, after };
-    for side in Side::BOTH {
-        let name = counting_copy(sides.get(side));
-        match calls.get(side).is_ok() && !scenario.writes() {
-            true => counting.insert(name),
-            false => counting.remove(&name),
-        };
-    }
-    for (side, calls) in Side::BOTH.into_iter().zip([calls.before, calls.after]) {
+    for (side, calls) in Side::BOTH.into_iter().zip([before, after]) {
         let route = sides.get(side);
+        match calls.is_ok() && !scenario.writes() {
+            true => counting.insert(counting_copy(route)),
+            false => counting.remove(&counting_copy(route)),
+        };
         let calls = match calls {
             Ok(calls) => calls,
             Err(error) => {

@@ -64,6 +64,8 @@ pub struct Plan {
     pub budget: Option<Duration>,
     /// Both sides are the first variant.
     pub aa: bool,
+    /// An inconclusive run ends with exit code 3.
+    pub inconclusive_fails: bool,
     /// The command line, secrets redacted.
     pub command: String,
 }
@@ -134,6 +136,7 @@ async fn header(plan: &Plan, server: &Server, data: &Data) -> anyhow::Result<Hea
         seed: plan.seed,
         order_seed: plan.order_seed,
         budget_seconds: plan.budget.map(|budget| budget.as_secs_f64()),
+        inconclusive_fails: plan.inconclusive_fails,
         machine: machine(),
         server: describe(server).await?,
         dataset: DatasetDescription {

@@ -6,9 +6,9 @@ use crate::load::schedule::{self, Process};
 use crate::record::{LoadRecord, Mode, Sides, Spacing, Stage};
 use crate::scenario::{Arrival, Scenario};
 
-/// Transactions that a timed block must be able to hold, by what a single session takes; it needs 40 for a median, and half as many again for
-/// a rate that turns out lower.
-const FEWEST_A_BLOCK: f64 = 60.0;
+/// Transactions that the longest timed block must be able to hold, by what a single session takes: twice what it is to hold in the end, so that
+/// what is decided does not hang on a probe that a busy machine held up.
+const FEWEST_A_BLOCK: f64 = 2.0 * SPARE * LEAST_FOR_P50;
 /// Factor between the sides' times beyond which one rate cannot be fair to both.
 const WIDEST_TIMES: f64 = 4.0;
 /// Least time that the slower side takes for a block of fixed work; half of it in quick mode.
@@ -132,13 +132,21 @@ impl Probed {
 ///
 /// It is decided by what single sessions take, whose medians a busy machine hardly moves: capacity, which every pause lowers, would make the
 /// same scenario timed in one run and fixed work in the next. `direct` is without, `paced` with the round-trip time that the scenario injects.
-pub fn fixed_work_instead(direct: Sides<Duration>, paced: Sides<Duration>, connections: u32, mode: Mode) -> Option<String> {
+/// `cores` are the server's; where they are not known, connections alone bound the capacity.
+pub fn fixed_work_instead(
+    direct: Sides<Duration>,
+    paced: Sides<Duration>,
+    connections: u32,
+    cores: Option<usize>,
+    mode: Mode,
+) -> Option<String> {
     let seconds = |time: Duration| time.as_secs_f64().max(1e-9);
     let (slower, faster) = (seconds(paced.before.max(paced.after)), seconds(paced.before.min(paced.after)));
-    // The machine works on one transaction a core, and a connection on one at a time.
-    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
-    let capacity = (f64::from(connections) / slower).min(cores / seconds(direct.before.max(direct.after)));
-    let held = 0.5 * capacity * longest(mode).measure.as_secs_f64();
+    // The server works on one transaction a core, and a connection on one at a time.
+    let by_connections = f64::from(connections) / slower;
+    let by_cores = cores.map(|cores| cores as f64 / seconds(direct.before.max(direct.after)));
+    let capacity = by_cores.map_or(by_connections, |by_cores| by_connections.min(by_cores));
+    let held = 0.5 * capacity * longest_timed(mode).as_secs_f64();
     if held < FEWEST_A_BLOCK {
         return Some(format!("a timed block at half of capacity would hold too few transactions, about {held:.0}"));
     }
@@ -162,9 +170,10 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work
             None => {
                 let capacity = probed.map(Probed::capacity_or_single);
                 let rate = 0.5 * capacity.before.min(capacity.after);
-                match rate * longest_timed(mode).as_secs_f64() < LEAST_FOR_P50 {
+                match rate * longest_timed(mode).as_secs_f64() < SPARE * LEAST_FOR_P50 {
                     true => {
-                        work(1, None, mode, &probed, "with all connections busy, too few transactions succeed for a timed block".to_owned())
+                        let why = "with all connections busy, it does less than half of what single sessions promise: too little for a timed block";
+                        work(1, None, mode, &probed, why.to_owned())
                     }
                     false => timed(scenario, Process::Poisson(rate), true, mode, room),
                 }
@@ -186,7 +195,7 @@ fn longest_timed(mode: Mode) -> Duration {
     }
 }
 
-/// Length of a block of sessions or users. How much it measures decides between open loop and fixed work, too.
+/// Length of a block of sessions or users.
 fn longest(mode: Mode) -> BlockLength {
     match mode {
         Mode::Quick | Mode::ChecksOnly => BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(750) },
@@ -320,16 +329,21 @@ mod tests {
     #[test]
     fn the_same_times_come_to_the_same_kind_of_block() {
         let micros = |before: u64, after: u64| Sides { before: Duration::from_micros(before), after: Duration::from_micros(after) };
-        let kind = |times: Sides<Duration>| fixed_work_instead(times, times, 4, Mode::Quick);
+        let kind = |times: Sides<Duration>| fixed_work_instead(times, times, 4, Some(2), Mode::Quick);
         assert_eq!(kind(micros(1_000, 500)), None);
         assert_eq!(kind(micros(1_000, 260)), None);
         assert!(kind(micros(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
         assert!(kind(micros(240, 1_000)).is_some());
         assert!(kind(micros(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
         // Round trips keep no core busy: four connections carry what two cores could not.
-        assert_eq!(fixed_work_instead(micros(2_000, 2_000), micros(22_000, 22_000), 4, Mode::Quick), None);
-        // A default block is four times as long.
-        assert_eq!(fixed_work_instead(micros(20_000, 20_000), micros(20_000, 20_000), 1, Mode::Default), None);
+        assert_eq!(fixed_work_instead(micros(2_000, 2_000), micros(22_000, 22_000), 4, Some(2), Mode::Quick), None);
+        // A default block may be twice as long.
+        let slow = |mode: Mode| fixed_work_instead(micros(20_000, 20_000), micros(20_000, 20_000), 4, Some(2), mode);
+        assert_eq!((slow(Mode::Quick).is_some(), slow(Mode::Default)), (true, None));
+        // Another machine's cores are not this one's.
+        let even = micros(10_000, 10_000);
+        assert!(fixed_work_instead(even, even, 4, Some(1), Mode::Quick).is_some());
+        assert_eq!(fixed_work_instead(even, even, 4, None, Mode::Quick), None);
     }
 
     #[test]
@@ -396,7 +410,7 @@ mod tests {
             let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, capacity), (0.001, 3000.0)), None, None);
             assert!(matches!(offer, Offer::FixedWork { .. }), "{capacity}: {offer:?}");
         }
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 60.0), (0.001, 3000.0)), None, None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 80.0), (0.001, 3000.0)), None, None);
         assert!(matches!(offer, Offer::Timed { .. }), "{offer:?}");
     }
 

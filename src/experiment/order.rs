@@ -1,6 +1,6 @@
 //! In which order blocks run, and how many. Pure.
 //!
-//! The two blocks of a pair run one after the other, and a coin of the pair's own, tossed by the seed, decides which is first. Under noise that does
+//! The two blocks of a pair run one after the other, and a coin of the pair's own, of a seed that each run draws anew, decides which is first. Under noise that does
 //! not know which side runs, each difference between sides that are the same is then as likely to have either sign, independently of all
 //! others, however the noise is correlated over time. That is what the signed-rank test assumes. One coin for two pairs (a quad, ABBA or
 //! BAAB) would cancel slow drift better, and break that: a burst over its two middle blocks leans both pairs the same way.

@@ -76,7 +76,8 @@ impl ScenarioDuel<'_, '_> {
     ) -> Result<(Offer, Sides<Probed>), Halt> {
         let connections = self.scenario.load.connections;
         let mut probed = times.paced.map(|single| Probed { single: *single, capacity: None });
-        let fixed_work = offer::fixed_work_instead(times.direct, times.paced, connections, self.plan.mode);
+        let cores = self.environment.server.cores();
+        let fixed_work = offer::fixed_work_instead(times.direct, times.paced, connections, cores, self.plan.mode);
         if fixed_work.is_none() {
             self.environment.progress.note("probing capacity");
             for (number, side) in Side::BOTH.into_iter().enumerate() {

@@ -13,6 +13,18 @@ pub enum Form {
     Exact,
 }
 
+/// Whether the server or its machine failed, and not what was asked of it: no resources, its own files, a shutdown, a lost connection. `code` is an
+/// SQLSTATE or [`SessionError::code`].
+pub fn is_servers_fault(code: &str) -> bool {
+    match code.get(..2) {
+        // A limit that was configured, and a file that SQL names, are none of the server's.
+        Some("53") => code != "53400",
+        Some("58") => code != "58P01",
+        Some("08") => true,
+        _ => ["57P01", "57P02", "57P03", "connection"].contains(&code),
+    }
+}
+
 /// `file:line: side, statement: [SQLSTATE] message`, as far as the file tells.
 pub fn describe(scenario: &Scenario, side: Side, form: Form, error: &SessionError) -> String {
     let SessionError::Rejected { statement: name, error: rejected } = error else {
@@ -56,4 +68,15 @@ fn line(scenario: &Scenario, statement: &Statement, form: Form, position: Option
 /// Ends of lines before a position in a text, in characters from 1.
 fn lines_before(text: &str, position: Option<u32>) -> usize {
     text.chars().take(position.map_or(0, |position| position.saturating_sub(1) as usize)).filter(|c| *c == '\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_servers_fault;
+
+    #[test]
+    fn what_is_the_servers_fault() {
+        assert!(["53100", "53200", "53300", "58000", "58030", "57P01", "57P03", "08006", "connection"].into_iter().all(is_servers_fault));
+        assert!(!["53400", "58P01", "57014", "42P01", "22012", "40001", "XX000", "script", ""].into_iter().any(is_servers_fault));
+    }
 }

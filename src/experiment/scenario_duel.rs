@@ -317,7 +317,8 @@ impl ScenarioDuel<'_, '_> {
         let (again, suffix) = if build == 0 { ("", "") } else { (" again", "_2") };
         self.environment.progress.note(&format!("applying {}{again} ({})", variant.name, side.name()));
         let name = format!("{}_{}_{}{suffix}", self.arenas.prefix, databases::sql_name(&variant.name), side.name());
-        let result = databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant).await;
+        let result =
+            databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant, self.environment.progress).await;
         let database = result.map_err(|error| match databases::rejection(&error) {
             Some(message) => Halt::Stop(StopReason::Rejected { message }),
             None => Halt::Failed(error),

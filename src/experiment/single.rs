@@ -15,7 +15,7 @@ use super::describe::{class_record, record_of_one};
 use super::duel::until_stopped;
 use super::offer::{BlockLength, Offer, SLOW, staged};
 use super::order::Slot;
-use super::rejection::{self, Form};
+use super::rejection::{self, Form, is_servers_fault};
 use super::scenario_duel::WARM_UP;
 use super::side::SideUnderTest;
 use super::{Environment, Plan, header, side};
@@ -87,7 +87,7 @@ async fn seed_and_load(
     let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
     environment.progress.note(&format!("applying {}", single.variant.name));
-    let made = databases::make_variant(environment.server, &template?, name, &single.variant).await?;
+    let made = databases::make_variant(environment.server, &template?, name, &single.variant, environment.progress).await?;
     load(single, environment, &data.dataset, scenario, &made, started, warnings).await
 }
 
@@ -96,7 +96,7 @@ fn stop_of(single: &Single, scenario: &Scenario, error: &anyhow::Error) -> StopR
         return StopReason::Rejected { message };
     }
     match error.downcast_ref::<SessionError>() {
-        Some(error) if error.code() != "connection" => {
+        Some(error) if !is_servers_fault(error.code()) => {
             StopReason::Rejected { message: rejection::describe(scenario, single.side, Form::Timed, error) }
         }
         _ => StopReason::Infrastructure { message: format!("{error:#}") },

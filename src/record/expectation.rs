@@ -34,4 +34,7 @@ pub struct QuantityExpectations {
     /// Of 95th percentiles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p95: Option<Expectation>,
+    /// Of the server's processor time, which is one for all transactions: stated of scenarios alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<Expectation>,
 }

@@ -31,6 +31,9 @@ pub struct Header {
     pub order_seed: u64,
     /// Whole budget in seconds, if one was given.
     pub budget_seconds: Option<f64>,
+    /// Whether an inconclusive run ends with exit code 3 (`--inconclusive fail`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inconclusive_fails: bool,
     /// Machine of the load generator.
     pub machine: Machine,
     /// The server under test.

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::format::{NOTHING, TimeUnit, factor, plain, significant};
+use super::format::{NOTHING, TimeUnit, factor, significant};
 use super::lines::{letters, pad, shorten, wrapped};
 use super::words::plural;
 use crate::contrast::{Contrast, Fact, Row, ScenarioContrast, Two, Unit};
+use crate::shown::plain;
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.
 pub const CONTRAST_JSON_VERSION: u32 = 1;

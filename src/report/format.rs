@@ -227,21 +227,6 @@ pub fn crossing(ratio: Option<&Interval>, verdict: Verdict) -> Option<String> {
     Some(format!("{} is anything from {from} to {}× {}", change.text(), factor(far, 2), words[1]))
 }
 
-/// Text that cannot steer a terminal: control and direction characters become visible, line ends stay.
-pub fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\n' => out.push('\n'),
-            '\t' => out.push(' '),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
-            character if character.is_control() => out.push('\u{fffd}'),
-            character => out.push(character),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,10 +294,5 @@ mod tests {
         assert_eq!((percent(0.05), percent(0.123), percent(0.0012)), ("5%".into(), "12%".into(), "0.1%".into()));
         assert_eq!((bytes(512.0), bytes(1536.0), bytes(3.0 * 1024.0 * 1024.0)), ("512 B".into(), "1.50 KiB".into(), "3.00 MiB".into()));
         assert_eq!((count(0), count(999), count(1000), count(20_229)), ("0".into(), "999".into(), "1,000".into(), "20,229".into()));
-    }
-
-    #[test]
-    fn no_text_steers_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\nc\td\u{202e}e"), "a\u{fffd}[31mb\nc d\u{fffd}e");
     }
 }

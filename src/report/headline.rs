@@ -48,17 +48,18 @@ pub fn headline(run: &Run<'_>) -> Headline {
 }
 
 /// The exit code of a run that came out so, and what it means.
-pub fn exit(outcome: Outcome) -> String {
+pub fn exit(outcome: Outcome, inconclusive_fails: bool) -> String {
     let meaning = match outcome {
         Outcome::Interrupted => "interrupted",
         Outcome::Infrastructure => "server or machine failed",
         Outcome::WrongAnswers => "wrong answers or a leak",
         Outcome::Invalid => "invalid: not everything can be judged",
         Outcome::Surprise => "regressed, or not as expected",
+        Outcome::Inconclusive if inconclusive_fails => "nothing unexpected, but not everything decided",
         Outcome::Inconclusive => "nothing unexpected, but not everything decided; 3 with --inconclusive=fail",
         Outcome::Passed => "passed",
     };
-    format!("{} ({meaning})", outcome.exit_code(false))
+    format!("{} ({meaning})", outcome.exit_code(inconclusive_fails))
 }
 
 fn sentence(run: &Run<'_>, outcome: Outcome) -> String {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::compare::ScenarioComparison;
 use crate::record::LoadRecord;
+use crate::shown::plain;
 
 use super::chart::{self, Page};
 use super::prose;
@@ -55,7 +56,8 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_template("scenario.html", PARTS).context("the scenario's HTML template of the report")?;
     environment.add_template("report.html", TEMPLATE).context("the HTML template of the report")?;
-    environment.get_template("report.html")?.render(Serde(PageData { view, drawn })).context("rendering the HTML report")
+    let page = environment.get_template("report.html")?.render(Serde(PageData { view, drawn })).context("rendering the HTML report")?;
+    Ok(plain(&page))
 }
 
 /// What the chart over time shows: [`crate::compare::BlockPoint::value_ns`] in words.

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, plain, significant};
+use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, significant};
 use super::lines::{letters, pad, shorten, wrapped};
 use super::words;
 use crate::record::{Header, LoadRecord};
+use crate::shown::plain;
 use crate::summary::{Load, Percentiles, RunOutcome, Summary};
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::prose::escaped;
 use super::view::{RunView, view};
 use super::{Run, environment};
+use crate::shown::plain;
 
 const TEMPLATE: &str = include_str!("templates/report.md");
 
@@ -63,7 +64,7 @@ pub fn markdown(run: &Run<'_>) -> anyhow::Result<String> {
             break;
         }
     }
-    Ok(text)
+    Ok(plain(&text))
 }
 
 /// Escapes every text that is not marked safe, so that no value can become markup or mention a person.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::format::plain;
 use super::lines::{letters, wrapped, wrapped_name};
 use super::view::{MetricView, RunView, ScenarioView, view};
 use super::words::Tone;
 use super::{Run, words};
+use crate::shown::plain;
 
 /// Below this width the columns do not fit and a metric takes two lines.
 const NARROWEST_TABLE: usize = 84;

@@ -188,7 +188,7 @@ pub fn stop(stop: &StopReason) -> String {
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
         StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
         StopReason::NotOffered => {
-            "Stopped, because the generator could not offer this load: half of the transactions started late by more than a tenth of the block. Ask for a lower rate."
+            "Stopped, because the generator could not offer this load: half of the transactions started late by more than a tenth of the block, and by more than 75 ms. Ask for a lower rate."
                 .to_owned()
         }
         StopReason::Attempts => "Stopped after twice the wanted number of pairs, as too few of them could be kept.".to_owned(),

@@ -73,6 +73,8 @@ pub struct Quantities {
     pub p50: Option<Expected>,
     /// Of 95th percentiles.
     pub p95: Option<Expected>,
+    /// Of the server's processor time, which is one for all transactions: at the top of the file only.
+    pub processor: Option<Expected>,
 }
 
 /// A verdict that is expected.

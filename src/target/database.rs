@@ -160,6 +160,31 @@ pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> 
     .map_err(TargetError::sql(doing))
 }
 
+/// An index that is being built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexBuild {
+    /// Its table.
+    pub table: String,
+    /// What the server does for it.
+    pub phase: String,
+    /// How much of that is done, where the server knows.
+    pub percent: Option<f64>,
+}
+
+/// Indexes that are being built in the connection's database, by whomever.
+pub async fn index_builds(connection: &mut PgConnection) -> Result<Vec<IndexBuild>, TargetError> {
+    let sql = "select relid::regclass::text, phase,
+                      (case when blocks_total > 0 then 100.0 * blocks_done / blocks_total
+                            when tuples_total > 0 then 100.0 * tuples_done / tuples_total
+                        end)::float8
+                 from pg_stat_progress_create_index
+                where datname = current_database()
+                order by pid";
+    let rows: Vec<(String, String, Option<f64>)> =
+        sqlx::query_as(sql).fetch_all(connection).await.map_err(TargetError::sql("look how far indexes are"))?;
+    Ok(rows.into_iter().map(|(table, phase, percent)| IndexBuild { table, phase, percent }).collect())
+}
+
 /// An identifier as SQL: always quoted, so that no name is a keyword or a piece of SQL.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "").replace('"', "\"\""))

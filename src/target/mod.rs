@@ -25,8 +25,8 @@ mod sql_split;
 pub use catalog::{APPLICATION_SCHEMAS, Catalog, catalog, diff};
 pub use connection::{APPLICATION_NAME, ConnInfo, Endpoint, HostKind};
 pub use database::{
-    DatabaseMark, PgduelDatabase, Purpose, create_database, database_mark, drop_database, list_pgduel_databases, prewarm, quote_ident,
-    quote_literal, remark_database,
+    DatabaseMark, IndexBuild, PgduelDatabase, Purpose, create_database, database_mark, drop_database, index_builds, list_pgduel_databases,
+    prewarm, quote_ident, quote_literal, remark_database,
 };
 pub use embedded::{
     EmbeddedOptions, EmbeddedServer, Lifetime, SlotStatus, SlotUse, Stopped, status as embedded_status, stop as stop_embedded,
@@ -35,7 +35,7 @@ pub use error::TargetError;
 pub use external::ExternalServer;
 pub use guard::{HostPolicy, Refusal, Refusals, WriteRequest, guard_writable};
 pub use installation::Installation;
-pub use secret::{ConnectionString, Secret, masked};
+pub use secret::{ConnectionString, Secret};
 pub use server::{Server, ServerDescription, ServerKind};
 pub use settings::{Durability, settings};
 pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_sql, apply_sql_file};

@@ -138,6 +138,12 @@ impl Server {
         self.conn_info(self.admin_database()).endpoint.host_kind()
     }
 
+    /// How many cores it has, where it is on this machine.
+    pub fn cores(&self) -> Option<usize> {
+        let cores = std::thread::available_parallelism().ok().map(usize::from);
+        cores.filter(|_| self.host_kind() == HostKind::Loopback)
+    }
+
     /// What pgduel set on it, name and value; nothing on an external server.
     pub fn settings(&self) -> &[(String, String)] {
         match self {

@@ -83,7 +83,12 @@ pub async fn apply_sql(connection: &mut PgConnection, path: &Path, sql: &str) ->
         if let Err(error) = result {
             // Only a warning where no transaction is open; an error only where the connection is gone.
             let _ = sqlx::raw_sql("rollback").execute(&mut *connection).await;
-            return Err(file.rejected(&statement, &error).into());
+            return Err(match error {
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+                    TargetError::sql(format!("{}:{}", path.display(), statement.line))(error).into()
+                }
+                error => file.rejected(&statement, &error).into(),
+            });
         }
         applied.push(AppliedStatement { sql_head: head(text), line: statement.line, duration_ns });
     }

@@ -14,11 +14,11 @@ pub fn met(scenario: &ScenarioComparison) -> Option<bool> {
 }
 
 fn p50(expected: Expectation) -> Expect {
-    Expect::Quantities(QuantityExpectations { p50: Some(expected), p95: None })
+    Expect::Quantities(QuantityExpectations { p50: Some(expected), ..Default::default() })
 }
 
 fn p95(expected: Expectation) -> Expect {
-    Expect::Quantities(QuantityExpectations { p50: None, p95: Some(expected) })
+    Expect::Quantities(QuantityExpectations { p95: Some(expected), ..Default::default() })
 }
 
 /// Two statements, the first and the second so many times as slow after as before.
@@ -112,7 +112,7 @@ fn a_quantity_that_is_named_covers_no_other() {
             assert_eq!(standing == Some(Standing::Surprise), !surprise.is_empty() && name.ends_with(surprise), "{ratio} {expect:?} {name}");
         }
     }
-    let both = Expect::Quantities(QuantityExpectations { p50: Some(Regressed), p95: Some(Regressed) });
+    let both = Expect::Quantities(QuantityExpectations { p50: Some(Regressed), p95: Some(Regressed), processor: None });
     let comparison = compare(&stating(made("one", 1.5), |scenario| of_statement(scenario, 0, both)));
     let all = &comparison.scenarios[0].expectations;
     assert_eq!(comparison.outcome, Outcome::Passed);

@@ -102,7 +102,11 @@ fn failures_and_unfinished_transactions_are_told() {
         }
     });
     let comparison = compare(&record);
-    assert!(warns(&comparison, "4.5% of the transactions failed on the after side"), "{:?}", comparison.scenarios[0].warnings);
+    assert!(
+        warns(&comparison, "4.8% of the transactions failed or had no answer on the after side"),
+        "{:?}",
+        comparison.scenarios[0].warnings
+    );
     assert!(warns(&comparison, "12 transactions on the after side had not finished"));
     assert_eq!(comparison.scenarios[0].errors["57014"], Sides { before: 0, after: 19 * 12 });
 }
@@ -128,6 +132,64 @@ fn whoever_fails_is_not_called_improved() {
     let mended = failing(2.0, 100, 0);
     assert_eq!(verdict(&mended), Verdict::Inconclusive);
     assert_eq!(verdict(&failing(0.5, 100, 0)), Verdict::Improved);
+}
+
+/// A run whose after side takes half the time, with so many failures of this kind in each block.
+fn failing_by(code: &str, failures: impl Fn(&BlockRecord) -> u64) -> Comparison {
+    compare(&edit(run(1, &[made("failing", 0.5)]), |block| {
+        let error = failures(block);
+        block.accounting = Accounting { scheduled: 400 + error, ok: 400, error, ..Accounting::default() };
+        block.errors.insert(code.to_owned(), times(1e6, 1.0, error));
+    }))
+}
+
+#[test]
+fn failures_on_either_side_alike_are_no_regression() {
+    // 1.1% of the after side, 0.9% of the before side; half of the pairs lean each way.
+    let alike = failing_by("XX000", |block| match (block.side, block.pair % 2) {
+        (Side::After, 0) => 6,
+        (Side::After, _) => 3,
+        (Side::Before, 0) => 2,
+        (Side::Before, _) => 5,
+    });
+    assert_eq!((alike.outcome, alike.scenarios[0].metrics[0].verdict), (Outcome::Inconclusive, Verdict::Inconclusive));
+    assert!(warns(&alike, "not in more pairs than chance would make it"), "{:?}", alike.scenarios[0].warnings);
+    // One of twelve blocks, as with fixed work of few transactions.
+    let once = failing_by("XX000", |block| if block.side == Side::After && block.pair == 3 { 100 } else { 0 });
+    assert_eq!((once.outcome, once.scenarios[0].metrics[0].verdict), (Outcome::Inconclusive, Verdict::Inconclusive));
+    let seven = failing_by("XX000", |block| if block.side == Side::After && block.pair < 7 { 20 } else { 0 });
+    assert_eq!(seven.outcome, Outcome::Inconclusive);
+    let eight = failing_by("XX000", |block| if block.side == Side::After && block.pair < 8 { 20 } else { 0 });
+    assert_eq!(eight.outcome, Outcome::Surprise);
+}
+
+#[test]
+fn timeouts_and_conflicts_on_both_sides_are_the_loads_and_refusals_the_scenarios() {
+    for code in ["40001", "40P01", "55P03", "57014"] {
+        let comparison = failing_by(code, |_| 10);
+        assert_eq!(
+            (comparison.outcome, comparison.scenarios[0].metrics[0].verdict),
+            (Outcome::Inconclusive, Verdict::Inconclusive),
+            "{code}"
+        );
+        assert!(warns(&comparison, "both sides fail, by timeouts and conflicts"), "{:?}", comparison.scenarios[0].warnings);
+    }
+    for code in ["23505", "XX000", "connection"] {
+        assert_eq!(failing_by(code, |_| 10).outcome, Outcome::Invalid, "{code}");
+    }
+    let waited = compare(&edit(run(1, &[made("waiting", 0.5)]), |block| {
+        block.accounting = Accounting { scheduled: 410, ok: 400, acquire_timeouts: 10, ..Accounting::default() };
+    }));
+    assert_eq!(waited.outcome, Outcome::Inconclusive);
+}
+
+#[test]
+fn what_was_never_answered_is_a_failure() {
+    let hanging = compare(&edit(run(1, &[made("hanging", 0.5)]), |block| {
+        let in_flight = if block.side == Side::After { 10 } else { 0 };
+        block.accounting = Accounting { scheduled: 400, ok: 400 - in_flight, in_flight, ..Accounting::default() };
+    }));
+    assert_eq!((hanging.outcome, hanging.scenarios[0].metrics[0].verdict), (Outcome::Surprise, Verdict::Inconclusive));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Processor time of the server beside service times.
 
 use pgduel::compare::{Comparison, Gate, Metric, Outcome, Quantity, Standing, Verdict, compare};
-use pgduel::record::{Expect, Expectation, Line, NoProcessorTime, ProcessorTime, Record, Side};
+use pgduel::record::{Expect, Expectation, Line, NoProcessorTime, ProcessorTime, QuantityExpectations, Record, Side};
 
 use crate::records::{Made, made, run};
 
@@ -82,16 +82,24 @@ fn a_lost_connection_costs_its_pair_and_parallel_workers_all_of_it() {
 }
 
 #[test]
-fn more_work_is_expected_where_a_statement_is_expected_to_be_slower() {
+fn what_is_expected_of_a_part_says_nothing_of_the_work_of_all() {
     let slower = working(Made { pairs: 20, ..made("processor", 1.5) }, 1e6, 1.5e6);
-    let surprise = compare(&slower);
-    assert_eq!((work(&surprise).and_then(|work| work.standing), surprise.outcome), (Some(Standing::Surprise), Outcome::Surprise));
-    let mut stated = slower;
-    for line in &mut stated.lines {
-        if let Line::Scenario(scenario) = line {
-            scenario.transactions[0].statements.after[0].expect = Some(Expect::Verdict(Expectation::Regressed));
+    let stating = |of_statement: bool, expect: Option<Expect>| {
+        let mut record = slower.clone();
+        for line in &mut record.lines {
+            if let Line::Scenario(scenario) = line {
+                let statement = Some(Expect::Verdict(Expectation::Regressed)).filter(|_| of_statement);
+                (scenario.transactions[0].statements.after[0].expect, scenario.expect) = (statement, expect);
+            }
         }
-    }
-    let expected = compare(&stated);
-    assert_eq!((work(&expected).and_then(|work| work.standing), expected.outcome), (Some(Standing::Expected), Outcome::Passed));
+        let comparison = compare(&record);
+        (work(&comparison).and_then(|work| work.standing), comparison.outcome)
+    };
+    let processor = |processor| Some(Expect::Quantities(QuantityExpectations { processor: Some(processor), ..Default::default() }));
+    assert_eq!(stating(false, None), (Some(Standing::Surprise), Outcome::Surprise));
+    assert_eq!(stating(true, None), (Some(Standing::Surprise), Outcome::Surprise));
+    assert_eq!(stating(true, processor(Expectation::Regressed)), (Some(Standing::Expected), Outcome::Passed));
+    assert_eq!(stating(false, processor(Expectation::Regressed)), (Some(Standing::Expected), Outcome::Surprise), "the times are none");
+    assert_eq!(stating(true, processor(Expectation::Improved)), (Some(Standing::Surprise), Outcome::Surprise));
+    assert_eq!(stating(false, Some(Expect::Verdict(Expectation::Regressed))), (Some(Standing::Expected), Outcome::Passed));
 }

@@ -279,6 +279,7 @@ pub fn header() -> Header {
         seed: 1,
         order_seed: 7,
         budget_seconds: None,
+        inconclusive_fails: false,
         machine: Default::default(),
         server: Default::default(),
         dataset: Default::default(),

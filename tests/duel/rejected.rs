@@ -41,6 +41,24 @@ async fn sql_of_a_variant_that_postgresql_rejects() {
     run.expect_code(4).expect_said("seeds/notes/bad.sql:3: [42703]").expect_said("titel");
 }
 
+/// Whose fault it is, the exit code says: a full disk and a lost connection are no mistake in the file that was being applied.
+#[tokio::test]
+async fn a_server_that_fails_while_sql_is_applied() {
+    let server = TestServer::shared().await;
+    let raising = |code: &str| format!("\ndo $$ begin raise exception 'raised' using errcode = '{code}'; end $$;\n");
+    let lost = "\nselect pg_terminate_backend(pg_backend_pid());\n".to_owned();
+    for (sql, code, said) in [
+        (raising("53100"), 5, "bad.sql:2: [53100] raised"),
+        (raising("53400"), 4, "bad.sql:2: [53400] raised"),
+        (raising("58P01"), 4, "bad.sql:2: [58P01] raised"),
+        (lost, 5, "bad.sql:2: "),
+    ] {
+        let project = Project::with_scenario(["before", "bad"], "", COUNT).variant("bad", "after", &sql);
+        let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+        run.expect_code(code).expect_said(said);
+    }
+}
+
 #[tokio::test]
 async fn shared_sql_that_postgresql_rejects() {
     let server = TestServer::shared().await;

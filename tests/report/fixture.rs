@@ -24,6 +24,7 @@ pub fn header() -> Header {
         seed: 42,
         order_seed: 7,
         budget_seconds: Some(180.0),
+        inconclusive_fails: false,
         machine: Machine { cpu: "Example CPU @ 2.50GHz".into(), cores: 2, memory_bytes: 8 << 30, os: "Linux 6.1.0".into() },
         server: ServerDescription {
             kind: "embedded".into(),
@@ -310,7 +311,7 @@ fn policy() -> ScenarioComparison {
     let why = "the policy gains a join (X-45).";
     let statements = &mut record.transactions[0].statements;
     for statement in [&mut statements.before[0], &mut statements.after[0]] {
-        statement.expect = Some(Expect::Quantities(QuantityExpectations { p50: regressed, p95: regressed }));
+        statement.expect = Some(Expect::Quantities(QuantityExpectations { p50: regressed, p95: regressed, processor: None }));
         statement.expect_why = Some(why.into());
     }
     record.rtt_ns = 20_000_000;

@@ -22,7 +22,7 @@ pub fn view(run: &Run<'_>) -> RunView {
         tone: headline.tone,
         headline: headline.outcome,
         aside: headline.aside,
-        exit: headline::exit(run.comparison.outcome),
+        exit: headline::exit(run.comparison.outcome, run.header.inconclusive_fails),
         legend: words::legend(run.comparison),
         notes: [disturbed(run, &scenarios), stolen(run, &scenarios), no_processor(run, &scenarios)]
             .into_iter()
@@ -44,17 +44,18 @@ pub fn view(run: &Run<'_>) -> RunView {
 fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
     let all = || run.comparison.scenarios.iter().map(|one| one.disturbed);
     let sum = |count: fn(&DisturbedBlocks) -> u32| all().map(|one| u64::from(count(&one))).sum::<u64>();
-    let (blocks, disturbed) = (sum(|one| one.blocks), sum(|one| one.disturbed));
+    let (blocks, disturbed, unfinished) = (sum(|one| one.blocks), sum(|one| one.disturbed), sum(|one| one.unfinished));
     let most = scenarios.iter().zip(all()).max_by_key(|(_, one)| one.disturbed)?.0;
     (disturbed > 0).then(|| Note {
         path: most.path.clone(),
         anchor: most.anchor.clone(),
         text: format!(
-            "{disturbed} of {} of the run were disturbed, most often here (transactions late in {}, generator stalled in {}, busy in {}): their pairs count, as that falls on either side alike, and intervals are wider for it",
+            "{disturbed} of {} of the run were disturbed, most often here (transactions late in {}, generator stalled in {}, busy in {}{}): their pairs count, as noise falls on either side alike, and intervals are wider for it",
             words::plural(blocks, "block"),
             sum(|one| one.late),
             sum(|one| one.stalled),
             sum(|one| one.busy),
+            if unfinished > 0 { format!(", transactions left without an answer in {unfinished}") } else { String::new() },
         ),
     })
 }
@@ -145,7 +146,7 @@ fn run_facts(run: &Run<'_>) -> FactGroup {
             format!("{}, {} at least", run.comparison.gated_metrics, words::plural(u64::from(run.comparison.minimum_pairs), "pair"));
         facts.push(fact("Gated metrics", value));
     }
-    facts.push(fact("Exit code", headline::exit(run.comparison.outcome)));
+    facts.push(fact("Exit code", headline::exit(run.comparison.outcome, run.header.inconclusive_fails)));
     FactGroup { title: "Run", facts }
 }
 

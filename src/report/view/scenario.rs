@@ -177,7 +177,12 @@ fn capacity_change(ratio: &Interval) -> String {
 fn own_rate(rates: &Sides<Option<OwnRate>>) -> Vec<(String, Sides<String>)> {
     let (Some(before), Some(after)) = (&rates.before, &rates.after) else { return Vec::new() };
     let rate = |rate: &OwnRate| format!("{}/s", format::significant(rate.rate_per_second));
+    let disturbed = |rate: &OwnRate| format!("{} of {}", rate.disturbed, rate.blocks);
     let mut rows = vec![("Rate".to_owned(), Sides { before: rate(before), after: rate(after) })];
+    if before.disturbed + after.disturbed > 0 {
+        let label = "Disturbed blocks (late starts and a busy generator are in these times)";
+        rows.push((label.to_owned(), Sides { before: disturbed(before), after: disturbed(after) }));
+    }
     let shown = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), format::duration);
     for (b, a) in before.transactions.iter().zip(&after.transactions) {
         let mut row = |what: &str, value: fn(&OwnRateRow) -> Option<f64>| {

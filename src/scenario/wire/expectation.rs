@@ -7,22 +7,21 @@ use crate::record::{Expect, Expectation, QuantityExpectations, Side};
 
 const WORDS: [(&str, Expectation); 3] =
     [("improved", Expectation::Improved), ("regressed", Expectation::Regressed), ("unchanged", Expectation::Unchanged)];
-const ALLOWED: &str =
-    "\"improved\", \"regressed\", \"unchanged\", or one of them for a quantity: { p50 = \"improved\", p95 = \"regressed\" }";
+const ALLOWED: &str = "\"improved\", \"regressed\", \"unchanged\", or one of them for a quantity (p50, p95, processor): { p50 = \"improved\", p95 = \"regressed\" }";
 
-/// Reads both keys of a table; one without the other becomes a finding.
+/// Reads both keys of a table; one without the other becomes a finding. The table of the whole file may speak of processor time.
 pub fn expectation(keys: &mut Keys, table: &Node, f: &mut Findings) -> Option<Expected> {
     let expect = keys.get("expect");
     let why = keys.get("expect-why");
     let path = |key: &str| if table.path.is_empty() { key.to_owned() } else { format!("{}.{key}", table.path) };
     match (expect, why) {
         (Some(expect), Some(why)) => {
-            let expect = verdicts(expect, f);
+            let expect = verdicts(expect, table.path.is_empty(), f);
             let why = why.filled(f, "the reason, as text");
             Some(Expected { expect: expect?, why: why?.trim().to_owned() })
         }
         (Some(expect), None) => {
-            verdicts(expect, f);
+            verdicts(expect, table.path.is_empty(), f);
             let help = "an expectation needs its reason: expect-why = \"...\"";
             f.add(expect.span.clone(), &path("expect-why"), "is missing", help);
             None
@@ -36,19 +35,27 @@ pub fn expectation(keys: &mut Keys, table: &Node, f: &mut Findings) -> Option<Ex
     }
 }
 
-fn verdicts(node: &Node, f: &mut Findings) -> Option<Expect> {
+fn verdicts(node: &Node, of_file: bool, f: &mut Findings) -> Option<Expect> {
     match &node.value {
         Value::Text(_) => node.word(f, &WORDS).map(Expect::Verdict),
         Value::Table(entries) if !entries.is_empty() => {
             let mut keys = Keys::of(node, f, ALLOWED)?;
-            let [p50, p95] = ["p50", "p95"].map(|quantity| keys.get(quantity));
+            let [p50, p95, processor] = ["p50", "p95", "processor"].map(|quantity| keys.get(quantity));
             keys.finish(f);
+            if let Some(node) = processor.filter(|_| !of_file) {
+                node.fault(
+                    f,
+                    "processor time is of all transactions together",
+                    "state it at the top of the file, before the first [[transaction]]",
+                );
+                return None;
+            }
             let mut read = |node: Option<&Node>| match node {
                 Some(node) => node.word(f, &WORDS).map(Some),
                 None => Some(None),
             };
-            let (p50, p95) = (read(p50), read(p95));
-            Some(Expect::Quantities(QuantityExpectations { p50: p50?, p95: p95? }))
+            let (p50, p95, processor) = (read(p50), read(p95), read(processor));
+            Some(Expect::Quantities(QuantityExpectations { p50: p50?, p95: p95?, processor: processor? }))
         }
         _ => {
             node.not_allowed(f, ALLOWED);

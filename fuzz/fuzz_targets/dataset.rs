@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../readers.rs"]
+mod readers;
+
+libfuzzer_sys::fuzz_target!(|text: &str| readers::read_dataset(text));
