@@ -3,7 +3,7 @@
 # verdict is known, on the machine as it is and while a rig takes its processors away, and makes the table of docs/noise.md:
 #
 #   scripts/aa-runs.sh              in each condition 30 runs of the same work on both sides (A/A), 20 with three tenths more work
-#                                   after, and a long one that measures what these three tenths come to; about three hours
+#                                   after, and a long one that measures what these three tenths come to; about two hours
 #   scripts/aa-runs.sh 1 1          a trial with one run of each
 #   scripts/aa-runs.sh table FOLDER the table of what is in a folder, on stdout
 #

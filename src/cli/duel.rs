@@ -97,16 +97,31 @@ pub(super) async fn watch_signals(stop: Arc<AtomicBool>) {
 pub(super) async fn watch_signals_saying(words: &str, stop: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+    let mut hangup = (!leaves_hangups_alone()).then(|| signal(SignalKind::hangup()).ok()).flatten();
     loop {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(super::exit::INTERRUPTED);
         }
         out::say(words);
     }
+}
+
+/// Whether SIGHUP was ignored when this process began, as `nohup` has it, or where that cannot be told.
+fn leaves_hangups_alone() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_none_or(|ignored| ignored & 1 == 1)
 }
 
 fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {

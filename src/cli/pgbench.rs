@@ -427,7 +427,12 @@ async fn measure(args: &PgbenchArgs, program: Arc<Program>, mut options: Options
     }
     if outcome.interrupted {
         let seconds = outcome.elapsed.as_secs_f64();
-        out::say(&format!("pgduel pgbench: interrupted after {seconds:.1} s; the above results are of what was done until then."));
+        let cut_off = match outcome.cut_off {
+            0 => String::new(),
+            1 => " 1 transaction was still running and was cancelled.".to_owned(),
+            more => format!(" {more} transactions were still running and were cancelled."),
+        };
+        out::say(&format!("pgduel pgbench: interrupted after {seconds:.1} s; the above results are of what was done until then.{cut_off}"));
         return Ok(super::exit::INTERRUPTED);
     }
     if !outcome.aborted.is_empty() {

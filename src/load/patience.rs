@@ -6,16 +6,20 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::block::Shared;
-use super::session::Session;
+use super::wire::Connection;
 
+/// Time that running transactions have after a signal to stop; then they are cancelled.
+pub const AFTER_A_SIGNAL: Duration = Duration::from_secs(1);
 /// For the server to take a cancel request.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a block waits for what may never come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Patience {
-    /// For running transactions, after the end of the block or after a signal to stop.
+    /// For running transactions, after the end of the block.
     pub drain: Duration,
+    /// For running transactions, after a signal to stop.
+    pub stop: Duration,
     /// For a lost server to come back: all outages of one connection in the block together.
     pub outage: Duration,
     /// For one transaction where no time ends the block (fixed work), and for opening and warming a connection.
@@ -24,7 +28,8 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Patience {
-        Patience { drain: Duration::from_secs(30), outage: Duration::from_secs(30), transaction: Duration::from_secs(600) }
+        let seconds = Duration::from_secs;
+        Patience { drain: seconds(30), stop: AFTER_A_SIGNAL, outage: seconds(30), transaction: seconds(600) }
     }
 }
 
@@ -75,7 +80,11 @@ impl Shared {
 
     /// When to give up on what runs and is to end by `latest`.
     pub(super) fn last_moment(&self, latest: Instant) -> Instant {
-        self.halted().map_or(latest, |halted| latest.min(halted.at + self.spec.patience.drain))
+        let patience = &self.spec.patience;
+        self.halted().map_or(latest, |halted| {
+            let drain = if halted.why == BlockEnd::Interrupted { patience.stop } else { patience.drain };
+            latest.min(halted.at + drain)
+        })
     }
 
     /// Drives `work` to its end; `None` if patience ends first: at `latest`, or a while after the block was halted, and at most a
@@ -91,9 +100,8 @@ impl Shared {
     }
 }
 
-/// Leaves nothing running on the server: for a session in the middle of a transaction that nobody waits for any more.
-pub(super) async fn cancel(session: &mut Session) {
-    let token = session.connection().cancel_token();
+/// Leaves nothing running on the server: for a connection in the middle of a transaction that nobody waits for any more.
+pub async fn cancel(connection: &Connection) {
     // A server that does not take it sees the connection closed as soon as it looks.
-    let _ = tokio::time::timeout(CANCEL_LIMIT, token.cancel()).await;
+    let _ = tokio::time::timeout(CANCEL_LIMIT, connection.cancel_token().cancel()).await;
 }

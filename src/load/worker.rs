@@ -126,7 +126,7 @@ async fn connection_task(
         biased;
         warmed = warm(shared, &mut session, number) => warmed,
         _ = begin_of(started) => {
-            cancel(&mut session).await;
+            cancel(session.connection()).await;
             return None;
         }
     };
@@ -212,7 +212,7 @@ async fn warm(shared: &Shared, session: &mut Session, number: u64) -> Result<Opt
                 Some(Err(error)) if !error.is_lost() => {}
                 Some(Err(error)) => return Err(error),
                 None => {
-                    cancel(session).await;
+                    cancel(session.connection()).await;
                     return too_long(shared, "warming a connection");
                 }
             }
@@ -409,7 +409,7 @@ impl Worker<'_> {
         if matches!(self.shared.spec.work, Work::Fixed { .. }) {
             self.shared.halt(BlockEnd::Overrun { limit: self.shared.spec.patience.transaction });
         }
-        cancel(session).await;
+        cancel(session.connection()).await;
     }
 
     /// Opens a new session, with growing pauses between attempts. If that fails for as long as patience lasts, the block ends.

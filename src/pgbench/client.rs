@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::tally::CommandTally;
 use crate::load::captured::captured;
+use crate::load::patience::cancel;
 use crate::load::pause::Pauser;
 use crate::load::wire::{
     ColumnDescription, ConnectTarget, Connection, DbError, Params, RowBuffer, Rows, SqlState, TransactionStatus, WireError,
@@ -208,6 +209,13 @@ impl<'a> Client<'a> {
     pub async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.close().await;
+        }
+    }
+
+    /// Has the server end what runs, and goes.
+    pub async fn abandon(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            cancel(&connection).await;
         }
     }
 

@@ -1,10 +1,12 @@
 //! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -18,6 +20,7 @@ use super::options::Options;
 use super::runner::{Common, Runner, Share, Shared};
 use super::tally::Tally;
 use crate::load::event_loop;
+use crate::load::patience::AFTER_A_SIGNAL;
 use crate::load::schedule::{Process, Schedule};
 use crate::load::threads::{self, Ready, Start, begin_of};
 use crate::load::wire::ConnectTarget;
@@ -39,6 +42,8 @@ pub struct Outcome {
     pub aborted: Vec<String>,
     /// Whether somebody ended it before its time.
     pub interrupted: bool,
+    /// Transactions that ran then and did not end soon enough: cancelled, and in no other count.
+    pub cut_off: u64,
 }
 
 /// Why a run could not begin.
@@ -113,13 +118,20 @@ pub async fn run(
     }
     let _ = start.send(Some(began));
     let shares = joined.await.ok().flatten().ok_or(RunError::Thread)?;
-    let mut outcome =
-        Outcome { tally: new_tally(&shared.program), elapsed: Duration::ZERO, connecting, aborted: Vec::new(), interrupted: false };
+    let mut outcome = Outcome {
+        tally: new_tally(&shared.program),
+        elapsed: Duration::ZERO,
+        connecting,
+        aborted: Vec::new(),
+        interrupted: false,
+        cut_off: 0,
+    };
     let all = began.elapsed();
     for share in shares {
         outcome.tally.merge(&share.tally);
         outcome.aborted.extend(share.aborted);
         outcome.interrupted |= share.interrupted;
+        outcome.cut_off += share.cut_off;
         outcome.elapsed = outcome.elapsed.max(share.last_done.map_or(Duration::ZERO, |done| done - began));
     }
     if outcome.interrupted {
@@ -189,15 +201,33 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     let Some(began) = begin_of(&mut started).await else { return };
     let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
     let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
-    let result = runner.transactions().await;
-    let has_enough = runner.has_enough(Instant::now());
+    let result = tokio::select! {
+        biased;
+        result = runner.transactions() => Some(result),
+        () = patience_with_running(&shared.stop) => None,
+    };
+    let interrupted = shared.stop.load(Ordering::Relaxed);
     let Runner { mut client, commands, .. } = runner;
-    client.close().await;
+    match result {
+        Some(_) => client.close().await,
+        None => client.abandon().await,
+    }
     let mut share = common.share.borrow_mut();
     share.tally.add_commands(&commands);
+    share.interrupted |= interrupted;
     match result {
-        Ok(()) => share.interrupted |= shared.stop.load(Ordering::Relaxed) && !has_enough,
-        Err(ClientError::Interrupted) => share.interrupted = true,
-        Err(error) => share.aborted.push(format!("client {number} aborted: {error}")),
+        Some(Ok(()) | Err(ClientError::Interrupted)) => {}
+        Some(Err(error)) => share.aborted.push(format!("client {number} aborted: {error}")),
+        None => share.cut_off += 1,
     }
+}
+
+/// Ends a while after the run is ended before its time. It needs no waker, as the event loop polls everything once a tick.
+async fn patience_with_running(stop: &AtomicBool) {
+    let mut since = None;
+    poll_fn(|_| match stop.load(Ordering::Relaxed) {
+        true if since.get_or_insert_with(Instant::now).elapsed() >= AFTER_A_SIGNAL => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
 }

@@ -39,6 +39,7 @@ pub(super) struct Share {
     pub(super) last_done: Option<Instant>,
     pub(super) aborted: Vec<String>,
     pub(super) interrupted: bool,
+    pub(super) cut_off: u64,
 }
 
 /// One client at work.
@@ -159,7 +160,7 @@ impl Runner<'_> {
     }
 
     /// Whether there were enough, or time is up.
-    pub(super) fn has_enough(&self, at: Instant) -> bool {
+    fn has_enough(&self, at: Instant) -> bool {
         match self.shared.options.length {
             Length::Transactions(count) => self.begun >= count,
             Length::Time(length) => at >= self.began + length,

@@ -26,9 +26,9 @@ pub const CONNECTIONS: u32 = 2;
 pub const SECOND: Duration = Duration::from_secs(1);
 /// What is begun also ends, however slow the machine of the tests is.
 pub const PATIENT: Patience =
-    Patience { drain: Duration::from_secs(60), outage: Duration::from_secs(60), transaction: Duration::from_secs(600) };
+    Patience { drain: Duration::from_secs(60), stop: SECOND, outage: Duration::from_secs(60), transaction: Duration::from_secs(600) };
 /// For what never ends: no test shall wait for the real ones.
-pub const SHORT: Patience = Patience { drain: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
+pub const SHORT: Patience = Patience { drain: SECOND, stop: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
 
 fn target(info: &ConnInfo) -> ConnectTarget {
     let Endpoint::Socket { directory, port } = &info.endpoint else { panic!("an embedded server has a socket") };

@@ -60,6 +60,39 @@ async fn a_termination_does_too() {
     interrupted(Signal::TERM).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_terminal_that_goes_away_does_too() {
+    interrupted(Signal::HUP).await;
+}
+
+/// As `nohup` starts it: whoever has it ignore the signal wants it to go on.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_that_was_told_to_ignore_hangups_goes_on() {
+    let server = TestServer::shared().await;
+    let project = project();
+    let duel = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(duel.get_program()).args(duel.get_args());
+    for (name, value) in duel.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = duel.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));
+    run.until("a block", || !project.lines("block").is_empty());
+    run.signal(Signal::HUP);
+    let so_far = project.lines("block").len();
+    run.until("more blocks", || project.lines("block").len() > so_far + 2);
+    run.signal(Signal::INT);
+    run.finish().expect_code(130);
+}
+
 /// What Ctrl-C in a terminal does: every process of the foreground group gets the signal, and the embedded server must not.
 #[test]
 fn an_interrupt_of_the_whole_group_does_not_end_the_embedded_server() {

@@ -799,6 +799,26 @@ async fn the_log_has_pgbench_s_lines() {
 }
 
 #[tokio::test]
+async fn an_interrupted_run_cancels_what_does_not_end() {
+    let bench = Bench::new().await;
+    let hangs = bench.script("hangs.sql", "select pg_sleep(86400);\n");
+    let mut command = bench.our_command();
+    command.args(["-n", "-c", "3", "-j", "2", "-t", "1", "--json", "-f", &hangs]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgduel runs");
+    let sleeping = "select count(*) from pg_stat_activity where datname = $1 and state = 'active' and query like '%pg_sleep(86400)%' \
+                    and pid <> pg_backend_pid()";
+    until("all sleep", async || bench.number(sleeping).await == 3).await;
+    kill_process(Pid::from_child(&child), Signal::INT).expect("it is there");
+    let found = child.wait_with_output().expect("it ends");
+    let said = text(&found.stderr);
+    assert_eq!(found.status.code(), Some(130), "{said}");
+    assert!(said.contains("3 transactions were still running and were cancelled"), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&found.stdout).expect("JSON");
+    assert_eq!((&report["interrupted"], &report["cut_off"], &report["all"]["done"]), (&true.into(), &3.into(), &0.into()), "{report}");
+    until("none sleeps any more", async || bench.number(sleeping).await == 0).await;
+}
+
+#[tokio::test]
 async fn an_interrupted_run_reports_what_was_done_and_starts_nothing_more() {
     let bench = Bench::new().await;
     bench.execute("create table seen (client int)").await;
