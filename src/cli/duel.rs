@@ -105,15 +105,17 @@ pub(super) async fn watch_signals_saying(words: &str, stop: Arc<AtomicBool>) {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hung_up => {}
+        let insists = tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            // A terminal that goes away is told of twice: by its shell, and by the kernel once that is gone.
+            _ = hung_up => false,
+        };
+        match stop.swap(true, Ordering::Relaxed) {
+            true if insists => std::process::exit(super::exit::INTERRUPTED),
+            true => {}
+            false => out::say(words),
         }
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(super::exit::INTERRUPTED);
-        }
-        out::say(words);
     }
 }
 

@@ -422,15 +422,15 @@ impl Worker<'_> {
         let mut error = lost.to_string();
         while self.shared.halted().is_none() {
             let opening = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now());
-            match tokio::time::timeout_at(deadline.into(), opening).await {
-                Ok(Ok(new)) => {
+            match self.shared.within(deadline, opening).await {
+                Some(Ok(new)) => {
                     *session = new;
                     self.lost_at = Some(lost_at);
                     self.out_for += lost_at.elapsed();
                     return Then::Next;
                 }
-                Ok(Err(refused)) => error = refused.to_string(),
-                Err(_) => {}
+                Some(Err(refused)) => error = refused.to_string(),
+                None => {}
             }
             // Connections that were lost together must not all come back at the same instant.
             let jittered = pause.mul_f64(0.5 + 0.5 * rand::random::<f64>());

@@ -42,7 +42,7 @@ pub struct Outcome {
     pub aborted: Vec<String>,
     /// Whether somebody ended it before its time.
     pub interrupted: bool,
-    /// Transactions that ran then and did not end soon enough: cancelled, and in no other count.
+    /// Transactions that ran then and did not end soon enough: cancelled, and not among those that are done or failed.
     pub cut_off: u64,
 }
 
@@ -73,7 +73,7 @@ pub enum RunError {
     },
 }
 
-/// Runs it. `stop` ends it early: what runs is finished, who sleeps or waits for his turn does so no longer. `live` is kept up to date if somebody reads it.
+/// Runs it. `stop` ends it early: what runs has a second ([`AFTER_A_SIGNAL`]) and is then cancelled, who sleeps or waits for his turn does so no longer. `live` is kept up to date if somebody reads it.
 pub async fn run(
     program: Arc<Program>,
     options: Options,
@@ -126,8 +126,9 @@ pub async fn run(
         interrupted: false,
         cut_off: 0,
     };
-    let all = began.elapsed();
+    let mut ended = began;
     for share in shares {
+        ended = ended.max(share.ended.unwrap_or(began));
         outcome.tally.merge(&share.tally);
         outcome.aborted.extend(share.aborted);
         outcome.interrupted |= share.interrupted;
@@ -135,7 +136,7 @@ pub async fn run(
         outcome.elapsed = outcome.elapsed.max(share.last_done.map_or(Duration::ZERO, |done| done - began));
     }
     if outcome.interrupted {
-        outcome.elapsed = all;
+        outcome.elapsed = ended - began;
     }
     Ok(outcome)
 }
@@ -206,7 +207,13 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
         result = runner.transactions() => Some(result),
         () = patience_with_running(&shared.stop) => None,
     };
-    let interrupted = shared.stop.load(Ordering::Relaxed);
+    let interrupted = match &result {
+        Some(Ok(())) => shared.stop.load(Ordering::Relaxed) && !runner.has_enough(Instant::now()),
+        Some(Err(error)) => matches!(error, ClientError::Interrupted),
+        None => true,
+    };
+    let waited = if result.is_some() { Duration::ZERO } else { AFTER_A_SIGNAL };
+    let ended = Instant::now().checked_sub(waited);
     let Runner { mut client, commands, .. } = runner;
     match result {
         Some(_) => client.close().await,
@@ -215,6 +222,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     let mut share = common.share.borrow_mut();
     share.tally.add_commands(&commands);
     share.interrupted |= interrupted;
+    share.ended = share.ended.max(ended);
     match result {
         Some(Ok(()) | Err(ClientError::Interrupted)) => {}
         Some(Err(error)) => share.aborted.push(format!("client {number} aborted: {error}")),

@@ -40,6 +40,8 @@ pub(super) struct Share {
     pub(super) aborted: Vec<String>,
     pub(super) interrupted: bool,
     pub(super) cut_off: u64,
+    /// When the last client began nothing more.
+    pub(super) ended: Option<Instant>,
 }
 
 /// One client at work.
@@ -160,7 +162,7 @@ impl Runner<'_> {
     }
 
     /// Whether there were enough, or time is up.
-    fn has_enough(&self, at: Instant) -> bool {
+    pub(super) fn has_enough(&self, at: Instant) -> bool {
         match self.shared.options.length {
             Length::Transactions(count) => self.begun >= count,
             Length::Time(length) => at >= self.began + length,
