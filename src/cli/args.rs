@@ -370,6 +370,21 @@ One that does not run is started. The password is read from its file by the shel
     /// Say what runs, and where
     #[command(after_help = "Example:\n  pgduel server status")]
     Status,
+    /// Drop databases that killed runs left behind, and list those that stay
+    #[command(after_help = "\
+Examples:
+  pgduel server clean
+  pgduel server clean pgduel_t_omniops_0f595ec8469a     drop this seeded template as well
+  pgduel server clean --database-url postgresql://user:password@127.0.0.1:5432/postgres
+
+Only databases with pgduel's mark are touched. One that a run is using stays.")]
+    Clean {
+        /// Databases of pgduel's to drop as well, such as templates
+        #[arg(value_name = "DATABASE")]
+        databases: Vec<String>,
+        #[command(flatten)]
+        server: ServerChoice,
+    },
 }
 
 /// `pgduel completions`

@@ -2,9 +2,10 @@
 
 use super::args::{Cli, EmbeddedChoice, Fsync, ServerAction, ServerArgs, ServerChoice};
 use super::{CommandResult, Failure, exit, out};
+use crate::report::format::bytes;
 use crate::target::{
-    Durability, EmbeddedOptions, EmbeddedServer, Endpoint, ExternalServer, HostKind, Lifetime, Server, SlotStatus, SlotUse, Stopped,
-    embedded_status, stop_embedded,
+    Durability, EmbeddedOptions, EmbeddedServer, Endpoint, ExternalServer, HostKind, Lifetime, PgduelDatabase, Purpose, Server, SlotStatus,
+    SlotUse, Stopped, drop_database, drop_orphans, embedded_status, is_over, list_pgduel_databases, stop_embedded,
 };
 
 /// Starts the embedded server, or takes the one that was named.
@@ -47,6 +48,7 @@ pub fn server(cli: &Cli, args: &ServerArgs) -> CommandResult {
             ServerAction::Env { server } => start(server, true, exports).await,
             ServerAction::Stop => stop().await,
             ServerAction::Status => status(),
+            ServerAction::Clean { databases, server } => clean(server, databases).await,
         }
     })
 }
@@ -140,6 +142,51 @@ fn status() -> CommandResult {
     let lines: Vec<String> = slots.iter().map(describe_slot).collect();
     match lines.is_empty() {
         true => out::print("no embedded server was ever started here; pgduel server start or any duel does that\n")?,
+        false => out::print(&format!("{}\n", lines.join("\n")))?,
+    }
+    Ok(exit::PASS)
+}
+
+/// Drops orphans and what is named, and lists what stays.
+async fn clean(choice: &ServerChoice, wanted: &[String]) -> CommandResult {
+    let server = choose(choice, Lifetime::ThisProcess).await?;
+    let cleaned = clean_on(&server, wanted).await;
+    server.finish().await.map_err(anyhow::Error::from)?;
+    cleaned
+}
+
+async fn clean_on(server: &Server, wanted: &[String]) -> CommandResult {
+    let mut lines = Vec::new();
+    let size = |database: &PgduelDatabase| bytes(u64::try_from(database.size_bytes).unwrap_or(0) as f64);
+    for database in drop_orphans(server).await.map_err(anyhow::Error::from)? {
+        lines.push(format!("dropped {} ({}), which a run left behind", database.name, size(&database)));
+    }
+    let mut there = list_pgduel_databases(server).await.map_err(anyhow::Error::from)?;
+    for name in wanted {
+        let Some(at) = there.iter().position(|database| database.name == *name) else {
+            let names: Vec<&str> = there.iter().map(|database| database.name.as_str()).collect();
+            let known = if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
+            return Err(Failure::Usage(format!("no database of pgduel's is called {name}; {known}")));
+        };
+        if let Some(run) = &there[at].mark.run
+            && !is_over(server, run).await
+        {
+            return Err(Failure::Usage(format!("a run is using {name}; it drops it when it ends")));
+        }
+        let database = there.remove(at);
+        drop_database(server, name).await.map_err(anyhow::Error::from)?;
+        lines.push(format!("dropped {name} ({})", size(&database)));
+    }
+    for database in &there {
+        let what = match (database.mark.purpose, &database.mark.run) {
+            (Purpose::Template, _) => "a seeded template, for the next run",
+            (_, Some(_)) => "a run is using it",
+            (_, None) => "it does not say of which run it is; name it to drop it",
+        };
+        lines.push(format!("{} ({}) stays: {what}", database.name, size(database)));
+    }
+    match lines.is_empty() {
+        true => out::print("no database of pgduel's is there\n")?,
         false => out::print(&format!("{}\n", lines.join("\n")))?,
     }
     Ok(exit::PASS)

@@ -19,7 +19,7 @@ use crate::record::AppliedFile;
 use crate::suite::{Suite, Variant};
 use crate::target::{
     AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_sql_file, create_database,
-    drop_database, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident, remark_database,
+    drop_database, drop_orphans, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -96,7 +96,7 @@ async fn template_under_lock(
         return Ok(());
     }
     drop_database(server, name).await?;
-    create_database(server, name, None, &DatabaseMark::new(Purpose::Scratch, digest)).await?;
+    create_database(server, name, None, &server.mark(Purpose::Scratch, digest)).await?;
     may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.tables {
@@ -152,7 +152,7 @@ pub async fn make_variant(
     progress: &dyn Progress,
 ) -> anyhow::Result<VariantDatabase> {
     drop_database(server, name).await?;
-    create_database(server, name, Some(template), &DatabaseMark::new(Purpose::Duel, &variant.name)).await?;
+    create_database(server, name, Some(template), &server.mark(Purpose::Duel, &variant.name)).await?;
     may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     let as_seeded = shapes(&mut connection).await?;
@@ -212,7 +212,7 @@ async fn may_write(server: &Server, name: &str) -> anyhow::Result<()> {
 /// A plain copy of a side, for scenarios that write.
 pub async fn clone_database(server: &Server, from: &str, name: &str) -> anyhow::Result<()> {
     drop_database(server, name).await?;
-    create_database(server, name, Some(from), &DatabaseMark::new(Purpose::Duel, from)).await?;
+    create_database(server, name, Some(from), &server.mark(Purpose::Duel, from)).await?;
     Ok(())
 }
 
@@ -226,12 +226,12 @@ pub async fn drop_duels(server: &Server, prefix: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Drops what killed runs left behind. Only on an embedded server, which is one run's alone: elsewhere another run may be using them.
-pub async fn drop_stale_duels(server: &Server) -> anyhow::Result<()> {
-    match server {
-        Server::Embedded(_) => drop_duels(server, "").await,
-        Server::External(_) => Ok(()),
+/// Drops what runs left behind that were killed.
+pub async fn tidy_up(server: &Server, progress: &dyn Progress) -> anyhow::Result<()> {
+    for database in drop_orphans(server).await? {
+        progress.note(&format!("dropped {}, which a run left behind", database.name));
     }
+    Ok(())
 }
 
 /// Switches autovacuum on or off where the server is ours alone. Elsewhere it stays as it is, and what it does is seen in the counters.

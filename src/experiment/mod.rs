@@ -35,7 +35,7 @@ use crate::record::{
 };
 use crate::scenario::Scenario;
 use crate::suite::Suite;
-use crate::target::{HostKind, Server, ServerKind};
+use crate::target::{HostKind, RunLock, Server, ServerKind};
 
 pub use data::{Data, has_templates, overlay_sets, plan_dataset};
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
@@ -117,9 +117,24 @@ pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Resu
         let place = environment.server.conn_info(environment.server.admin_database());
         environment.progress.note(&format!("on the server of --database-url or DATABASE_URL ({place}), not one of pgduel's own"));
     }
-    let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
-    environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
-    duel::Duels::new(plan, started).run(environment).await
+    locked(environment, async |environment| {
+        let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
+        environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
+        duel::Duels::new(plan, started).run(environment).await
+    })
+    .await
+}
+
+/// Runs `work` under a lock that says of its databases that they are in use.
+async fn locked(
+    environment: &mut Environment<'_>,
+    work: impl AsyncFnOnce(&mut Environment<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let lock = RunLock::take(environment.server).await?;
+    environment.server.belongs_to(lock.name());
+    let worked = work(environment).await;
+    lock.release().await;
+    worked
 }
 
 async fn header(plan: &Plan, server: &Server, data: &Data) -> anyhow::Result<Header> {

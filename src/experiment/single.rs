@@ -18,7 +18,7 @@ use super::order::Slot;
 use super::rejection::{self, Form, is_servers_fault};
 use super::scenario_duel::WARM_UP;
 use super::side::SideUnderTest;
-use super::{Environment, Plan, header, side};
+use super::{Environment, Plan, header, locked, side};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
@@ -43,6 +43,10 @@ pub struct Single {
 
 /// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
 pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
+    locked(environment, async |environment| single_under_lock(single, environment).await).await
+}
+
+async fn single_under_lock(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
     let plan = &single.plan;
     side::reachable(environment.server, &plan.scenarios).await?;
@@ -82,7 +86,7 @@ async fn seed_and_load(
     started: Instant,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<StopReason> {
-    databases::drop_stale_duels(environment.server).await?;
+    databases::tidy_up(environment.server, environment.progress).await?;
     let stop = environment.stop.clone();
     let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };

@@ -5,6 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::TargetError;
 use super::guard::{Refusal, Refusals};
+use super::run_lock::RunName;
 use super::server::{Server, close, version_num};
 
 /// What the comment on a database of pgduel's starts with; JSON follows.
@@ -33,12 +34,15 @@ pub struct DatabaseMark {
     pub key: String,
     /// The pgduel that made it.
     pub pgduel_version: String,
+    /// The run that it is of, if it goes with a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunName>,
 }
 
 impl DatabaseMark {
-    /// A mark of this pgduel.
+    /// A mark of this pgduel, for what is no run's. For what is, see [`Server::mark`].
     pub fn new(purpose: Purpose, key: impl Into<String>) -> Self {
-        Self { purpose, key: key.into(), pgduel_version: env!("CARGO_PKG_VERSION").to_owned() }
+        Self { purpose, key: key.into(), pgduel_version: env!("CARGO_PKG_VERSION").to_owned(), run: None }
     }
 
     fn to_comment(&self) -> String {

@@ -1,28 +1,35 @@
 //! A server that is somebody else's: reached by its URL, described, never started or stopped.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use sqlx::postgres::PgConnectOptions;
 
 use super::connection::{APPLICATION_NAME, ConnInfo, Endpoint};
 use super::error::TargetError;
+use super::run_lock::RunName;
 use super::secret::ConnectionString;
 
 /// A server given by its URL.
 #[derive(Debug, Clone)]
 pub struct ExternalServer {
     url: ConnectionString,
+    run: OnceLock<RunName>,
 }
 
 impl ExternalServer {
     /// From a `postgres://` URL. Does not connect.
     pub fn new(url: ConnectionString) -> Self {
-        Self { url }
+        Self { url, run: OnceLock::new() }
     }
 
     /// From the text of a URL. Does not connect.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         url.parse().map(Self::new)
+    }
+
+    pub(super) fn run(&self) -> &OnceLock<RunName> {
+        &self.run
     }
 
     /// The database that the URL names, if it names one.

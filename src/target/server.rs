@@ -1,15 +1,18 @@
 //! A server, whoever runs it: how to connect to it, and what it is.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::connection::{ConnInfo, HostKind, connect};
+use super::database::{DatabaseMark, Purpose};
 use super::embedded::EmbeddedServer;
 use super::error::TargetError;
 use super::external::ExternalServer;
+use super::run_lock::RunName;
 
 /// Settings that decide what a measurement means, recorded with every run beside those that pgduel set itself.
 const DESCRIBED_SETTINGS: [&str; 27] = [
@@ -142,6 +145,23 @@ impl Server {
     pub fn cores(&self) -> Option<usize> {
         let cores = std::thread::available_parallelism().ok().map(usize::from);
         cores.filter(|_| self.host_kind() == HostKind::Loopback)
+    }
+
+    /// Has the databases that are made from now on be those of a run. The first one counts.
+    pub fn belongs_to(&self, run: &RunName) {
+        let _ = self.run().set(run.clone());
+    }
+
+    /// The mark of a database that goes with the run, if there is one.
+    pub fn mark(&self, purpose: Purpose, key: impl Into<String>) -> DatabaseMark {
+        DatabaseMark { run: self.run().get().cloned(), ..DatabaseMark::new(purpose, key) }
+    }
+
+    fn run(&self) -> &OnceLock<RunName> {
+        match self {
+            Self::Embedded(server) => server.run(),
+            Self::External(server) => server.run(),
+        }
     }
 
     /// What pgduel set on it, name and value; nothing on an external server.

@@ -200,6 +200,49 @@ async fn a_second_signal_ends_at_once() {
     assert!(again.says("notes/planted"), "{}", again.stdout);
 }
 
+#[tokio::test]
+async fn what_a_killed_run_left_goes_and_what_another_one_uses_stays() {
+    let server = TestServer::shared().await;
+    let (alive, killed, second, next) = (project(), project(), project(), project());
+    let start = |project: &Project| {
+        let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
+        Running::start(command.env("DATABASE_URL", server.url("postgres")))
+    };
+    let (mut living, mut dying) = (start(&alive), start(&killed));
+    living.until("a block", || !alive.lines("block").is_empty());
+    dying.until("a block", || !killed.lines("block").is_empty());
+    dying.signal(Signal::KILL);
+    let (lives, died) = (living.id(), dying.id());
+    dying.finish();
+    let left = databases_of(&server, died).await;
+    assert!(!left.is_empty());
+
+    let clean = |arguments: &[&str]| {
+        let mut command = pgduel();
+        finish(command.args(["server", "clean"]).args(arguments).env("DATABASE_URL", server.url("postgres")))
+    };
+    let used = databases_of(&server, lives).await.remove(0);
+    clean(&[&used]).expect_code(2).expect_said("a run is using").expect_said(&used);
+    clean(&["postgres"]).expect_code(2).expect_said("no database of pgduel's is called postgres");
+    let cleaned = clean(&[]).expect_code(0);
+    // The one that was refused dropped them already, as orphans go first.
+    assert!(databases_of(&server, died).await.is_empty());
+    assert!(cleaned.stdout.contains(&format!("{used} (")) && cleaned.stdout.contains("stays: a seeded template"), "{}", cleaned.stdout);
+
+    let mut dying = start(&second);
+    dying.until("a block", || !second.lines("block").is_empty());
+    dying.signal(Signal::KILL);
+    let died = dying.id();
+    dying.finish();
+    assert!(!databases_of(&server, died).await.is_empty());
+    let mut command = next.duel("notes/planted", &["--scale", "0.1", "--checks-only"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    assert!(databases_of(&server, died).await.is_empty());
+    assert!(!databases_of(&server, lives).await.is_empty());
+    living.signal(Signal::INT);
+    living.finish().expect_code(130);
+}
+
 /// Names of the databases of a run's process.
 async fn databases_of(server: &TestServer, process: u32) -> Vec<String> {
     let all = list_pgduel_databases(server.server()).await.expect("databases");

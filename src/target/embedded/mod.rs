@@ -21,6 +21,7 @@ mod slot;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use self::home::RunAs;
@@ -29,6 +30,7 @@ use self::slot::Slot;
 use super::connection::{ConnInfo, Endpoint};
 use super::error::TargetError;
 use super::installation::Installation;
+use super::run_lock::RunName;
 use super::secret::Secret;
 use super::settings::{Durability, settings};
 
@@ -75,6 +77,7 @@ pub struct EmbeddedServer {
     password: Secret,
     settings: Vec<(String, String)>,
     lifetime: Lifetime,
+    run: OnceLock<RunName>,
 }
 
 impl EmbeddedServer {
@@ -109,13 +112,17 @@ impl EmbeddedServer {
                 start_postmaster(&installation, &slot, &password, run_as).await?
             }
         };
-        let mut server = Self { postmaster, slot, port, socket_directory, password, settings, lifetime };
+        let mut server = Self { postmaster, slot, port, socket_directory, password, settings, lifetime, run: OnceLock::new() };
         if lifetime == Lifetime::KeepRunning {
             let keep = server.slot.keep_file();
             std::fs::write(&keep, b"").map_err(TargetError::file("write", keep))?;
             server.postmaster.release();
         }
         Ok(server)
+    }
+
+    pub(super) fn run(&self) -> &OnceLock<RunName> {
+        &self.run
     }
 
     /// How to connect to `database`: over the socket, as the superuser.
