@@ -163,18 +163,18 @@ async fn clean_on(server: &Server, wanted: &[String]) -> CommandResult {
     }
     let mut there = list_pgduel_databases(server).await.map_err(anyhow::Error::from)?;
     for name in wanted {
-        let Some(at) = there.iter().position(|database| database.name == *name) else {
+        let Some(database) = there.iter().find(|database| database.name == *name).cloned() else {
             let names: Vec<&str> = there.iter().map(|database| database.name.as_str()).collect();
             let known = if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
             return Err(Failure::Usage(format!("no database of pgduel's is called {name}; {known}")));
         };
-        if let Some(run) = &there[at].mark.run
+        if let Some(run) = &database.mark.run
             && !is_over(server, run).await
         {
             return Err(Failure::Usage(format!("a run is using {name}; it drops it when it ends")));
         }
-        let database = there.remove(at);
         drop_database(server, name).await.map_err(anyhow::Error::from)?;
+        there.retain(|other| other.name != *name);
         lines.push(format!("dropped {name} ({})", size(&database)));
     }
     for database in &there {
