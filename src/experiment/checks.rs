@@ -57,6 +57,10 @@ impl ScenarioDuel<'_, '_> {
                 let message = rejection::describe(self.scenario, Side::Before, Form::Timed, &error);
                 return Err(Halt::Stop(StopReason::Rejected { message }));
             }
+            Some(Unanswered::Lost(side, error)) if error.code() == "answer" => {
+                let message = format!("{}: {}, {error}; have it return fewer rows", self.scenario.file.display(), side.name());
+                return Err(Halt::Stop(StopReason::Rejected { message }));
+            }
             Some(Unanswered::Lost(side, error)) => {
                 let error = anyhow::Error::new(error).context(format!("the connection to the {} side was lost in the checks", side.name()));
                 return Err(Halt::Failed(error));

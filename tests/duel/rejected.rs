@@ -115,6 +115,16 @@ async fn a_statement_that_always_fails_on_both_sides() {
     assert!(project.lines("block").is_empty());
 }
 
+/// Both sides' answers are held in memory while they are compared.
+#[tokio::test]
+async fn an_answer_that_is_too_large_to_be_compared() {
+    let server = TestServer::shared().await;
+    let large = COUNT.replace("count(*) from notes", "repeat('x', 1000000) from notes, generate_series(1, 200)");
+    let project = Project::with_scenario(["before", "after"], "", &large);
+    let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
+    run.expect_code(4).expect_said("planted.toml").expect_said("more than 128 MiB").expect_said("have it return fewer rows");
+}
+
 /// A connection that is lost in the checks has given no wrong answer.
 #[tokio::test]
 async fn a_connection_that_is_lost_in_the_checks() {

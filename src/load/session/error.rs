@@ -33,11 +33,12 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// SQLSTATE, `script`, or `connection`.
+    /// SQLSTATE, `script`, `answer` if that was too large to be kept, or `connection`.
     pub fn code(&self) -> &str {
         match self {
             SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
             SessionError::Script { .. } => "script",
+            SessionError::Lost { error: WireError::TooMuch { .. }, .. } => "answer",
             SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 
 use super::frame::Cursor;
 use super::params::BindError;
+use super::rows::MOST_HELD;
 
 /// A five-character SQLSTATE, such as `57014`.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -176,6 +177,12 @@ pub enum WireError {
     /// The connection was lost, or left in the middle of a statement, before this call.
     #[error("the connection is no longer usable: an earlier statement on it was cut short or it was lost; open a new one")]
     Broken,
+    /// The rows of an answer were to be kept, and are too many.
+    #[error("the answer is more than {} MiB, after {rows} rows, and is not kept", MOST_HELD >> 20)]
+    TooMuch {
+        /// Rows that came.
+        rows: usize,
+    },
     /// The call itself cannot be right; nothing was sent.
     #[error("{0}")]
     Invalid(String),

@@ -128,6 +128,9 @@ pub(super) fn columns(body: &[u8]) -> Result<Vec<ColumnDescription>, WireError> 
     Ok(columns)
 }
 
+/// Most bytes of rows that are kept, with what it takes to keep them.
+pub(super) const MOST_HELD: usize = 128 << 20;
+
 /// A copy of rows, cell by cell. Reuse one with [`RowBuffer::clear`].
 #[derive(Clone, Debug, Default)]
 pub struct RowBuffer {
@@ -206,7 +209,12 @@ impl RowBuffer {
             }
             self.cells.push((start, length));
         }
-        if fields.rest().is_empty() { Ok(()) } else { Err(fields.malformed()) }
+        let held = self.bytes.len() + size_of_val(self.cells.as_slice()) + size_of_val(self.rows.as_slice());
+        match (fields.rest().is_empty(), held <= MOST_HELD) {
+            (true, true) => Ok(()),
+            (true, false) => Err(WireError::TooMuch { rows: self.rows.len() }),
+            (false, _) => Err(fields.malformed()),
+        }
     }
 }
 
