@@ -23,6 +23,7 @@ use std::io::{IsTerminal, Write};
 use clap::{CommandFactory, Parser};
 
 use crate::shown::masked;
+use crate::target::TargetError;
 
 pub use args::{Cli, Command};
 
@@ -54,7 +55,10 @@ pub enum Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
-        Failure::Infrastructure(error)
+        match error.downcast_ref::<TargetError>() {
+            Some(target) if target.is_users_to_mend() => Failure::Usage(format!("{error:#}")),
+            _ => Failure::Infrastructure(error),
+        }
     }
 }
 

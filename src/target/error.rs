@@ -96,6 +96,15 @@ impl TargetError {
         move |source| Self::File { doing, path, source }
     }
 
+    /// Whether another URL, user or database would do: nothing failed, but this was refused.
+    pub fn is_users_to_mend(&self) -> bool {
+        match self {
+            Self::InvalidUrl { .. } | Self::Refused { .. } => true,
+            // Privileges, authorization, and a database that does not exist.
+            _ => self.sqlstate().is_some_and(|code| ["42501", "3D000"].contains(&code.as_str()) || code.starts_with("28")),
+        }
+    }
+
     /// The SQLSTATE that the server gave, if it was the server that refused.
     pub fn sqlstate(&self) -> Option<String> {
         match self {

@@ -115,6 +115,28 @@ async fn a_statement_that_always_fails_on_both_sides() {
     assert!(project.lines("block").is_empty());
 }
 
+/// A user who may not, and a database that does not exist, are no failure of the server.
+#[tokio::test]
+async fn a_server_that_refuses_who_asks() {
+    let server = TestServer::shared().await;
+    let mut admin = server.connect("postgres").await;
+    let role = "create role pgduel_test_guest login password 'guest'";
+    let _ = sqlx::raw_sql("drop role if exists pgduel_test_guest").execute(&mut admin).await;
+    sqlx::raw_sql(role).execute(&mut admin).await.expect("a role");
+    let url = server.url("postgres");
+    let (_, rest) = url.split_once('@').expect("a URL with a user");
+    let project = Project::with_scenario(["before", "after"], "", COUNT);
+    for (url, said) in [
+        (format!("postgres://pgduel_test_guest:guest@{rest}"), "permission denied to create database"),
+        (format!("postgres://pgduel_test_guest:wrong@{rest}"), "password authentication failed"),
+        (server.url("pgduel_test_missing"), "does not exist"),
+    ] {
+        let _ = std::fs::remove_dir_all(project.out());
+        finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", url)).expect_code(2).expect_said(said);
+    }
+    sqlx::raw_sql("drop role pgduel_test_guest").execute(&mut admin).await.expect("dropped");
+}
+
 /// Both sides' answers are held in memory while they are compared.
 #[tokio::test]
 async fn an_answer_that_is_too_large_to_be_compared() {
