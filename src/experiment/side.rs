@@ -11,7 +11,7 @@ use crate::load::program::Program;
 use crate::load::session::{Session, SessionError};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
 use crate::scenario::{Plans, Scenario};
-use crate::target::{ConnInfo, Endpoint, Server};
+use crate::target::{ConnInfo, Endpoint, Server, TargetError};
 
 /// A side, ready to be loaded.
 pub struct SideUnderTest {
@@ -75,18 +75,16 @@ pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Resul
     let allowed: i32 = sqlx::query_scalar("select current_setting('max_connections')::int").fetch_one(&mut admin).await?;
     let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut admin).await?;
     let _ = sqlx::Connection::close(admin).await;
-    anyhow::ensure!(
-        superuser,
-        "{} is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters",
-        target.user
-    );
+    if !superuser {
+        let why = "is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters";
+        return Err(TargetError::Unsuited(format!("{} {why}", target.user)).into());
+    }
     for scenario in scenarios {
         let wanted = scenario.load.sessions() + OTHER_CONNECTIONS;
-        anyhow::ensure!(
-            i64::from(wanted) <= i64::from(allowed),
-            "{} needs {wanted} connections ({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections)",
-            scenario.path()
-        );
+        if i64::from(wanted) > i64::from(allowed) {
+            let why = format!("({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections)");
+            return Err(TargetError::Unsuited(format!("{} needs {wanted} connections {why}", scenario.path())).into());
+        }
     }
     Ok(())
 }

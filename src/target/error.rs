@@ -71,6 +71,10 @@ pub enum TargetError {
         refusals: Refusals,
     },
 
+    /// The server or its user lacks what a run needs; in words.
+    #[error("{0}")]
+    Unsuited(String),
+
     /// A file or directory could not be read or written.
     #[error("cannot {doing} {}: {source}", path.display())]
     File {
@@ -99,7 +103,7 @@ impl TargetError {
     /// Whether another URL, user or database would do: nothing failed, but this was refused.
     pub fn is_users_to_mend(&self) -> bool {
         match self {
-            Self::InvalidUrl { .. } | Self::Refused { .. } => true,
+            Self::InvalidUrl { .. } | Self::Refused { .. } | Self::Unsuited(_) => true,
             // Privileges, authorization, and a database that does not exist.
             _ => self.sqlstate().is_some_and(|code| ["42501", "3D000"].contains(&code.as_str()) || code.starts_with("28")),
         }

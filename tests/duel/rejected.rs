@@ -127,7 +127,7 @@ async fn a_server_that_refuses_who_asks() {
     let (_, rest) = url.split_once('@').expect("a URL with a user");
     let project = Project::with_scenario(["before", "after"], "", COUNT);
     for (url, said) in [
-        (format!("postgres://pgduel_test_guest:guest@{rest}"), "permission denied to create database"),
+        (format!("postgres://pgduel_test_guest:guest@{rest}"), "pgduel_test_guest is no superuser of the server"),
         (format!("postgres://pgduel_test_guest:wrong@{rest}"), "password authentication failed"),
         (server.url("pgduel_test_missing"), "does not exist"),
     ] {
