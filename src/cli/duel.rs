@@ -53,7 +53,7 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
         experiment::Precision { enough: found.is_enough(mode), widest: found.widest_half_width_over_margin }
     };
     let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, precision: &precision };
-    let result = experiment::run(plan, &mut environment).await.map_err(Failure::Infrastructure);
+    let result = experiment::run(plan, &mut environment).await.map_err(Failure::from);
     let stopped = server.finish().await.map_err(anyhow::Error::from);
     // Why the run failed says more than that its server does not stop either.
     result.and(stopped.map_err(Failure::Infrastructure))

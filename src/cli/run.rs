@@ -75,7 +75,7 @@ async fn record(
         progress: console,
         precision: &|_, _| experiment::Precision { enough: true, widest: 0.0 },
     };
-    experiment::run_single(single, &mut environment).await.map_err(Failure::Infrastructure)
+    experiment::run_single(single, &mut environment).await.map_err(Failure::from)
 }
 
 fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {

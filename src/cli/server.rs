@@ -3,6 +3,7 @@
 use super::args::{Cli, EmbeddedChoice, Fsync, ServerAction, ServerArgs, ServerChoice};
 use super::{CommandResult, Failure, exit, out};
 use crate::report::format::bytes;
+use crate::shown::shown;
 use crate::target::{
     Durability, EmbeddedOptions, EmbeddedServer, Endpoint, ExternalServer, HostKind, Lifetime, PgduelDatabase, Purpose, Server, SlotStatus,
     SlotUse, Stopped, drop_database, drop_orphans, embedded_status, is_over, list_pgduel_databases, stop_embedded,
@@ -149,6 +150,10 @@ fn status() -> CommandResult {
 
 /// Drops orphans and what is named, and lists what stays.
 async fn clean(choice: &ServerChoice, wanted: &[String]) -> CommandResult {
+    if choice.database_url.is_none() && embedded_status(None).map_err(anyhow::Error::from)?.is_empty() {
+        out::print("no embedded server was ever started here, so nothing is left behind\n")?;
+        return Ok(exit::PASS);
+    }
     let server = choose(choice, Lifetime::ThisProcess).await?;
     let cleaned = clean_on(&server, wanted).await;
     server.finish().await.map_err(anyhow::Error::from)?;
@@ -158,20 +163,28 @@ async fn clean(choice: &ServerChoice, wanted: &[String]) -> CommandResult {
 async fn clean_on(server: &Server, wanted: &[String]) -> CommandResult {
     let mut lines = Vec::new();
     let size = |database: &PgduelDatabase| bytes(u64::try_from(database.size_bytes).unwrap_or(0) as f64);
-    for database in drop_orphans(server).await.map_err(anyhow::Error::from)? {
-        lines.push(format!("dropped {} ({}), which a run left behind", database.name, size(&database)));
+    let orphans = drop_orphans(server).await.map_err(anyhow::Error::from)?;
+    for database in &orphans {
+        lines.push(format!("dropped {} ({}), which a run left behind", database.name, size(database)));
     }
+    let refused = |lines: &[String], why: String| {
+        lines.iter().for_each(|line| out::say(line));
+        Err(Failure::Usage(why))
+    };
     let mut there = list_pgduel_databases(server).await.map_err(anyhow::Error::from)?;
-    for name in wanted {
+    for name in wanted.iter().filter(|name| orphans.iter().all(|orphan| orphan.name != **name)) {
         let Some(database) = there.iter().find(|database| database.name == *name).cloned() else {
             let names: Vec<&str> = there.iter().map(|database| database.name.as_str()).collect();
             let known = if names.is_empty() { "there is none".to_owned() } else { format!("there are: {}", names.join(", ")) };
-            return Err(Failure::Usage(format!("no database of pgduel's is called {name}; {known}")));
+            return refused(&lines, format!("no database of pgduel's is called {name}; {known}"));
         };
-        if let Some(run) = &database.mark.run
-            && !is_over(server, run).await
-        {
-            return Err(Failure::Usage(format!("a run is using {name}; it drops it when it ends")));
+        // A run clones its template from time to time.
+        let in_use = match &database.mark.run {
+            Some(run) => !is_over(server, run).await,
+            None => there.iter().any(|other| other.mark.run.is_some()),
+        };
+        if in_use {
+            return refused(&lines, format!("a run is using {name}, or may need it; try again when it has ended"));
         }
         drop_database(server, name).await.map_err(anyhow::Error::from)?;
         there.retain(|other| other.name != *name);
@@ -187,7 +200,7 @@ async fn clean_on(server: &Server, wanted: &[String]) -> CommandResult {
     }
     match lines.is_empty() {
         true => out::print("no database of pgduel's is there\n")?,
-        false => out::print(&format!("{}\n", lines.join("\n")))?,
+        false => out::print(&format!("{}\n", shown(&lines.join("\n"))))?,
     }
     Ok(exit::PASS)
 }

@@ -43,13 +43,13 @@ pub struct Single {
 
 /// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
 pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
-    locked(environment, async |environment| single_under_lock(single, environment).await).await
+    let started = Instant::now();
+    side::reachable(environment.server, &single.plan.scenarios).await?;
+    locked(environment, async |environment| single_under_lock(single, environment, started).await).await
 }
 
-async fn single_under_lock(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
-    let started = Instant::now();
+async fn single_under_lock(single: &Single, environment: &mut Environment<'_>, started: Instant) -> anyhow::Result<()> {
     let plan = &single.plan;
-    side::reachable(environment.server, &plan.scenarios).await?;
     let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
     environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
     if let Some(scenario) = plan.scenarios.first() {
@@ -86,7 +86,7 @@ async fn seed_and_load(
     started: Instant,
     warnings: &mut Vec<String>,
 ) -> anyhow::Result<StopReason> {
-    databases::tidy_up(environment.server, environment.progress).await?;
+    databases::tidy_up(environment.server, environment.progress).await;
     let stop = environment.stop.clone();
     let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };

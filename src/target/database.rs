@@ -46,7 +46,7 @@ impl DatabaseMark {
     }
 
     fn to_comment(&self) -> String {
-        // Serializing three strings cannot fail; an empty object would still be a mark.
+        // Serializing strings and a number cannot fail; an empty object would still be a mark.
         let json = serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned());
         format!("{MARK_PREFIX}{json}")
     }
@@ -107,6 +107,22 @@ pub async fn drop_database(server: &Server, name: &str) -> Result<(), TargetErro
     }
     close(admin).await;
     Ok(())
+}
+
+/// Drops a database if it still carries this mark and nobody is seeding it: meanwhile another run may have dropped it, or made it anew. Whether it
+/// did.
+pub(super) async fn drop_marked(server: &Server, name: &str, mark: &DatabaseMark) -> Result<bool, TargetError> {
+    let mut admin = server.connect_admin().await?;
+    let doing = format!("drop database \"{name}\"");
+    // The lock under which templates are seeded; it goes with the session.
+    let lock = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 0))").bind(name);
+    let free: bool = lock.fetch_one(&mut admin).await.map_err(TargetError::sql(doing.as_str()))?;
+    let is_it = free && database_mark(&mut admin, name).await?.as_ref() == Some(mark);
+    if is_it {
+        execute(&mut admin, format!("drop database if exists {} with (force)", quote_ident(name)), &doing).await?;
+    }
+    close(admin).await;
+    Ok(is_it)
 }
 
 /// All databases of the server that carry pgduel's mark, by name.

@@ -66,12 +66,12 @@ async fn no_error_holds_the_password() {
     let wrong = url.replace(password_of(&url), canary);
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let urls = [
-        (wrong.clone(), 5),
+        (wrong.clone(), 2),
         (format!("postgres://ann:{canary}@{nobody}/app"), 5),
         (format!("postgres://ann:{canary}@127.0.0.1:port/app"), 2),
         (format!("ann:{canary}@127.0.0.1/app"), 2),
         (format!("postgres://ann:{canary}@db.example/app"), 2),
-        (wrong.replace("/postgres", "/no_such_database"), 5),
+        (wrong.replace("/postgres", "/no_such_database"), 2),
     ];
     for (url, code) in urls {
         let project = project();

@@ -208,14 +208,16 @@ async fn what_a_killed_run_left_goes_and_what_another_one_uses_stays() {
         let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
         Running::start(command.env("DATABASE_URL", server.url("postgres")))
     };
+    // One that goes on until it is told to stop.
+    let endless = alive.read("scenarios/notes/planted.toml").replace("100%", "1%").replace("1ms", "1us");
+    alive.write("scenarios/notes/planted.toml", &endless);
     let (mut living, mut dying) = (start(&alive), start(&killed));
     living.until("a block", || !alive.lines("block").is_empty());
     dying.until("a block", || !killed.lines("block").is_empty());
-    dying.signal(Signal::KILL);
     let (lives, died) = (living.id(), dying.id());
+    assert!(!databases_of(&server, died).await.is_empty());
+    dying.signal(Signal::KILL);
     dying.finish();
-    let left = databases_of(&server, died).await;
-    assert!(!left.is_empty());
 
     let clean = |arguments: &[&str]| {
         let mut command = pgduel();
@@ -225,22 +227,33 @@ async fn what_a_killed_run_left_goes_and_what_another_one_uses_stays() {
     clean(&[&used]).expect_code(2).expect_said("a run is using").expect_said(&used);
     clean(&["postgres"]).expect_code(2).expect_said("no database of pgduel's is called postgres");
     let cleaned = clean(&[]).expect_code(0);
-    // The one that was refused dropped them already, as orphans go first.
-    assert!(databases_of(&server, died).await.is_empty());
+    // Orphans go first, also where the rest is refused; another run may be dropping them, too.
+    gone(&server, died).await;
     assert!(cleaned.stdout.contains(&format!("{used} (")) && cleaned.stdout.contains("stays: a seeded template"), "{}", cleaned.stdout);
 
     let mut dying = start(&second);
     dying.until("a block", || !second.lines("block").is_empty());
-    dying.signal(Signal::KILL);
     let died = dying.id();
-    dying.finish();
     assert!(!databases_of(&server, died).await.is_empty());
+    dying.signal(Signal::KILL);
+    dying.finish();
     let mut command = next.duel("notes/planted", &["--scale", "0.1", "--checks-only"]);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
-    assert!(databases_of(&server, died).await.is_empty());
+    gone(&server, died).await;
     assert!(!databases_of(&server, lives).await.is_empty());
     living.signal(Signal::INT);
     living.finish().expect_code(130);
+}
+
+/// Waits until a run's process has no databases any more.
+async fn gone(server: &TestServer, process: u32) {
+    for _ in 0..500 {
+        if databases_of(server, process).await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("still there: {:?}", databases_of(server, process).await);
 }
 
 /// Names of the databases of a run's process.
