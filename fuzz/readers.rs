@@ -1,7 +1,7 @@
 //! Readers of what people, servers and other programs wrote. Each takes any text and comes back, whatever stands in it: a panic or an abort is a
 //! fault.
 //!
-//! `tests/mutations.rs` calls them for some seconds with changed files of this project, and the fuzz targets beside this with what libFuzzer makes up.
+//! `tests/mutations.rs` feeds them mutated files of this project for some seconds. The fuzz targets in this folder feed them libFuzzer's inputs.
 
 use std::path::Path;
 

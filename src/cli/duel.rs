@@ -108,7 +108,7 @@ pub(super) async fn watch_signals_saying(words: &str, stop: Arc<AtomicBool>) {
         let insists = tokio::select! {
             _ = interrupt.recv() => true,
             _ = terminate.recv() => true,
-            // A terminal that goes away is told of twice: by its shell, and by the kernel once that is gone.
+            // Closing a terminal sends SIGHUP twice: the shell sends one, and the kernel another when the shell exits.
             _ = hung_up => false,
         };
         match stop.swap(true, Ordering::Relaxed) {

@@ -148,7 +148,7 @@ fn status() -> CommandResult {
     Ok(exit::PASS)
 }
 
-/// Drops orphans and what is named, and lists what stays.
+/// Drops orphaned databases and those that `wanted` names, and lists the ones that stay.
 async fn clean(choice: &ServerChoice, wanted: &[String]) -> CommandResult {
     if choice.database_url.is_none() && embedded_status(None).map_err(anyhow::Error::from)?.is_empty() {
         out::print("no embedded server was ever started here, so nothing is left behind\n")?;

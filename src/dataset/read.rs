@@ -68,7 +68,7 @@ impl<'a> Node<'a> {
         self.value.is_table()
     }
 
-    /// How many tables and arrays are around what is in it.
+    /// Nesting depth of this value's contents; an error beyond [`DEEPEST`].
     fn within(&self) -> Result<usize> {
         match self.depth < DEEPEST {
             true => Ok(self.depth + 1),

@@ -367,7 +367,7 @@ fn opened(connection: &mut Option<Connection>) -> Result<&mut Connection, WireEr
 }
 
 /// Ends when the run is ended before its time. It needs no waker, as the event loop polls everything once a tick.
-async fn stopped(stop: &AtomicBool) {
+pub(super) async fn stopped(stop: &AtomicBool) {
     poll_fn(|_| if stop.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 

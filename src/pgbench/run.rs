@@ -1,19 +1,17 @@
 //! A run: clients over threads, each running one transaction after the other, until there were enough or time is up.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::affinity::keep_apart;
-use super::client::{Client, ClientError, Program};
+use super::client::{Client, ClientError, Program, stopped};
 use super::live::Live;
 use super::log::TransactionLog;
 use super::options::Options;
@@ -230,12 +228,8 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     }
 }
 
-/// Ends a while after the run is ended before its time. It needs no waker, as the event loop polls everything once a tick.
+/// Ends [`AFTER_A_SIGNAL`] after the run is stopped.
 async fn patience_with_running(stop: &AtomicBool) {
-    let mut since = None;
-    poll_fn(|_| match stop.load(Ordering::Relaxed) {
-        true if since.get_or_insert_with(Instant::now).elapsed() >= AFTER_A_SIGNAL => Poll::Ready(()),
-        _ => Poll::Pending,
-    })
-    .await;
+    stopped(stop).await;
+    tokio::time::sleep(AFTER_A_SIGNAL).await;
 }
