@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use pgduel::compare::{Comparison, Gate, Metric, Outcome, Quantity, Verdict, compare};
+use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, Verdict, compare};
 use pgduel::record::{Header, read};
 use pgduel::stats::{clopper_pearson_upper, quantile_sorted};
 use serde::Deserialize;

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use pgduel::compare::compare;
 use pgduel::dataset::Model;
 use pgduel::diagnostic::Source;
+use pgduel::judge::compare;
 use pgduel::record::read;
 use pgduel::report::{Ending, Run, Style, html, markdown, terminal};
 use pgduel::script::evaluate::Variables;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::compare::{Comparison, Metric, compare};
+use crate::judge::{Comparison, Metric, compare};
 use crate::record::{Header, LoadRecord, Record, ScenarioRecord, Side};
 use crate::summary::{Percentiles, Summary, summarise};
 

@@ -3,9 +3,9 @@
 //! Data goes one way, and the modules are listed in that order:
 //!
 //! ```text
-//!  scenarios/*.toml ─┐                                     ┌─> compare ──> contrast ─┐
-//!                    ├─> experiment ──> record (run.jsonl) ┼─> summary ──────────────┼─> report
-//!  seeds/*  ─────────┘   │ target   server, databases      └─────────────────────────┘
+//!  scenarios/*.toml ─┐                                     ┌─> judge ──> contrast ─┐
+//!                    ├─> experiment ──> record (run.jsonl) ┼─> summary ────────────┼─> report
+//!  seeds/*  ─────────┘   │ target   server, databases      └───────────────────────┘
 //!                        │ seed     dataset -> rows -> COPY
 //!                        │ load     schedule, sessions, histograms
 //!                        │ check    answers and isolation, before timing
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! [`record`] is the narrow waist. What is left of it is asynchronous and talks to PostgreSQL; what is right of it never names tokio or
-//! sqlx, computes each number once, and can be tested from recorded runs alone.
+//! sqlx, computes each number once, and can be tested from recorded runs alone. [`judge`] knows nothing of [`experiment`], which asks it when
+//! enough is measured.
 //!
 //! Which module may use which. `tests/modules.rs` reads this table and holds the code against it, so a new dependency is a decision:
 //!
@@ -32,13 +33,13 @@
 //! | check | dataset, load, record, scenario, suite, target |
 //! | observe | record |
 //! | pgbench | diagnostic, load, record, script |
-//! | experiment | check, dataset, load, observe, record, scenario, seed, suite, target |
+//! | experiment | check, dataset, judge, load, observe, record, scenario, seed, suite, target |
 //! | record | |
 //! | stats | |
-//! | compare | record, stats |
+//! | judge | record, stats |
 //! | summary | record |
-//! | contrast | compare, record, summary |
-//! | report | compare, contrast, pgbench, record, shown, summary |
+//! | contrast | judge, record, summary |
+//! | report | contrast, judge, pgbench, record, shown, summary |
 //! | cli | all |
 
 pub mod shown;
@@ -57,7 +58,7 @@ pub mod pgbench;
 pub mod experiment;
 pub mod record;
 pub mod stats;
-pub mod compare;
+pub mod judge;
 pub mod summary;
 pub mod contrast;
 pub mod report;

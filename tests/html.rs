@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pgduel::compare::compare;
+use pgduel::judge::compare;
 use pgduel::record::read;
 use pgduel::report::{Run, html};
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What a record is judged and shown with; none of it may name a PostgreSQL client or a runtime.
-const JUDGING: [&str; 6] = ["record", "stats", "compare", "summary", "contrast", "report"];
+const JUDGING: [&str; 6] = ["record", "stats", "judge", "summary", "contrast", "report"];
 
 type Table = BTreeMap<String, BTreeSet<String>>;
 

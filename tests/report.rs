@@ -5,7 +5,7 @@ mod fixture;
 
 use std::path::PathBuf;
 
-use pgduel::compare::{Comparison, DisturbedBlocks, Outcome, Standing, StatedQuantity};
+use pgduel::judge::{Comparison, DisturbedBlocks, Outcome, Standing, StatedQuantity};
 use pgduel::record::{End, Header, Line, Record};
 use pgduel::report::{self, Ending, Run, Style};
 

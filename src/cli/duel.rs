@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::args::{Cli, DuelArgs, Inconclusive};
 use super::progress::Console;
 use super::{CommandResult, Failure, estimate, out, project, report, server};
-use crate::compare;
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, Environment, Plan};
-use crate::record::{BlockRecord, Mode, ScenarioRecord, Writer};
+use crate::record::{Mode, Writer};
 use crate::scenario::{self, AnswerRule, Scenario};
 use crate::shown::masked;
 use crate::suite::{self, Suite};
@@ -46,13 +45,7 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
         return Err(failure);
     }
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
-    let gated = experiment::gated_metrics(plan);
-    let mode = plan.mode;
-    let precision = move |scenario: &ScenarioRecord, blocks: &[BlockRecord]| {
-        let found = compare::precision(blocks, scenario, gated);
-        experiment::Precision { enough: found.is_enough(mode), widest: found.widest_half_width_over_margin }
-    };
-    let mut environment = Environment { server: &server, record: &mut record, stop, progress: console, precision: &precision };
+    let mut environment = Environment { server: &server, record: &mut record, stop, progress: console };
     let result = experiment::run(plan, &mut environment).await.map_err(Failure::from);
     let stopped = server.finish().await.map_err(anyhow::Error::from);
     // Why the run failed says more than that its server does not stop either.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{Format, ReportArgs};
 use super::{CommandResult, Failure, out, terminal_width};
-use crate::compare::compare;
+use crate::judge::compare;
 use crate::record::{Record, read};
 use crate::report::{Run, Style, html, json, load_json, load_terminal, markdown, terminal};
 use crate::shown::masked;

@@ -68,13 +68,7 @@ async fn record(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
-    let mut environment = Environment {
-        server,
-        record: &mut record,
-        stop,
-        progress: console,
-        precision: &|_, _| experiment::Precision { enough: true, widest: 0.0 },
-    };
+    let mut environment = Environment { server, record: &mut record, stop, progress: console };
     experiment::run_single(single, &mut environment).await.map_err(Failure::from)
 }
 

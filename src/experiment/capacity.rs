@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::block::BlockContext;
-use super::faults::unmeasured;
 use super::offer::{BlockLength, Offer, Probed};
 use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
+use crate::judge::unmeasured;
 use crate::load::schedule::Process;
 use crate::record::{Line, Mode, Sides};
 

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::describe;
-use super::order;
 use super::pairs::Aim;
 use super::scenario_duel::{Left, Measuring, ScenarioDuel};
 use super::{DEFAULT_BUDGET, Environment, Plan, variants};
 use crate::check::isolation;
+use crate::judge::{self, Stopping};
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
-use crate::scenario::{Scenario, Transaction};
+use crate::scenario::Scenario;
 
 /// What the end of a long run takes at most.
 const LONGEST_END: Duration = Duration::from_secs(15);
@@ -121,7 +121,7 @@ impl<'a> Duels<'a> {
         while !self.open.is_empty() {
             let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
             let stopped = environment.stop.load(Ordering::Relaxed);
-            let next = (!left.is_zero() && !stopped).then(|| self.neediest(environment, left)).flatten();
+            let next = (!left.is_zero() && !stopped).then(|| self.neediest(left)).flatten();
             let (number, last) = next.map_or((0, true), |number| (number, false));
             let Open { index, measuring, mut warnings, mut elapsed } = self.open.swap_remove(number);
             let Some(scenario) = self.plan.scenarios.get(index) else { continue };
@@ -146,13 +146,15 @@ impl<'a> Duels<'a> {
     }
 
     /// The open scenario that the next pairs should go to; `None` if there is none for which `left` would be enough.
-    fn neediest(&self, environment: &Environment<'_>, left: Duration) -> Option<usize> {
-        let wanted = order::default_pairs(gated_metrics(self.plan));
+    fn neediest(&self, left: Duration) -> Option<usize> {
+        let gated = gated_metrics(self.plan);
+        let wanted = Stopping::new(self.plan.mode, gated).least();
         let missing = |open: &Open| open.measuring.course.missing(wanted);
         let unsure = || self.open.iter().enumerate().filter(|(_, open)| open.measuring.enough().is_none());
         let too_few = unsure().filter(|(_, open)| !missing(open).is_zero() && missing(open) <= left);
         let cheapest = too_few.min_by_key(|(_, open)| missing(open)).map(|(number, _)| number);
-        let width = |open: &Open| (environment.precision)(open.measuring.record(), open.measuring.course.kept()).widest;
+        let precision = |open: &Open| judge::precision(open.measuring.course.kept(), open.measuring.record(), gated);
+        let width = |open: &Open| precision(open).widest_half_width_over_margin;
         let decidable = unsure().filter(|(_, open)| missing(open).is_zero());
         cheapest.or_else(|| decidable.max_by(|(_, one), (_, other)| width(one).total_cmp(&width(other))).map(|(number, _)| number))
     }
@@ -275,11 +277,8 @@ pub(super) async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output
     }
 }
 
-/// Metrics of a run that may be gated, at most: two quantiles a compared statement or transaction, and a scenario's processor time.
-pub fn gated_metrics(plan: &Plan) -> usize {
-    let of = |transaction: &Transaction| match transaction.comparable_by_statement() {
-        true => 2 * (transaction.statements.before.len() + usize::from(transaction.writes)),
-        false => 2,
-    };
-    plan.scenarios.iter().map(|scenario| scenario.transactions.iter().map(of).sum::<usize>() + 1).sum()
+/// Metrics of a run that may be gated, at most.
+fn gated_metrics(plan: &Plan) -> usize {
+    let records = plan.scenarios.iter().map(|scenario| describe::record(plan, scenario, LoadRecord::Nothing));
+    records.map(|record| judge::most_gated(&record)).sum()
 }

@@ -1,8 +1,8 @@
 //! The experiment: from scenarios and a server to a record.
 //!
 //! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, pairs of blocks, evidence. Everything it
-//! learns goes to the record at once; nothing is judged here. The one thing it must know of judging, how wide intervals are and when they are
-//! narrow enough to stop, is handed in as a [`StopRule`].
+//! learns goes to the record at once. What it must know of judging, which blocks are no good and when there are enough of them, it asks
+//! [`crate::judge`].
 
 mod block;
 mod capacity;
@@ -13,7 +13,6 @@ mod databases;
 mod duel;
 mod evidence;
 mod explain;
-mod faults;
 pub mod offer;
 pub mod order;
 mod pairs;
@@ -21,7 +20,6 @@ mod rejection;
 mod scenario_duel;
 mod side;
 mod single;
-pub mod stopping;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,16 +28,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::dataset::Sizing;
-use crate::record::{
-    BlockRecord, DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ScenarioRecord, ServerDescription, Sides, Writer,
-};
+use crate::record::{DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ServerDescription, Sides, Writer};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{HostKind, RunLock, Server, ServerKind};
 
 pub use data::{Data, has_templates, overlay_sets, plan_dataset};
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
-pub use duel::gated_metrics;
 pub use offer::BlockLength;
 pub use scenario_duel::builds;
 pub use side::connect_target;
@@ -83,18 +78,6 @@ pub trait Progress: Sync {
     fn bars(&self) -> &dyn crate::seed::Progress;
 }
 
-/// How precisely a scenario has been measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Precision {
-    /// Whether more pairs would make no verdict surer.
-    pub enough: bool,
-    /// Width of the widest interval, in any unit that is the same for all scenarios; infinite while there is none.
-    pub widest: f64,
-}
-
-/// How precisely a scenario has been measured, from its blocks so far.
-pub type StopRule<'a> = &'a (dyn Fn(&ScenarioRecord, &[BlockRecord]) -> Precision + Sync);
-
 /// What a run needs beside its plan.
 pub struct Environment<'a> {
     /// The server.
@@ -105,8 +88,6 @@ pub struct Environment<'a> {
     pub stop: Arc<AtomicBool>,
     /// For people.
     pub progress: &'a dyn Progress,
-    /// When to stop measuring, and where more of it is needed most.
-    pub precision: StopRule<'a>,
 }
 
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::judge::samples_needed;
 use crate::load::schedule::{self, Process};
 use crate::record::{LoadRecord, Mode, Sides, Spacing, Stage};
 use crate::scenario::{Arrival, Scenario};
@@ -18,10 +19,10 @@ const FASTER_PART: f64 = 0.25;
 const SLOWER_TIMES: f64 = 8.0;
 /// Transaction time from which plans are pinned and connections warmed once.
 pub const SLOW: Duration = Duration::from_millis(50);
-/// Samples that a 95th percentile needs in a block: 20 above it.
-const SAMPLES_FOR_P95: f64 = 400.0;
+/// Samples that a 95th percentile needs in a block.
+const SAMPLES_FOR_P95: f64 = samples_needed(950) as f64;
 /// Samples that a median needs in a block: the least with which it is judged, and what default mode gives it.
-const LEAST_FOR_P50: f64 = 40.0;
+const LEAST_FOR_P50: f64 = samples_needed(500) as f64;
 const SAMPLES_FOR_P50: f64 = 100.0;
 /// What a block may hold more than it needs on average, so that hardly any falls short by chance.
 const SPARE: f64 = 1.5;

@@ -1,4 +1,4 @@
-//! In which order blocks run, and how many. Pure.
+//! In which order blocks run. Pure.
 //!
 //! The two blocks of a pair run one after the other, and a coin of the pair's own, of a seed that each run draws anew, decides which is first. Under noise that does
 //! not know which side runs, each difference between sides that are the same is then as likely to have either sign, independently of all
@@ -30,28 +30,6 @@ pub fn pair(seed: u64, scenario: &str, pair: u32) -> [Slot; 2] {
     [Slot { pair, position: pair * 2, side: first }, Slot { pair, position: pair * 2 + 1, side: first.other() }]
 }
 
-/// Kept pairs that quick mode needs: enough for Holm's strictest level over `metrics` at 1%, and two to spare; at least 12.
-///
-/// A one-sided exact signed-rank test over n pairs cannot go below 2^-n.
-pub fn quick_pairs(metrics: usize) -> u32 {
-    holm_pairs(metrics).max(12)
-}
-
-/// Kept pairs at which quick mode ends, if its intervals were not narrow after the least: half as many again.
-pub fn most_quick_pairs(metrics: usize) -> u32 {
-    (quick_pairs(metrics) * 3).div_ceil(2)
-}
-
-/// Kept pairs that default mode needs before it may stop: as quick mode, but at least 16.
-pub fn default_pairs(metrics: usize) -> u32 {
-    holm_pairs(metrics).max(16)
-}
-
-fn holm_pairs(metrics: usize) -> u32 {
-    let needed = libm::ceil(libm::log2(metrics.max(1) as f64 / 0.01));
-    needed as u32 + 2
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,18 +50,6 @@ mod tests {
         for distance in 1..=4 {
             let alike = firsts.iter().zip(firsts.iter().skip(distance)).filter(|(one, other)| one == other).count();
             assert!((96..=160).contains(&alike), "{alike} of 256 pairs begin like the one {distance} before them");
-        }
-    }
-
-    #[test]
-    fn enough_pairs_for_the_strictest_level() {
-        assert_eq!((quick_pairs(1), most_quick_pairs(1)), (12, 18));
-        assert_eq!((quick_pairs(14), most_quick_pairs(14)), (13, 20));
-        assert_eq!(quick_pairs(40), 14);
-        assert_eq!(default_pairs(40), 16);
-        // 2^-n must lie below 1% over the number of metrics.
-        for metrics in [1usize, 5, 20, 100, 1000] {
-            assert!(f64::powi(0.5, quick_pairs(metrics) as i32) < 0.01 / metrics as f64);
         }
     }
 }

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::block::{BlockContext, ClassSums, Measured, usable};
 use super::checks::SingleTimes;
-use super::faults::faults;
 use super::offer::{self, Offer, Probed, Room};
 use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, PAIRS_A_BUILD, ScenarioDuel};
 use super::side::SideUnderTest;
-use super::stopping::{Pair, Reached, Stopping};
+use crate::judge::{self, Pair, Reached, Stopping, faults};
 use crate::load::bind::SequenceRange;
 use crate::load::block::{Work, prepare};
 use crate::record::{BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, Side, Sides, StopReason};
@@ -143,7 +142,7 @@ impl ScenarioDuel<'_, '_> {
         if self.stopped() {
             return Some(StopReason::Interrupted);
         }
-        self.stopping().enough(&course.reached, || (self.environment.precision)(record, &course.kept).enough)
+        self.stopping().enough(&course.reached, || judge::precision(&course.kept, record, self.gated).is_enough(self.plan.mode))
     }
 
     fn stopping(&self) -> Stopping {

@@ -4,7 +4,7 @@
 //! over, so that a killed run keeps every finished block. The first line is always [`Header`]; a run that came to its end has [`End`] as
 //! its last. A torn last line is ignored by the reader ([`read`]).
 //!
-//! This module is the narrow waist of pgduel: the measuring half writes it, the judging half (`compare`, `claims`, `report`) reads
+//! This module is the narrow waist of pgduel: the measuring half writes it, the judging half (`judge`, `claims`, `report`) reads
 //! nothing else. It therefore knows neither PostgreSQL clients nor statistics, and no percentile is stored in it, only histograms.
 //! All times are nanoseconds unless a name says otherwise.
 
@@ -33,6 +33,7 @@ pub use histogram::{Histogram, HistogramError};
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
     AppliedFile, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
+    comparable_by_statement,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.

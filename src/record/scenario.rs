@@ -115,6 +115,20 @@ pub struct TransactionRecord {
     pub expect_why: Option<String>,
 }
 
+impl TransactionRecord {
+    /// Whether its statements can be compared one by one.
+    pub fn comparable_by_statement(&self) -> bool {
+        let names = |side| self.statements.get(side).iter().map(|one| one.name.as_str()).collect();
+        comparable_by_statement(Sides { before: names(Side::Before), after: names(Side::After) }, self.requests)
+    }
+}
+
+/// Whether a transaction's statements can be compared one by one: the same names in the same order on both sides, and as many requests around
+/// them.
+pub fn comparable_by_statement(names: Sides<Vec<&str>>, requests: Sides<u64>) -> bool {
+    names.before == names.after && !names.before.is_empty() && requests.before == requests.after
+}
+
 fn one_each() -> Sides<u64> {
     Sides { before: 1, after: 1 }
 }

@@ -1,6 +1,6 @@
 //! What was expected, and what came of it, in words.
 
-use crate::compare::{ScenarioComparison, StatedExpectation};
+use crate::judge::{ScenarioComparison, StatedExpectation};
 use crate::record::{Expectation, StopReason};
 
 use super::view::ExpectationView;

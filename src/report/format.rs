@@ -3,7 +3,7 @@
 //! Rounding is the only arithmetic here. Everything is a pure function of its arguments, and logarithms come from `libm`, so that the
 //! same record gives the same bytes on every machine.
 
-use crate::compare::{Interval, Verdict};
+use crate::judge::{Interval, Verdict};
 
 /// What is printed where there is no value.
 pub const NOTHING: &str = "–";

@@ -1,6 +1,6 @@
 //! The run in a sentence or two: its outcome, and beside it what a reader must not miss though it is neither good nor bad.
 
-use crate::compare::{Comparison, Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
+use crate::judge::{Comparison, Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
 use crate::record::{Mode, StopReason};
 
 use super::expectations::{expected_to, subject};

@@ -5,7 +5,7 @@ use minijinja::AutoEscape;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::compare::ScenarioComparison;
+use crate::judge::ScenarioComparison;
 use crate::record::LoadRecord;
 use crate::shown::plain;
 
@@ -60,7 +60,7 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
     Ok(plain(&page))
 }
 
-/// What the chart over time shows: [`crate::compare::BlockPoint::value_ns`] in words.
+/// What the chart over time shows: [`crate::judge::BlockPoint::value_ns`] in words.
 fn measured(one: &ScenarioComparison) -> String {
     let name = one.scenario.transactions.first().map_or("first transaction", |transaction| transaction.name.as_str());
     match one.scenario.load {

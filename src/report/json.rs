@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::compare::Comparison;
+use crate::judge::Comparison;
 use crate::record::Header;
 
 use super::{Ending, Run};

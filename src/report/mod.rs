@@ -36,7 +36,7 @@ use anyhow::Context;
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 
-use crate::compare::Comparison;
+use crate::judge::Comparison;
 use crate::record::{Header, Line, Record};
 
 /// What a report is made of.

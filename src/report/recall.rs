@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::compare::ScenarioComparison;
+use crate::judge::ScenarioComparison;
 use crate::record::{CheckKind, CheckRecord, Side, Sides};
 
 /// Recall that differs by no more than this is the same.

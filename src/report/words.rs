@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
+use crate::judge::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
 use crate::record::{CheckKind, CheckOutcome, LoadRecord, RttPer, Spacing, Stage, StopReason};
 
 use super::Ending;

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Expect, Margins, RttPer, Side, Sides, Spacing, Stage};
+use crate::record::{Expect, Margins, RttPer, Side, Sides, Spacing, Stage, comparable_by_statement};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -206,10 +206,11 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Whether statements can be compared one by one: same names in the same order on both sides, and as many requests around them.
+    /// Whether its statements can be compared one by one.
     pub fn comparable_by_statement(&self) -> bool {
-        let names = |side| self.statements.get(side).iter().map(|s| s.name.as_str()).collect::<Vec<_>>();
-        names(Side::Before) == names(Side::After) && self.requests(Side::Before) == self.requests(Side::After)
+        let names = |side| self.statements.get(side).iter().map(|one| one.name.as_str()).collect();
+        let names = Sides { before: names(Side::Before), after: names(Side::After) };
+        comparable_by_statement(names, Sides { before: self.requests(Side::Before), after: self.requests(Side::After) })
     }
 
     /// Executions of a statement of this transaction.

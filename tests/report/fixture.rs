@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pgduel::compare::*;
+use pgduel::judge::*;
 use pgduel::record::*;
 
 pub const HOSTILE: &str = "<script>alert('plan')</script> & \"quoted\" `tick` | pipe";

@@ -1,6 +1,6 @@
 //! Blocks in the order they ran: drift, steps and discarded pairs can be seen.
 
-use crate::compare::BlockPoint;
+use crate::judge::BlockPoint;
 use crate::record::Side;
 
 use super::latency::{name_ends, time_axis};

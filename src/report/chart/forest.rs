@@ -1,6 +1,6 @@
 //! The overview: one row a gated metric, its ratio with interval on a logarithmic axis, faster to the right.
 
-use crate::compare::{Comparison, Gate, Interval, Metric, Verdict};
+use crate::judge::{Comparison, Gate, Interval, Metric, Verdict};
 use crate::report::format::{factor, inverse};
 use crate::report::recall;
 use crate::report::view::metric_view;

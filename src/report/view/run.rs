@@ -1,6 +1,6 @@
 //! Rows of the run as a whole: tiles and facts.
 
-use crate::compare::{DisturbedBlocks, Verdict};
+use crate::judge::{DisturbedBlocks, Verdict};
 use crate::record::{GeneratorReport, Header, Mode};
 use crate::report::words::{self, Tone};
 use crate::report::{Ending, Run, format, headline};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
+use crate::judge::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
 use crate::record::{
     CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StatementStatistics, StopReason,
 };

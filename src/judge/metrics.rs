@@ -15,6 +15,11 @@ use crate::stats::{
 /// Samples that must lie beyond a quantile in a block for it to be gated.
 const SAMPLES_BEYOND: u64 = 20;
 
+/// Samples that a block must hold for a quantile of it, in per mille below 1000, to be gated.
+pub const fn samples_needed(per_mille: u64) -> u64 {
+    SAMPLES_BEYOND * 1000 / (1000 - per_mille)
+}
+
 impl Quantity {
     /// The quantile in per mille; `None` for a mean. Whole numbers, as 20 / (1 - 0.95) is not 400 in floating point.
     fn per_mille(self) -> Option<u64> {
@@ -39,7 +44,7 @@ impl Quantity {
     fn samples_needed(self, kind: BlockKind) -> u64 {
         match (self.per_mille(), kind) {
             (None, _) | (Some(500), BlockKind::FixedWork) => 1,
-            (Some(q), _) => SAMPLES_BEYOND * 1000 / (1000 - q),
+            (Some(q), _) => samples_needed(q),
         }
     }
 
@@ -120,10 +125,7 @@ fn never_gated(quantity: Quantity) -> Option<&'static str> {
 }
 
 fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
-    let names = |side: Side| transaction.statements.get(side).iter().map(|one| one.name.as_str()).collect::<Vec<_>>();
-    let names = Sides { before: names(Side::Before), after: names(Side::After) };
-    let requests = transaction.requests.before == transaction.requests.after;
-    let alike = names.before == names.after && !names.before.is_empty() && requests;
+    let alike = transaction.comparable_by_statement();
     let plan = |statement: Option<&str>, quantity, shown| Planned {
         transaction: transaction.name.clone(),
         statement: statement.map(str::to_owned),
@@ -148,6 +150,13 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
         all.push(plan(None, Quantity::AcquireP50, Some("the wait for a connection depends on the rate and the pool")));
     }
     all
+}
+
+/// Metrics of a scenario that may be gated, at most, whatever its load turns out to be.
+pub fn most_gated(scenario: &ScenarioRecord) -> usize {
+    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, BlockKind::Timed));
+    // And processor time.
+    planned.filter(|planned| planned.shown.is_none()).count() + 1
 }
 
 /// Processor time, of all transactions of a scenario together: backends serve them all. Not planned where parallel workers ran in any block: blocks

@@ -1,6 +1,6 @@
 //! Records that no run should leave, and expectations that only some metrics bear out.
 
-use pgduel::compare::{Comparison, Gate, Outcome, Verdict, compare, precision};
+use pgduel::judge::{Comparison, Gate, Outcome, Verdict, compare, precision};
 use pgduel::record::{Accounting, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, Side, Sides, StopReason};
 
 use crate::expected::met;

@@ -1,6 +1,6 @@
 //! Processor time of the server beside service times.
 
-use pgduel::compare::{Comparison, Gate, Metric, Outcome, Quantity, Standing, Verdict, compare};
+use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, Standing, Verdict, compare};
 use pgduel::record::{Expect, Expectation, Line, NoProcessorTime, ProcessorTime, QuantityExpectations, Record, Side};
 
 use crate::records::{Made, made, run};

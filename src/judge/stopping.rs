@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::order::{default_pairs, most_quick_pairs, quick_pairs};
 use crate::record::{Mode, StopReason};
 
 /// Quick mode ends after this many times the pairs that it needs, even if too few of them could be kept.
@@ -109,6 +108,28 @@ impl Stopping {
     }
 }
 
+/// Kept pairs that quick mode needs: enough for Holm's strictest level over `metrics` at 1%, and two to spare; at least 12.
+///
+/// A one-sided exact signed-rank test over n pairs cannot go below 2^-n.
+fn quick_pairs(metrics: usize) -> u32 {
+    holm_pairs(metrics).max(12)
+}
+
+/// Kept pairs at which quick mode ends, if its intervals were not narrow after the least: half as many again.
+fn most_quick_pairs(metrics: usize) -> u32 {
+    (quick_pairs(metrics) * 3).div_ceil(2)
+}
+
+/// Kept pairs that default mode needs before it may stop: as quick mode, but at least 16.
+fn default_pairs(metrics: usize) -> u32 {
+    holm_pairs(metrics).max(16)
+}
+
+fn holm_pairs(metrics: usize) -> u32 {
+    let needed = libm::ceil(libm::log2(metrics.max(1) as f64 / 0.01));
+    needed as u32 + 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,5 +208,17 @@ mod tests {
             assert_eq!(stop, narrow.then_some(StopReason::Precise), "{pair} pairs");
         }
         assert!(ended(rule, true, |_| (Pair::Kept, SECOND)).1.kept() == rule.least());
+    }
+
+    #[test]
+    fn enough_pairs_for_the_strictest_level() {
+        assert_eq!((quick_pairs(1), most_quick_pairs(1)), (12, 18));
+        assert_eq!((quick_pairs(14), most_quick_pairs(14)), (13, 20));
+        assert_eq!(quick_pairs(40), 14);
+        assert_eq!(default_pairs(40), 16);
+        // 2^-n must lie below 1% over the number of metrics.
+        for metrics in [1usize, 5, 20, 100, 1000] {
+            assert!(f64::powi(0.5, quick_pairs(metrics) as i32) < 0.01 / metrics as f64);
+        }
     }
 }

@@ -1,19 +1,19 @@
 //! Verdicts and exit codes on checked-in records. `PGDUEL_BLESS=1` writes the records anew from the generator.
 
-#[path = "compare/expected.rs"]
+#[path = "judge/expected.rs"]
 mod expected;
-#[path = "compare/odd.rs"]
+#[path = "judge/odd.rs"]
 mod odd;
-#[path = "compare/processor.rs"]
+#[path = "judge/processor.rs"]
 mod processor;
-#[path = "compare/records.rs"]
+#[path = "judge/records.rs"]
 mod records;
-#[path = "compare/simulation.rs"]
+#[path = "judge/simulation.rs"]
 mod simulation;
 
 use std::path::PathBuf;
 
-use pgduel::compare::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict, compare};
+use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict, compare};
 use pgduel::record::{BlockKind, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, Side, Sides, StopReason, Writer, read};
 
 use expected::met;

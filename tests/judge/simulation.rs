@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use pgduel::compare::{Gate, Outcome, Precision, Verdict, compare};
 use pgduel::experiment::order;
-use pgduel::experiment::stopping::{Pair, Reached, Stopping};
+use pgduel::judge::{Gate, Outcome, Pair, Precision, Reached, Stopping, Verdict, compare};
 use pgduel::record::{Mode, Side, Sides};
 use pgduel::stats::{clopper_pearson_upper, confidence_interval, signed_rank};
 

@@ -1,6 +1,6 @@
 //! Expectations of a scenario, a transaction and a statement, of all quantities or of one.
 
-use pgduel::compare::{Comparison, Outcome, Quantity, ScenarioComparison, Standing, StatedQuantity, Verdict, compare};
+use pgduel::judge::{Comparison, Outcome, Quantity, ScenarioComparison, Standing, StatedQuantity, Verdict, compare};
 use pgduel::record::{Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord, Sides};
 
 use crate::records::{Made, Statement, made, run};
@@ -47,7 +47,7 @@ fn of_statement(scenario: &mut ScenarioRecord, at: usize, expect: Expect) {
 }
 
 fn standings(comparison: &Comparison) -> Vec<(String, Verdict, Option<Standing>)> {
-    let gated = comparison.scenarios[0].metrics.iter().filter(|metric| metric.gate == pgduel::compare::Gate::Gated);
+    let gated = comparison.scenarios[0].metrics.iter().filter(|metric| metric.gate == pgduel::judge::Gate::Gated);
     gated.map(|metric| (format!("{} {}", metric.subject(), metric.quantity.name()), metric.verdict, metric.standing)).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Judging: from a record to estimates, verdicts and exit codes. Every number of a report is computed here, once.
 //!
-//! Takes a [`crate::record::Record`], returns a [`Comparison`] that reports only format. [`precision`] answers, while a run is still
-//! measuring, whether its intervals are narrow enough to stop.
+//! Takes a [`crate::record::Record`], returns a [`Comparison`] that reports only format. An experiment asks, while it measures, which pairs
+//! must not be used ([`faults`](fn@faults)) and when it has enough of them ([`Stopping`], [`precision`](fn@precision)).
 //!
 //! In order: `group` sorts lines by scenario, `series` makes pairs of blocks and log ratios of pairs, `metrics` decides what is compared
 //! and gated and lets [`crate::stats`] judge all of it as one family, `expectations` holds the verdicts against what the author stated, `outcome`
@@ -11,12 +11,14 @@
 //! same comparison. Nothing here panics on a record, however odd.
 
 mod expectations;
+mod faults;
 mod group;
 mod metrics;
 mod outcome;
 mod precision;
 mod rollup;
 mod series;
+mod stopping;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -28,7 +30,10 @@ use crate::stats::FAMILY_ALPHA;
 
 pub use crate::stats::Verdict;
 pub use expectations::{Standing, StatedExpectation, StatedQuantity};
+pub use faults::{faults, unmeasured};
+pub use metrics::{most_gated, samples_needed};
 pub use precision::{Precision, precision};
+pub use stopping::{Pair, Reached, Stopping};
 
 use series::Pairs;
 
