@@ -28,7 +28,7 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use pgduel::dataset::{Dataset, Sizing};
 use pgduel::experiment::offer::load_threads;
-use pgduel::experiment::{Progress, connect_target, make_variant, template, template_digest};
+use pgduel::experiment::{Event, Progress, connect_target, make_variant, template, template_digest};
 use pgduel::load::bind::{Mix, SequenceRange};
 use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
 use pgduel::load::identity::SEARCH_PATH;
@@ -37,7 +37,7 @@ use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
 use pgduel::load::wire::ConnectTarget;
 use pgduel::observe::snapshot;
-use pgduel::record::{Histogram, Side};
+use pgduel::record::{Arm, Histogram};
 use pgduel::scenario::{self, Scenario};
 use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::suite::{self, Suite};
@@ -165,18 +165,14 @@ struct Series {
     processor: Vec<f64>,
 }
 
-/// Notes of seeding go to stderr.
+/// What the seeder does goes to stderr.
 struct Notes;
 
 impl Progress for Notes {
-    fn note(&self, text: &str) {
-        eprintln!("blocks: {text}");
-    }
-
-    fn pairs(&self, _: &str, _: u32, _: u32) {}
-
-    fn bars(&self) -> &dyn pgduel::seed::Progress {
-        &pgduel::seed::Quiet
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Seeding | Event::TemplateFound { .. } = event {
+            eprintln!("blocks: {event:?}");
+        }
     }
 }
 
@@ -271,7 +267,7 @@ impl Bench {
                     fits = false;
                     continue;
                 }
-                let first = if random.random::<bool>() { Side::Before } else { Side::After };
+                let first = if random.random::<bool>() { Arm::BASELINE } else { Arm::at(1) };
                 let Some(series) = table.get_mut(*number).and_then(|row| row.get_mut(*setting)) else { continue };
                 if !self.pair(statement, length, first, series).await? {
                     return Ok((statements, table));
@@ -286,7 +282,7 @@ impl Bench {
     }
 
     /// Runs a pair; false if it was interrupted.
-    async fn pair(&mut self, statement: &Statement, setting: &Setting, first: Side, series: &mut Series) -> anyhow::Result<bool> {
+    async fn pair(&mut self, statement: &Statement, setting: &Setting, first: Arm, series: &mut Series) -> anyhow::Result<bool> {
         let began = Instant::now();
         let process = Process::Poisson(statement.capacity_per_second * UTILISATION);
         let work = Work::Open { process, settle: setting.settle, measure: setting.measure };
@@ -302,7 +298,7 @@ impl Bench {
             found.push((service(&result)?, processor));
         }
         let [one, two] = found.try_into().map_err(|_| anyhow!("a pair has two blocks"))?;
-        let ((before, processor_before), (after, processor_after)) = if first == Side::Before { (one, two) } else { (two, one) };
+        let ((before, processor_before), (after, processor_after)) = if first == Arm::BASELINE { (one, two) } else { (two, one) };
         series.pairs += 1;
         series.time += began.elapsed();
         series.samples += before.count() + after.count();
@@ -337,7 +333,7 @@ impl Bench {
             threads: load_threads(),
             warm_up_sequence: SequenceRange::WarmUp(self.blocks).first(),
             warm_up: WARM_UP,
-            first_sequence: SequenceRange::Pair(number).first(),
+            first_sequence: SequenceRange::Round(number).first(),
             seed: self.seed,
             work,
             patience: Patience::default(),
@@ -384,13 +380,13 @@ impl Bench {
         best.context("nothing was measured")
     }
 
-    /// The side before of a scenario, in a copy of the template that is read into memory, as a duel does.
+    /// The baseline of a scenario, in a copy of the template that is read into memory, as a duel does.
     async fn scenario(&mut self, name: &str, template: &str) -> anyhow::Result<Statement> {
         let file = PathBuf::from(format!("scenarios/{SUITE}/{name}.toml"));
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let scenario = parsed(SUITE, name, &file, &text)?;
         anyhow::ensure!(!scenario.writes(), "it writes, and its data would not stay as they are");
-        let variant = self.suite.variants.get(&scenario.duel.before).context("its side before is no variant of the suite")?;
+        let variant = self.suite.variants.get(&scenario.arms.baseline.variant).context("its baseline is no variant of the suite")?;
         let database = variant_database(name);
         make_variant(&self.server, template, &database, variant, &Notes).await?;
         let mut connection = self.server.connect(&database).await?;
@@ -403,7 +399,7 @@ impl Bench {
 
     fn statement(&self, name: String, about: String, database: &str, scenario: &Scenario) -> anyhow::Result<Statement> {
         let mix = Arc::new(Mix::new(self.dataset.clone(), scenario, 1)?);
-        let program = Arc::new(Program::new(scenario, Side::Before));
+        let program = Arc::new(Program::new(scenario, Arm::BASELINE));
         let mut target = connect_target(&self.server.conn_info(database));
         target.settings = vec![("search_path".to_owned(), SEARCH_PATH.to_owned())];
         Ok(Statement { name, about, target, program, mix, found_ms: 0.0, capacity_per_second: 0.0 })

@@ -195,7 +195,7 @@ impl Tally {
         self.taken.extend(run.taken.map(|share| share * 100.0));
         for scenario in &run.comparison.scenarios {
             self.stolen.extend(scenario.stolen_share.map(|share| share * 100.0));
-            self.discarded.push(f64::from(scenario.pairs.discarded));
+            self.discarded.push(f64::from(scenario.rounds.discarded));
         }
         let Some(metric) = central(run).filter(|_| is_usable(run)) else {
             self.invalid += 1;
@@ -215,11 +215,11 @@ impl Tally {
         };
         self.by_median += u64::from(called(Quantity::ServiceP50));
         self.by_processor += u64::from(called(Quantity::Processor));
-        let spread = |of: Quantity| gated(run).find(|metric| metric.quantity == of).map(|metric| metric.pair_spread * 100.0);
+        let spread = |of: Quantity| gated(run).find(|metric| metric.quantity == of).map(|metric| metric.spread * 100.0);
         self.median_spreads.extend(spread(Quantity::ServiceP50));
         self.processor_spreads.extend(spread(Quantity::Processor));
         self.ratios.extend(metric.ratio.map(|ratio| ratio.point));
-        self.pairs.push(f64::from(metric.pairs));
+        self.pairs.push(f64::from(metric.rounds));
         self.detectable.extend(metric.detectable);
     }
 
@@ -375,8 +375,8 @@ fn long_run(run: &Run) -> String {
             ratio.point,
             ratio.lower,
             ratio.upper,
-            metric.value_ns.before / 1e6,
-            metric.pairs,
+            metric.value_ns.baseline / 1e6,
+            metric.rounds,
             run.seconds,
         ),
         None => "the long run cannot be used.".to_owned(),

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::judge::{Comparison, Metric, compare};
-use crate::record::{Header, LoadRecord, Record, ScenarioRecord, Side};
+use crate::judge::{Comparison, Metric, ScenarioComparison, compare};
+use crate::record::{Arm, Header, LoadRecord, Record, ScenarioRecord};
 use crate::summary::{Percentiles, Summary, summarise};
 
 /// Rates found by probes differ by this much without a reason.
@@ -73,15 +73,15 @@ pub struct ScenarioContrast {
     pub rows: Vec<Row>,
 }
 
-/// One quantity of one side in both runs.
+/// One quantity of one arm in both runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// `transaction`, `transaction/statement`, or empty for the whole.
     pub subject: String,
     /// What of it, such as `p50`.
     pub quantity: &'static str,
-    /// The side, for duels.
-    pub side: Option<Side>,
+    /// The arm, for duels; of a ratio, the one that is held against the baseline.
+    pub arm: Option<String>,
     /// What the values are.
     pub unit: Unit,
     /// Both values; `None` where a run has none.
@@ -98,7 +98,7 @@ pub enum Unit {
     Ns,
     /// Transactions a second.
     PerSecond,
-    /// After over before, as time.
+    /// An arm's time over the baseline's.
     Ratio,
 }
 
@@ -215,12 +215,9 @@ fn scenario_differs(baseline: &ScenarioRecord, run: &ScenarioRecord) -> Vec<Stri
     if baseline.digest != run.digest {
         reasons.push("the scenario's file was changed in between".to_owned());
     }
-    if baseline.variants != run.variants {
-        let told = |one: &ScenarioRecord| match one.variants.before == one.variants.after {
-            true => one.variants.before.clone(),
-            false => format!("{} / {}", one.variants.before, one.variants.after),
-        };
-        reasons.push(format!("the variants differ: {} and {}", told(baseline), told(run)));
+    if baseline.arms != run.arms {
+        let told = |one: &ScenarioRecord| one.arms.values().map(ToString::to_string).collect::<Vec<_>>().join(" / ");
+        reasons.push(format!("the arms differ: {} and {}", told(baseline), told(run)));
     }
     if baseline.rtt_ns != run.rtt_ns {
         let ms = |one: &ScenarioRecord| one.rtt_ns as f64 / 1e6;
@@ -292,23 +289,26 @@ struct Told {
 struct Key {
     subject: String,
     quantity: &'static str,
-    side: Option<Side>,
+    arm: Option<String>,
     unit: Unit,
 }
 
 fn of_duels(baseline: &Comparison, run: &Comparison) -> Vec<ScenarioContrast> {
     let told = |comparison: &Comparison| -> Vec<Told> {
-        let values = |metrics: &[Metric]| metrics.iter().flat_map(metric_values).collect();
-        comparison.scenarios.iter().map(|one| Told { record: one.scenario.clone(), values: values(&one.metrics) }).collect()
+        let values = |one: &ScenarioComparison| one.metrics.iter().flat_map(|metric| metric_values(&one.scenario, metric)).collect();
+        comparison.scenarios.iter().map(|one| Told { record: one.scenario.clone(), values: values(one) }).collect()
     };
     side_by_side(&told(baseline), &told(run))
 }
 
-fn metric_values(metric: &Metric) -> Vec<(Key, f64)> {
+fn metric_values(scenario: &ScenarioRecord, metric: &Metric) -> Vec<(Key, f64)> {
     let (subject, quantity) = (metric.subject(), metric.quantity.name());
-    let key = |side, unit: Unit| Key { subject: subject.clone(), quantity, side, unit };
-    let mut values: Vec<(Key, f64)> = Side::BOTH.into_iter().map(|side| (key(Some(side), Unit::Ns), *metric.value_ns.get(side))).collect();
-    values.extend(metric.ratio.map(|ratio| (key(None, Unit::Ratio), ratio.point)));
+    let key = |arm: Arm, unit: Unit| Key { subject: subject.clone(), quantity, arm: Some(scenario.arm_name(arm)), unit };
+    let mut values = Vec::new();
+    // Told with each arm: a key that is there already changes nothing.
+    values.push((key(Arm::BASELINE, Unit::Ns), metric.value_ns.baseline));
+    values.push((key(metric.arm, Unit::Ns), metric.value_ns.arm));
+    values.extend(metric.ratio.map(|ratio| (key(metric.arm, Unit::Ratio), ratio.point)));
     values
 }
 
@@ -321,7 +321,7 @@ fn of_runs(baseline: &Summary, run: &Summary) -> Vec<ScenarioContrast> {
 
 fn run_values(summary: &Summary) -> Vec<(Key, f64)> {
     let Some(load) = &summary.load else { return Vec::new() };
-    let key = |subject: &str, quantity, unit: Unit| Key { subject: subject.to_owned(), quantity, side: None, unit };
+    let key = |subject: &str, quantity, unit: Unit| Key { subject: subject.to_owned(), quantity, arm: None, unit };
     let mut values = vec![(key("", "throughput", Unit::PerSecond), load.throughput_per_second)];
     let mut add = |subject: &str, names: [&'static str; 3], times: &Percentiles| {
         for (name, value) in names.into_iter().zip([times.p50, times.p95, times.p99]) {
@@ -372,5 +372,5 @@ fn one_scenario(name: &str, baseline: Option<&Told>, run: Option<&Told>) -> Scen
 
 fn row(key: &Key, value: Two<Option<f64>>) -> Row {
     let ratio = value.baseline.zip(value.run).map(|(baseline, run)| run / baseline).filter(|ratio| ratio.is_finite());
-    Row { subject: key.subject.clone(), quantity: key.quantity, side: key.side, unit: key.unit, value, ratio }
+    Row { subject: key.subject.clone(), quantity: key.quantity, arm: key.arm.clone(), unit: key.unit, value, ratio }
 }

@@ -356,7 +356,7 @@ fn in_order<'a>(block: &'a BlockRecord, scenario: Option<&'a ScenarioRecord>) ->
         Some(scenario) => scenario
             .transactions
             .iter()
-            .map(|one| (one.name.as_str(), one.statements.before.iter().map(|statement| statement.name.as_str()).collect()))
+            .map(|one| (one.name.as_str(), one.statements.baseline.iter().map(|statement| statement.name.as_str()).collect()))
             .collect(),
         None => block.transactions.keys().map(|name| (name.as_str(), Vec::new())).collect(),
     }

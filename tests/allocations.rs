@@ -15,7 +15,7 @@ use pgduel::load::program::Program;
 use pgduel::load::session::{End, Session};
 use pgduel::load::wire::ConnectTarget;
 use pgduel::pgbench::client::{self, Client, QueryMode};
-use pgduel::record::Side;
+use pgduel::record::Arm;
 use pgduel::script::evaluate::Variables;
 use pgduel::script::random::Random;
 use pgduel::script::{Script, Symbols};
@@ -66,9 +66,9 @@ fn a_transaction_as_postgrest_sends_it() {
     let model = suite::load(&root).expect("the example's suite").model;
     let dataset = Arc::new(Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("its data"));
     let mix = Mix::new(dataset.clone(), &scenario, 1).expect("something to draw");
-    let program = Arc::new(Program::new(&scenario, Side::Before));
+    let program = Arc::new(Program::new(&scenario, Arm::BASELINE));
     // Under open load arrivals are drawn ahead, and by another thread; what a closed loop draws comes on top.
-    let arrival = mix.arrival(SequenceRange::Pair(0).first());
+    let arrival = mix.arrival(SequenceRange::Round(0).first());
     let allocations = per_transaction(&runtime, async |transactions| {
         let mut session = Session::open(&target, program.clone(), dataset.now()).await.expect("a session");
         for _ in 0..transactions {

@@ -368,14 +368,14 @@ fn two_runs_are_described_and_not_judged() {
 }
 
 #[test]
-fn two_duels_are_compared_by_side() {
+fn two_duels_are_compared_by_arm() {
     let records = manifest().join("tests/data/records");
     let path = |name: &str| records.join(name).to_str().expect("UTF-8").to_owned();
     let found = output(&["compare", &path("improved.jsonl"), &path("improved.jsonl"), "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&found.stdout).expect("it is JSON");
     assert_eq!(json["judged"], false);
     let rows = json["contrast"]["scenarios"][0]["rows"].as_array().expect("rows").clone();
-    assert!(rows.iter().any(|row| row["side"] == "before") && rows.iter().any(|row| row["side"] == "after"));
+    assert!(rows.iter().any(|row| row["arm"] == "before") && rows.iter().any(|row| row["arm"] == "after"));
     assert!(rows.iter().any(|row| row["unit"] == "ratio"));
 }
 

@@ -90,18 +90,19 @@ fn every_block_of_the_scenario_format_is_valid() {
     let parts = [
         "#:schema ",
         "title = \"Conversation history fetch\"",
+        "[[arm]]",
         "[margins]",
         "= \"auto\"",
         "{ stages = [",
         "answers  = \"same\"",
         "draw.me ",
         "name = \"search\"",
-        "sql = { before = ",
+        "sql = { before-domain = ",
         "json_populate_recordset",
         "expect ",
         "script ",
     ];
-    let [schema, smallest, margins, load, stages, transaction, draw, search, sides, insert, expect, script] =
+    let [schema, smallest, arms, margins, load, stages, transaction, draw, search, apart, insert, expect, script] =
         named("scenario-format.md", parts);
     let project = omniops();
     let mut files = 0;
@@ -121,7 +122,9 @@ fn every_block_of_the_scenario_format_is_valid() {
     let query = "answers = { recall = 0.9 }\ndraw.q = { query-vector = 'page_embeddings.embedding' }\n";
     scenario("search", &format!("{HEAD}{TRANSACTION}{query}{search}"));
     let x = "draw.x = { int = [1, 2] }\n";
-    scenario("sides", &format!("{HEAD}{TRANSACTION}{x}[[transaction.statement]]\nname = 's'\n{sides}"));
+    scenario("apart", &format!("{HEAD}{TRANSACTION}{x}[[transaction.statement]]\nname = 's'\n{apart}"));
+    let apart = "[[transaction.statement]]\nname = 's'\nsql = { one-by-one = 'select 1', at-once = 'select 2' }\n";
+    scenario("arms", &format!("title = 'T'\n{arms}{TRANSACTION}{apart}"));
     let rows = "writes = true\ndraw.rows = { rows = 'page_embeddings', count = 3 }\n";
     scenario("insert", &format!("{HEAD}{TRANSACTION}{rows}{insert}"));
     let text = "draw.text = { words = 3 }\n\n[[transaction.statement]]";
@@ -137,7 +140,7 @@ fn every_block_of_the_scenario_format_is_valid() {
 
 #[test]
 fn the_load_that_is_shown_is_the_default() {
-    let [.., load, _, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "[load]", "", "", "", "", "", "", "", ""]);
+    let [.., load, _, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "", "[load]", "", "", "", "", "", "", "", ""]);
     let one = statement(&["now".to_owned()]);
     let read = |text: String| {
         let name = Path::new("shown.toml");

@@ -1,5 +1,7 @@
 //! Verdicts and exit codes on checked-in records. `PGDUEL_BLESS=1` writes the records anew from the generator.
 
+#[path = "judge/arms.rs"]
+mod arms;
 #[path = "judge/expected.rs"]
 mod expected;
 #[path = "judge/odd.rs"]
@@ -14,7 +16,7 @@ mod simulation;
 use std::path::PathBuf;
 
 use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict, compare};
-use pgduel::record::{BlockKind, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, Side, Sides, StopReason, Writer, read};
+use pgduel::record::{Arm, Arms, BlockKind, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, StopReason, Writer, read};
 
 use expected::met;
 use records::{Made, Statement, made, run};
@@ -68,7 +70,7 @@ fn ten_times_faster_is_improved_and_passes() {
     let ratio = p50.ratio.unwrap();
     assert!(ratio.lower < 0.1 && 0.1 < ratio.upper && ratio.upper < 0.12, "{ratio:?}");
     assert_eq!((comparison.outcome, met(only(&comparison))), (Outcome::Passed, Some(true)));
-    assert_eq!((comparison.gated_metrics, comparison.minimum_pairs), (2, 8));
+    assert_eq!((comparison.gated_metrics, comparison.minimum_rounds), (2, 8));
     assert_eq!(metric(only(&comparison), Some("history"), Quantity::ServiceP95).gate, Gate::Gated);
     assert!(p50.p.1 <= p50.level && p50.p.0 > 0.99);
 }
@@ -124,7 +126,7 @@ fn noise_is_inconclusive_and_says_what_it_would_take() {
     let comparison = checked_in("noisy", run(4, &[noisy]));
     let p50 = history_p50(&comparison);
     assert_eq!(p50.verdict, Verdict::Inconclusive);
-    assert!(p50.detectable.unwrap() > 1.2 && p50.pairs_needed.unwrap() > 100, "{p50:#?}");
+    assert!(p50.detectable.unwrap() > 1.2 && p50.rounds_needed.unwrap() > 100, "{p50:#?}");
     assert_eq!(comparison.outcome, Outcome::Inconclusive);
     assert_eq!((comparison.outcome.exit_code(false), comparison.outcome.exit_code(true)), (0, 3));
     let warnings = &only(&comparison).warnings;
@@ -152,25 +154,25 @@ fn two_discarded() -> Made {
 }
 
 #[test]
-fn discarded_pairs_are_left_out_and_counted() {
+fn discarded_rounds_are_left_out_and_counted() {
     let comparison = checked_in("discarded", run(7, &[two_discarded()]));
     let scenario = only(&comparison);
-    assert_eq!((scenario.pairs.kept, scenario.pairs.discarded), (14, 2));
-    assert_eq!(scenario.pairs.reasons.get("a checkpoint fell on one side only"), Some(&2));
-    assert_eq!(history_p50(&comparison).pairs, 14);
+    assert_eq!((scenario.rounds.kept, scenario.rounds.discarded), (14, 2));
+    assert_eq!(scenario.rounds.reasons.get("a checkpoint fell on one arm only"), Some(&2));
+    assert_eq!(history_p50(&comparison).rounds, 14);
     let points: Vec<_> = scenario.blocks.iter().filter(|point| point.discarded.is_some()).collect();
     assert_eq!((points.len(), scenario.blocks.len()), (4, 32));
-    assert_eq!(points[0].discarded.as_deref(), Some("a checkpoint fell on one side only (after)"));
+    assert_eq!(points[0].discarded.as_deref(), Some("a checkpoint fell on one arm only (after)"));
     assert_eq!(comparison.outcome, Outcome::Passed);
 }
 
 #[test]
-fn a_latency_in_a_discarded_pair_changes_nothing() {
+fn a_latency_in_a_discarded_round_changes_nothing() {
     let record = run(7, &[two_discarded()]);
     let mut other = record.clone();
     for line in &mut other.lines {
         match line {
-            Line::Block(block) if block.pair == 2 => block.statements.clear(),
+            Line::Block(block) if block.round == 2 => block.statements.clear(),
             _ => {}
         }
     }
@@ -178,12 +180,12 @@ fn a_latency_in_a_discarded_pair_changes_nothing() {
 }
 
 #[test]
-fn many_discarded_pairs_make_no_run_invalid_and_one_side_of_them_is_a_finding() {
+fn many_discarded_rounds_make_no_run_invalid_and_one_arm_of_them_is_a_finding() {
     // Seven of seven are a coin's doing once in 64 times, eight of eight once in 128: the level is 1%.
     for (discarded, verdict, outcome) in [(7, Verdict::Unchanged, Outcome::Passed), (8, Verdict::Inconclusive, Outcome::Inconclusive)] {
         let comparison = compare(&run(8, &[Made { discarded, pairs: 20, spread: 0.005, ..made("many-discarded", 1.0) }]));
         assert_eq!((history_p50(&comparison).verdict, comparison.outcome), (verdict, outcome), "{discarded} discarded");
-        let found = only(&comparison).warnings.iter().any(|one| one.contains("8 of 8 discarded pairs were discarded for the after side"));
+        let found = only(&comparison).warnings.iter().any(|one| one.contains("8 of 8 discarded rounds were discarded for after"));
         assert_eq!(found, discarded == 8, "{:?}", only(&comparison).warnings);
     }
     // It says nothing against a difference.
@@ -204,12 +206,12 @@ fn with_blocks(mut record: Record, change: impl Fn(&mut BlockRecord)) -> Record 
 #[test]
 fn disturbed_blocks_keep_their_pairs_and_are_told() {
     let noisy = with_blocks(run(7, &[made("disturbed", 0.5)]), |block| {
-        block.generator.longest_stall_ns = 14_000_000 + u64::from(block.pair);
+        block.generator.longest_stall_ns = 14_000_000 + u64::from(block.round);
         block.generator.stolen_share = Some(0.2);
     });
     let comparison = compare(&noisy);
     let scenario = only(&comparison);
-    assert_eq!((scenario.pairs.kept, scenario.pairs.discarded, comparison.outcome), (12, 0, Outcome::Passed));
+    assert_eq!((scenario.rounds.kept, scenario.rounds.discarded, comparison.outcome), (12, 0, Outcome::Passed));
     let disturbed = scenario.disturbed;
     assert_eq!((disturbed.blocks, disturbed.disturbed, disturbed.stalled, disturbed.late), (24, 24, 24, 0));
     assert_eq!(disturbed.longest_stall_ns, 14_000_011);
@@ -225,7 +227,7 @@ fn what_a_busy_generator_hides_is_not_unchanged() {
     assert_eq!(history_p50(&compare(&same())).verdict, Verdict::Unchanged);
     let busy = |pairs: u32| {
         with_blocks(same(), |block| {
-            if block.pair < pairs && block.side == Side::After {
+            if block.round < pairs && block.arm == Arm::at(1) {
                 block.generator.cpu_share = 0.8;
             }
         })
@@ -242,7 +244,7 @@ fn what_a_busy_generator_hides_is_not_unchanged() {
 fn a_load_that_was_never_offered_is_invalid_and_other_discards_are_not() {
     let all = |stop, discard: Discard| {
         let record = run(8, &[Made { stop, ..made("none-kept", 0.5) }]);
-        with_blocks(record, |block| block.discard = Some(discard.clone()).filter(|_| block.side == Side::After))
+        with_blocks(record, |block| block.discard = Some(discard.clone()).filter(|_| block.arm == Arm::at(1)))
     };
     let never = compare(&all(StopReason::NotOffered, Discard::NotOffered { lag_ns: 200_000_000 }));
     assert_eq!((never.outcome, never.outcome.exit_code(false)), (Outcome::Invalid, 4));
@@ -264,7 +266,7 @@ fn an_interrupted_run_keeps_its_numbers() {
     assert_eq!((comparison.outcome, comparison.outcome.exit_code(false)), (Outcome::Interrupted, 130));
     let p50 = history_p50(&comparison);
     // 2^-5 is above 1%: an estimate, but neither an interval nor a verdict.
-    assert_eq!((p50.pairs, p50.verdict, p50.detectable), (5, Verdict::Inconclusive, None));
+    assert_eq!((p50.rounds, p50.verdict, p50.detectable), (5, Verdict::Inconclusive, None));
     let ratio = p50.ratio.unwrap();
     assert_eq!((ratio.lower, ratio.upper), (0.0, f64::INFINITY));
     let json = serde_json::to_value(p50).unwrap();
@@ -273,7 +275,7 @@ fn an_interrupted_run_keeps_its_numbers() {
 
 #[test]
 fn a_percentile_of_too_few_samples_is_shown_only() {
-    let few = Made { samples: Sides { before: 53, after: 57 }, ..made("few-samples", 0.5) };
+    let few = Made { samples: Arms::two(53, 57), ..made("few-samples", 0.5) };
     let comparison = checked_in("few-samples", run(11, &[few]));
     let p95 = metric(only(&comparison), Some("history"), Quantity::ServiceP95);
     assert_eq!(why(p95), "too few samples: 53 a block, 400 needed");
@@ -283,7 +285,7 @@ fn a_percentile_of_too_few_samples_is_shown_only() {
 
 #[test]
 fn fixed_work_is_judged_by_its_median() {
-    let work = Made { kind: BlockKind::FixedWork, samples: Sides { before: 30, after: 30 }, ..made("fixed-work", 0.01) };
+    let work = Made { kind: BlockKind::FixedWork, samples: Arms::two(30, 30), ..made("fixed-work", 0.01) };
     let comparison = checked_in("fixed-work", run(12, &[work]));
     let scenario = only(&comparison);
     let median = history_p50(&comparison);
@@ -297,9 +299,9 @@ fn fixed_work_is_judged_by_its_median() {
 
 #[test]
 fn a_pause_in_fixed_work_moves_the_mean_and_not_the_verdict() {
-    let work = Made { kind: BlockKind::FixedWork, samples: Sides { before: 30, after: 30 }, ..made("paused", 1.0) };
+    let work = Made { kind: BlockKind::FixedWork, samples: Arms::two(30, 30), ..made("paused", 1.0) };
     let paused = with_blocks(run(12, &[Made { spread: 0.005, ..work }]), |block| {
-        if block.side == Side::After {
+        if block.arm == Arm::at(1) {
             block.statements.values_mut().for_each(|times| times.record(90_000_000));
         }
     });
@@ -325,7 +327,7 @@ fn different_statements_are_judged_as_a_transaction() {
     assert_eq!((&p50.gate, p50.verdict), (&Gate::Gated, Verdict::Improved));
     assert!((p50.ratio.unwrap().point - 0.3).abs() < 0.02);
     // Each statement still has its curve, on the side that has it.
-    assert!(scenario.curves["fetch/both"].before.is_empty() && !scenario.curves["fetch/both"].after.is_empty());
+    assert!(scenario.curves["fetch/both"].baseline.is_empty() && !scenario.curves["fetch/both"].others[0].is_empty());
 }
 
 #[test]
@@ -333,13 +335,13 @@ fn rollups_are_over_kept_blocks() {
     let record = run(7, &[two_discarded()]);
     let comparison = compare(&record);
     let scenario = only(&comparison);
-    assert_eq!(scenario.server.before.blocks_hit, 12.0);
-    assert_eq!(scenario.server.after.generic_share, 0.0);
-    assert_eq!(scenario.capacity, Sides { before: Some(2000.0), after: Some(2500.0) });
+    assert_eq!(scenario.server.baseline.blocks_hit, 12.0);
+    assert_eq!(scenario.server.others[0].generic_share, 0.0);
+    assert_eq!(scenario.capacity, Arms::two(Some(2000.0), Some(2500.0)));
     let classes: Vec<&str> = scenario.classes.iter().map(|row| row.class.as_str()).collect();
     assert_eq!(classes, ["whale", "tail"]);
-    assert_eq!(scenario.classes[0].count, Sides { before: 30, after: 30 });
-    let curve = &scenario.curves["fetch"].after;
+    assert_eq!(scenario.classes[0].count, Arms::two(30, 30));
+    let curve = &scenario.curves["fetch"].others[0];
     assert!(curve.len() > 10 && curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 <= b.1));
 }
 
@@ -349,10 +351,10 @@ fn swapped(record: &Record) -> Record {
         match line {
             Line::Scenario(one) => one.transactions.iter_mut().for_each(|transaction| {
                 let statements = &mut transaction.statements;
-                std::mem::swap(&mut statements.before, &mut statements.after);
+                std::mem::swap(&mut statements.baseline, &mut statements.others[0]);
             }),
-            Line::Block(one) => one.side = one.side.other(),
-            Line::Probe(one) => one.side = one.side.other(),
+            Line::Block(one) => one.arm = records::other(one.arm),
+            Line::Probe(one) => one.arm = records::other(one.arm),
             _ => {}
         }
     }
@@ -379,7 +381,7 @@ fn swapping_sides_mirrors_every_verdict_and_inverts_every_ratio() {
             assert_eq!((mirrored, &a.gate), (b.verdict, &b.gate), "{a:#?} {b:#?}");
             let (x, y) = (a.ratio.unwrap(), b.ratio.unwrap());
             assert!(near(x.point * y.point, 1.0) && near(x.lower, 1.0 / y.upper) && near(x.upper, 1.0 / y.lower), "{x:?} {y:?}");
-            assert!(a.p == (b.p.1, b.p.0) && a.margin == b.margin && near(a.pair_spread, b.pair_spread));
+            assert!(a.p == (b.p.1, b.p.0) && a.margin == b.margin && near(a.spread, b.spread));
             seen.push(a.verdict);
         }
     }
@@ -404,10 +406,10 @@ fn a_run_ends_as_its_worst_scenario() {
 fn more_metrics_make_the_level_stricter() {
     let scenarios: Vec<Made> = ["a", "b", "c", "d", "e", "f", "g"].into_iter().map(|name| made(name, 1.0)).collect();
     let comparison = compare(&run(15, &scenarios));
-    assert_eq!((comparison.gated_metrics, comparison.minimum_pairs), (14, 11));
+    assert_eq!((comparison.gated_metrics, comparison.minimum_rounds), (14, 11));
     assert!(comparison.scenarios.iter().flat_map(|one| &one.metrics).filter(|one| one.gate == Gate::Gated).all(|one| one.level < 0.001));
-    let side = |side: Side| comparison.scenarios[0].metrics[0].value_ns.get(side) / 2e6;
-    assert!((side(Side::Before) - 1.0).abs() < 0.02 && (side(Side::After) - 1.0).abs() < 0.02);
+    let value = comparison.scenarios[0].metrics[0].value_ns.map(|ns| ns / 2e6);
+    assert!((value.baseline - 1.0).abs() < 0.02 && (value.arm - 1.0).abs() < 0.02);
 }
 
 #[test]
@@ -420,7 +422,7 @@ fn a_ratio_that_compiling_makes_is_told_to_be_one() {
     }
     let [(name, warning)] = told.as_slice() else { panic!("{told:#?}") };
     assert_eq!(*name, "omniops/hourly-volume");
-    assert!(warning.starts_with("volume/messages (before): compiling the plan (JIT) took 21.1 of its 24.5 ms"), "{warning}");
+    assert!(warning.starts_with("volume/messages (before-domain): compiling the plan (JIT) took 21.1 of its 24.5 ms"), "{warning}");
 }
 
 #[test]
@@ -442,12 +444,12 @@ fn a_really_disturbed_run_is_judged_and_calls_nothing() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/records/really-disturbed.jsonl");
     let comparison = compare(&read(&path).unwrap());
     let scenario = only(&comparison);
-    assert_eq!((scenario.pairs.kept, scenario.pairs.discarded, comparison.outcome), (17, 0, Outcome::Inconclusive));
+    assert_eq!((scenario.rounds.kept, scenario.rounds.discarded, comparison.outcome), (17, 0, Outcome::Inconclusive));
     assert_eq!((scenario.disturbed.blocks, scenario.disturbed.disturbed), (34, 20));
     let gated = || scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated);
     assert!(gated().all(|metric| metric.verdict == Verdict::Inconclusive), "{:#?}", scenario.metrics);
     // Both are seen, and work scatters less than times.
-    let spread = |quantity: Quantity| gated().find(|metric| metric.quantity == quantity).unwrap().pair_spread;
+    let spread = |quantity: Quantity| gated().find(|metric| metric.quantity == quantity).unwrap().spread;
     assert!(spread(Quantity::Processor) < 0.5 * spread(Quantity::ServiceP50));
     assert!(gated().all(|metric| metric.detectable.is_some()), "what could have been seen is told");
 }
@@ -458,7 +460,7 @@ fn a_really_disturbed_run_shows_what_was_planted() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/records/disturbed-and-slower.jsonl");
     let comparison = compare(&read(&path).unwrap());
     let scenario = only(&comparison);
-    assert!(scenario.disturbed.disturbed > 0 && scenario.pairs.discarded == 0, "{:?}", scenario.disturbed);
+    assert!(scenario.disturbed.disturbed > 0 && scenario.rounds.discarded == 0, "{:?}", scenario.disturbed);
     assert_eq!(comparison.outcome, Outcome::Surprise);
     let gated: Vec<_> = scenario.metrics.iter().filter(|metric| metric.gate == Gate::Gated).collect();
     for quantity in [Quantity::ServiceP50, Quantity::Processor] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use pgduel::cli::lint::{self, Colour, Outcome, Style};
 use pgduel::cli::list;
 use pgduel::diagnostic::Diagnostic;
-use pgduel::record::{Expect, Expectation, QuantityExpectations, Side};
+use pgduel::record::{Arm, Arms, Expect, Expectation, QuantityExpectations};
 use pgduel::scenario::{self, AnswerRule, Arrival, Catalog, Draw, Identity, Pick, Within, schema};
 use pgduel::shown::steers;
 use pgduel::suite;
@@ -41,29 +41,29 @@ fn every_key_is_read() {
     );
     assert_eq!(*draw("org2"), Draw::Tenant(None));
     assert_eq!(fetch.answers.rule, AnswerRule::Recall(0.95));
-    let history = &fetch.statements.after[0];
+    let history = &fetch.statements.others[0][0];
     assert_eq!(history.settings, [("hnsw.ef_search".to_owned(), "100".to_owned()), ("enable_seqscan".into(), "off".into())]);
     assert_eq!(history.parameters.1[..2], ["conversation", "now"]);
     assert!(history.parameters.0.contains("conversation_id = $1 and created_at < $2"));
     assert_eq!(history.plan_lacks, ["Seq Scan"]);
-    assert!(fetch.statements.before[0].plan_lacks.is_empty(), "a plain list is about the after side");
-    assert_eq!(fetch.statements.before[0].plan_has, ["Seq Scan"]);
-    assert_eq!(ingest.statements.get(Side::Before)[0].each.as_ref().unwrap().chunk, 1);
-    assert_eq!(ingest.statements.after[0].name, "at-once");
+    assert!(fetch.statements.baseline[0].plan_lacks.is_empty(), "a plain list is not about the baseline");
+    assert_eq!(fetch.statements.baseline[0].plan_has, ["Seq Scan"]);
+    assert_eq!(ingest.statements.get(Arm::BASELINE)[0].each.as_ref().unwrap().chunk, 1);
+    assert_eq!(ingest.statements.others[0][0].name, "at-once");
     let expected = |expected: &Option<scenario::Expected>| expected.clone().map(|stated| (stated.expect, stated.why));
     assert_eq!(expected(&read.expected), Some((Expect::Verdict(Expectation::Improved), "X-45: the index fits".into())));
     assert_eq!(expected(&ingest.expected), Some((Expect::Verdict(Expectation::Regressed), "X-12: a trigger fills the tenant in".into())));
     let of_p50 = Expect::Quantities(QuantityExpectations { p50: Some(Expectation::Unchanged), ..Default::default() });
-    for side in Side::BOTH {
-        assert_eq!(expected(&count.statements.get(side)[0].expected), Some((of_p50, "both read one page".into())));
+    for side in [Arm::BASELINE, Arm::at(1)] {
+        assert_eq!(expected(&count.statements.get(side)[0].expected), Some((of_p50.clone(), "both read one page".into())));
     }
     assert!(fetch.expected.is_none() && history.expected.is_none());
-    assert!(!ingest.comparable_by_statement() && count.comparable_by_statement() && read.writes());
+    assert!(!ingest.comparable_by_statement(Arm::at(1)) && count.comparable_by_statement(Arm::at(1)) && read.writes());
     assert_eq!(look.identity, Identity::None, "a script is about the login role");
-    assert_eq!(look.commits(Side::After), 4, "with a branch nobody knows what stands between begin and end");
-    let names = look.statements.before.iter().map(|statement| statement.name.as_str());
+    assert_eq!(look.commits(Arm::at(1)), 4, "with a branch nobody knows what stands between begin and end");
+    let names = look.statements.baseline.iter().map(|statement| statement.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["begin-2", "select-3", "update-6", "end-8"]);
-    assert!(look.statements.after[1].parameters.0.contains("conversation_id = $1 AND created_at < $2 LIMIT $3"));
+    assert!(look.statements.others[0][1].parameters.0.contains("conversation_id = $1 AND created_at < $2 LIMIT $3"));
 }
 
 /// Compares with a checked-in file, or writes it where `PGDUEL_BLESS` is set.
@@ -206,6 +206,39 @@ fn keys_read(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
+fn arms_are_read_with_what_they_change() {
+    let text = std::fs::read_to_string(data("good/arms.toml")).unwrap();
+    let read = scenario::parse("omniops", "arms", Path::new("arms.toml"), &text);
+    let read = read.unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| e.plain() + "\n").collect::<String>()));
+    let names: Vec<&str> = read.arms.values().map(|arm| arm.name.as_str()).collect();
+    assert_eq!(names, ["one-by-one", "at-once", "tuned", "before-domain"]);
+    let (at_once, tuned, last) = (Arm::at(1), Arm::at(2), Arm::at(3));
+    assert_eq!((read.connections(at_once), read.connections(tuned), read.sessions()), (4, 8, 8));
+    assert_eq!((read.rtt(at_once).as_micros(), read.rtt(tuned).as_micros()), (0, 2_000));
+    assert_eq!(read.arms.get(tuned).settings, [("work_mem".to_owned(), "64MB".to_owned()), ("hnsw.ef_search".into(), "100".into())]);
+    let statements = |arm: Arm| read.transactions[0].statements.get(arm).iter().map(|one| one.sql.as_str()).collect::<Vec<_>>();
+    assert_eq!(statements(Arm::BASELINE), ["select 1 where :c is not null", "select 1"]);
+    assert_eq!((statements(at_once), statements(last)), (vec!["select 2"], vec!["select 2 where :c is not null", "select 1"]));
+    assert_eq!(read.transactions[0].statements.get(tuned)[0].settings, [("enable_sort".to_owned(), "off".to_owned())]);
+    // Three arms share a variant, and so have three databases of it.
+    assert_eq!(read.databases().map(|(_, copy)| copy).collect::<Vec<_>>(), [0, 1, 2, 0]);
+    let expected = &read.expected.as_ref().unwrap().expect;
+    assert_eq!(expected.of("at-once"), Some(&Expect::Verdict(Expectation::Improved)));
+    assert!(expected.of("tuned").is_some() && expected.of("before-domain").is_none());
+
+    let other =
+        read.clone().with_arms(&Arms::two((read.arms.baseline.clone(), Arm::BASELINE), (scenario::ArmSpec::of("after-repaired"), at_once)));
+    assert_eq!(other.expected.unwrap().expect.of("after-repaired"), None, "nothing was stated of it");
+    assert_eq!(other.transactions[0].statements.get(at_once)[0].sql, "select 2");
+    let itself = read.against_itself();
+    assert_eq!(
+        itself.arms.values().map(|arm| arm.name.as_str()).collect::<Vec<_>>(),
+        ["one-by-one", "one-by-one-2", "one-by-one-3", "one-by-one-4"]
+    );
+    assert!(itself.transactions[0].statements.values().all(|of_arm| of_arm.len() == 2));
+}
+
+#[test]
 fn the_schema_describes_just_the_keys_that_are_read() {
     let json: serde_json::Value = serde_json::from_str(&schema::scenario_schema()).unwrap();
     let described = |name: &str| -> BTreeSet<String> {
@@ -215,7 +248,8 @@ fn the_schema_describes_just_the_keys_that_are_read() {
     let draw = |draw: &str| format!("[[transaction]]\ndraw.x = {{ {draw}, zzz = 1 }}");
     let tables = [
         ("", "zzz = 1".to_owned()),
-        ("Quantities", "expect = { zzz = 1 }".to_owned()),
+        ("Quantities", "expect = { p50 = 'improved', zzz = 1 }".to_owned()),
+        ("Arm", "[[arm]]\nzzz = 1\n[[arm]]".to_owned()),
         ("Margins", "[margins]\nzzz = 1".to_owned()),
         ("Load", "[load]\nzzz = 1".to_owned()),
         ("Transaction", "[[transaction]]\nzzz = 1".to_owned()),
@@ -279,7 +313,7 @@ fn projects_are_walked_listed_and_counted() {
     let mut out = Vec::new();
     list::print_json(&listing, &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(json["suites"][0]["scenarios"][0]["duel"], serde_json::json!(["a", "b"]));
+    assert_eq!(json["suites"][0]["scenarios"][0]["arms"], serde_json::json!(["a", "b"]));
 }
 
 #[test]

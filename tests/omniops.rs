@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use pgduel::check::views;
 use pgduel::dataset::{Dataset, Sizing};
-use pgduel::experiment::{Progress, make_variant, template, template_digest};
-use pgduel::record::Side;
-use pgduel::seed::Quiet;
+use pgduel::experiment::{Event, Progress, make_variant, template, template_digest};
+use pgduel::record::Arm;
 use pgduel::suite::{self, Suite};
 use pgduel::target::{APPLICATION_SCHEMAS, Catalog, apply_sql_file, catalog, diff};
 use support::TestServer;
@@ -17,11 +16,7 @@ use support::TestServer;
 struct Silent;
 
 impl Progress for Silent {
-    fn note(&self, _text: &str) {}
-    fn pairs(&self, _scenario: &str, _kept: u32, _wanted: u32) {}
-    fn bars(&self) -> &dyn pgduel::seed::Progress {
-        &Quiet
-    }
+    fn event(&self, _event: &Event<'_>) {}
 }
 
 /// The smallest template that has rows in every table; the constraints of a migration and of its rollback are about rows too.
@@ -123,7 +118,7 @@ async fn what_a_migration_rewrites_is_analysed_again() {
 /// Views that the checks of isolation report, as `view: passed`.
 async fn views(server: &TestServer, database: &str) -> Vec<String> {
     let mut connection = server.connect(database).await;
-    let records = views::check(&mut connection, "omniops/views", Side::After).await.expect("the views are looked at");
+    let records = views::check(&mut connection, "omniops/views", Arm::at(1)).await.expect("the views are looked at");
     records.into_iter().map(|record| format!("{}: {:?} {}", record.subject, record.outcome, record.findings.join("; "))).collect()
 }
 

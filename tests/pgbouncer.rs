@@ -14,7 +14,7 @@ use pgduel::experiment::connect_target;
 use pgduel::load::program::Program;
 use pgduel::load::session::Session;
 use pgduel::load::wire::{ConnectTarget, Host};
-use pgduel::record::{NoProcessorTime, Side};
+use pgduel::record::{Arm, NoProcessorTime};
 use pgduel::scenario;
 use pgduel::target::{Endpoint, Installation, Server};
 use support::{TestServer, isolate, may_be_missing};
@@ -146,7 +146,7 @@ async fn no_process_is_taken_for_the_backend_behind_it() {
     let pooled = ConnectTarget { host: Host::Tcp("127.0.0.1".to_owned()), port: pooler.port, user: "anybody".to_owned(), ..direct.clone() };
     let unknown = if cfg!(target_os = "linux") { NoProcessorTime::OtherHostOrContainer } else { NoProcessorTime::NotLinux };
     for (target, expected) in [(pooled, Err(unknown)), (direct, if cfg!(target_os = "linux") { Ok(()) } else { Err(unknown) })] {
-        let program = Arc::new(Program::new(&scenario, Side::Before));
+        let program = Arc::new(Program::new(&scenario, Arm::BASELINE));
         let mut session = Session::open(&target, program, 0).await.expect("a session");
         assert_eq!(session.meter_statements().await, expected, "{:?}", target.host);
     }

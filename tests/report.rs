@@ -147,7 +147,7 @@ fn html_shows_untrusted_text_as_text() {
 fn html_charts_follow_the_theme() {
     let html = with_run(fixture::comparison(), |run| report::html(run).expect("it renders"));
     let charts: String = html.split("<svg").skip(1).filter_map(|part| part.split("</svg>").next()).collect();
-    assert!(charts.contains("class=\"f-improved\"") && charts.contains("class=\"s-after\""));
+    assert!(charts.contains("class=\"f-improved\"") && charts.contains("class=\"s-arm-1\""));
     assert!(!charts.contains("=\"#"), "a fixed colour is left in a chart");
     assert_eq!(html.matches("<svg").count(), html.matches("<title>").count() - 1, "each chart has a title, beside the page's");
 }
@@ -170,7 +170,7 @@ fn the_same_run_gives_the_same_bytes() {
 #[test]
 fn an_empty_run_has_a_report() {
     for outcome in [Outcome::Interrupted, Outcome::Infrastructure, Outcome::Invalid, Outcome::Passed] {
-        let empty = Comparison { scenarios: vec![], outcome, minimum_pairs: 0, gated_metrics: 0 };
+        let empty = Comparison { scenarios: vec![], outcome, minimum_rounds: 0, gated_metrics: 0 };
         with_run(empty, |run| {
             assert!(report::terminal(run, &style(100, false)).contains("command"));
             assert!(report::markdown(run).unwrap().contains("pgduel omniops"));
@@ -184,7 +184,7 @@ fn values_without_meaning_do_not_break_charts() {
     let mut comparison = fixture::comparison();
     for one in &mut comparison.scenarios {
         for metric in &mut one.metrics {
-            metric.value_ns.after = f64::NAN;
+            metric.value_ns.arm = f64::NAN;
             metric.margin = 0.0;
             if let Some(ratio) = &mut metric.ratio {
                 (ratio.point, ratio.lower, ratio.upper) = (f64::MIN_POSITIVE, 0.0, f64::INFINITY);
@@ -194,8 +194,8 @@ fn values_without_meaning_do_not_break_charts() {
             (block.value_ns, block.started_seconds) = (1.0, 0.0);
         }
         for curve in one.curves.values_mut() {
-            curve.before = vec![(0.5, 7.0), (f64::NAN, 1.0), (0.6, 7.0)];
-            curve.after.clear();
+            curve.baseline = vec![(0.5, 7.0), (f64::NAN, 1.0), (0.6, 7.0)];
+            curve.others[0].clear();
         }
     }
     with_run(comparison, |run| {
@@ -235,7 +235,7 @@ fn of(number: usize) -> Comparison {
 fn markdown_fits_a_pull_request() {
     let text = |number| with_run(of(number), |run| report::markdown(run).unwrap());
     let (few, many, most) = (text(5), text(31), text(400));
-    assert!(few.contains("Plan before:"), "a short report has its plans");
+    assert!(few.contains("Plan on before-domain:"), "a short report has its plans");
     assert!(many.chars().count() < 65_536 && many.contains("report.html has"), "{}", many.chars().count());
     assert!(most.contains("What stands behind each verdict is left out") && most.contains("| `omniops/history-fetch` |"));
 }
@@ -314,22 +314,22 @@ fn a_contradicted_quantity_is_named() {
 
 #[test]
 fn passed_checks_are_told_together() {
-    use pgduel::record::{CheckKind, CheckOutcome, CheckRecord, Side};
+    use pgduel::record::{Arm, CheckKind, CheckOutcome, CheckRecord};
     let mut comparison = fixture::comparison();
-    let check = |subject: &str, side| CheckRecord {
+    let check = |subject: &str, arm| CheckRecord {
         scenario: "omniops/history-fetch".into(),
         kind: CheckKind::Isolation,
         subject: subject.into(),
-        side: Some(side),
+        arm: Some(arm),
         cases: 12,
         outcome: CheckOutcome::Passed,
         findings: vec![],
     };
     comparison.scenarios[0].checks =
-        Side::BOTH.into_iter().flat_map(|side| ["messages", "conversations"].map(|subject| check(subject, side))).collect();
+        [Arm::BASELINE, Arm::at(1)].into_iter().flat_map(|arm| ["messages", "conversations"].map(|subject| check(subject, arm))).collect();
     with_run(comparison, |run| {
         let text = report::markdown(run).unwrap();
-        assert!(text.contains("| isolation, 4 checks | messages, conversations (both sides) | 48 | ✓ passed |"), "{text}");
+        assert!(text.contains("| isolation, 4 checks | messages, conversations (all arms) | 48 | ✓ passed |"), "{text}");
     });
 }
 
@@ -339,12 +339,12 @@ fn a_scenario_that_was_cut_short_promises_nothing() {
     for one in comparison.scenarios.iter_mut().filter(|one| one.outcome == Outcome::Inconclusive) {
         one.stop = pgduel::record::StopReason::Interrupted;
         for metric in &mut one.metrics {
-            (metric.pairs, metric.detectable, metric.pairs_needed) = (9, None, Some(173));
+            (metric.rounds, metric.detectable, metric.rounds_needed) = (9, None, Some(173));
         }
     }
     with_run(comparison, |run| {
         let text = report::terminal(run, &style(200, false));
-        assert!(text.contains("9 pairs cannot decide anything, which takes 12 at least.") && !text.contains("173"), "{text}");
+        assert!(text.contains("9 rounds cannot decide anything, which takes 12 at least.") && !text.contains("173"), "{text}");
     });
 }
 
@@ -395,14 +395,14 @@ fn passed_checks_alone_have_a_tick() {
     });
 }
 
-/// A recall check of one side, whose findings read as those of a run.
-fn recall_check(side: pgduel::record::Side, shares: &str) -> pgduel::record::CheckRecord {
+/// A recall check of one arm, whose findings read as those of a run.
+fn recall_check(arm: pgduel::record::Arm, shares: &str) -> pgduel::record::CheckRecord {
     use pgduel::record::{CheckKind, CheckOutcome, CheckRecord};
     CheckRecord {
         scenario: "omniops/messages-policy".into(),
         kind: CheckKind::Recall,
         subject: "fetch/history".into(),
-        side: Some(side),
+        arm: Some(arm),
         cases: 60,
         outcome: CheckOutcome::Passed,
         findings: vec![format!("share of the exact nearest found: {shares}")],
@@ -411,11 +411,11 @@ fn recall_check(side: pgduel::record::Side, shares: &str) -> pgduel::record::Che
 
 #[test]
 fn what_a_search_finds_stands_beside_its_speed() {
-    use pgduel::record::Side;
+    use pgduel::record::Arm;
     let with_recall = |after: &str| {
         let mut comparison = fixture::healthy();
-        let checks = [(Side::Before, "middle 0.950, tail 0.184"), (Side::After, after)];
-        comparison.scenarios[1].checks.extend(checks.map(|(side, shares)| recall_check(side, shares)));
+        let checks = [(Arm::BASELINE, "middle 0.950, tail 0.184"), (Arm::at(1), after)];
+        comparison.scenarios[1].checks.extend(checks.map(|(arm, shares)| recall_check(arm, shares)));
         comparison
     };
     with_run(with_recall("middle 0.998, tail 1.000"), |run| {
@@ -436,13 +436,13 @@ fn what_a_search_finds_stands_beside_its_speed() {
 
 #[test]
 fn a_surprise_says_what_it_finds_once() {
-    use pgduel::record::Side;
+    use pgduel::record::Arm;
     let mut comparison = fixture::healthy();
     let one = &mut comparison.scenarios[1];
     one.outcome = Outcome::Surprise;
     one.expectations.clear();
     one.metrics.iter_mut().for_each(|metric| (metric.expectation, metric.standing) = (None, Some(Standing::Surprise)));
-    one.checks.extend([(Side::Before, "tail 1.000"), (Side::After, "tail 0.180")].map(|(side, shares)| recall_check(side, shares)));
+    one.checks.extend([(Arm::BASELINE, "tail 1.000"), (Arm::at(1), "tail 0.180")].map(|(arm, shares)| recall_check(arm, shares)));
     comparison.outcome = Outcome::Surprise;
     with_run(comparison, |run| {
         let text = report::terminal(run, &style(400, false));

@@ -14,7 +14,7 @@ use pgduel::load::patience::Patience;
 use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
 use pgduel::load::wire::{ConnectTarget, Host};
-use pgduel::record::{Histogram, Side};
+use pgduel::record::{Arm, Histogram};
 use pgduel::{scenario, suite};
 
 use super::Arguments;
@@ -85,7 +85,7 @@ impl Subject {
         let model = suite::load(std::path::Path::new("examples/notes/seeds/notes")).map_err(|_| anyhow!("the example's suite"))?.model;
         let dataset = Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1)?;
         let mix = Mix::new(Arc::new(dataset), &scenario, 1)?;
-        let program = Program::new(&scenario, Side::Before);
+        let program = Program::new(&scenario, Arm::BASELINE);
         Ok(Subject { program: Arc::new(program), mix: Arc::new(mix), target: arena.target()?, blocks: AtomicU64::new(0) })
     }
 

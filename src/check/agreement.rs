@@ -1,13 +1,15 @@
-//! Agreement: the same draws on both sides give the answers that the scenario says they must.
+//! Agreement: the same draws give on every arm the answers that the scenario says they must, beside the baseline's.
 
 use std::time::{Duration, Instant};
 
-use super::answers::difference;
+use futures_util::future::join_all;
+
+use super::answers::{Names, difference};
 use super::identities::{class_tenants, stratified};
 use crate::dataset::{Tenant, User};
 use crate::load::bind::{Actor, Arrival, Mix, SequenceRange};
 use crate::load::session::{End, Session, SessionError, StatementAnswer};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, Mode, Side, Sides};
+use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, Mode};
 use crate::scenario::{AnswerRule, Identity as Runs, Scenario, Transaction};
 
 /// Draws of a transaction at most.
@@ -39,14 +41,14 @@ pub struct Agreement {
 /// Why a transaction has no answers.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// PostgreSQL rejects it whoever asks, on both sides alike.
+    /// PostgreSQL rejects it whoever asks, on all arms alike.
     Rejected(SessionError),
     /// A connection was lost.
-    Lost(Side, SessionError),
+    Lost(Arm, SessionError),
 }
 
-/// Runs every transaction with the same arrivals on both sides. What writes is rolled back.
-pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>, mode: Mode) -> Agreement {
+/// Runs every transaction with the same arrivals on all arms. What writes is rolled back.
+pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Arms<Session>, mode: Mode) -> Agreement {
     let mut agreement = Agreement::default();
     for (index, transaction) in scenario.transactions.iter().enumerate() {
         let mut tally = Tally::default();
@@ -66,10 +68,10 @@ pub async fn check(scenario: &Scenario, mix: &Mix, sessions: &mut Sides<Session>
             }
             let (whom, arrival) = draws.arrival(mix, index, draw);
             tally.cases += 1;
-            tally.compare(transaction, whom, &arrival, sessions).await;
+            tally.compare(scenario, transaction, whom, &arrival, sessions).await;
         }
-        if let Some((side, error)) = tally.lost.take() {
-            agreement.unanswered = Some(Unanswered::Lost(side, error));
+        if let Some((arm, error)) = tally.lost.take() {
+            agreement.unanswered = Some(Unanswered::Lost(arm, error));
             return agreement;
         }
         match tally.rejected_always() {
@@ -157,43 +159,63 @@ impl Draws {
 struct Tally {
     cases: u64,
     findings: Vec<String>,
-    /// Whom both sides refuse with the same SQLSTATE, and with what words the one before does.
+    /// Whom all arms refuse with the same SQLSTATE, and with what words the baseline does.
     rejected: Vec<(String, SessionError)>,
-    lost: Option<(Side, SessionError)>,
+    lost: Option<(Arm, SessionError)>,
 }
 
 impl Tally {
-    async fn compare(&mut self, transaction: &Transaction, whom: Whom, arrival: &Arrival, sessions: &mut Sides<Session>) {
-        // Each side has a database of its own, and nothing is timed: both at once take half as long.
-        let (before, after) = tokio::join!(answers(&mut sessions.before, arrival), answers(&mut sessions.after, arrival));
-        let refused = |error: &SessionError| whom == Whom::Stranger && !error.is_lost();
+    async fn compare(
+        &mut self,
+        scenario: &Scenario,
+        transaction: &Transaction,
+        whom: Whom,
+        arrival: &Arrival,
+        sessions: &mut Arms<Session>,
+    ) {
+        // Each arm has a database of its own, and nothing is timed: all at once take less time.
+        let answered = join_all(sessions.values_mut().map(|session| answers(session, arrival))).await;
+        let lost = |result: &Result<_, SessionError>| result.as_ref().is_err_and(SessionError::is_lost);
+        let first_lost = answered.iter().position(lost);
+        let Ok(mut answered) = Arms::try_from(answered) else { return };
+        if let Some(arm) = first_lost.map(Arm::at) {
+            let result = std::mem::replace(answered.get_mut(arm), Ok(Vec::new()));
+            self.lost = result.err().map(|error| (arm, error));
+            return;
+        }
+        let stranger = whom == Whom::Stranger;
         let whom = worded(whom, arrival);
-        match (before, after) {
-            // Who belongs nowhere may be refused, if both sides refuse alike.
-            (Err(before), Err(after)) if refused(&before) && refused(&after) && before.code() == after.code() => {}
-            (Err(before), Err(after)) if !before.is_lost() && before.code() == after.code() => self.rejected.push((whom, before)),
-            (Ok(before), Ok(after)) => {
-                for (b, a) in paired(&before, &after) {
-                    if let Some(found) = difference(&transaction.answers, b, a) {
-                        self.findings.push(format!("{whom}, {}: {found}", pair_name(b, a)));
-                    }
-                }
+        let code = |arm: Arm| answered.get(arm).as_ref().err().map(SessionError::code);
+        let alike = |arm: &Arm| code(*arm).is_some() && code(*arm) == code(Arm::BASELINE);
+        if answered.rivals().all(|arm| alike(&arm)) && code(Arm::BASELINE).is_some() {
+            // Who belongs nowhere may be refused, if all arms refuse alike.
+            if let (false, Err(error)) = (stranger, answered.baseline) {
+                self.rejected.push((whom, error));
             }
-            (before, after) => {
-                for (side, result) in [(Side::Before, before), (Side::After, after)] {
-                    if let Err(error) = result {
-                        if error.is_lost() {
-                            self.lost = Some((side, error));
-                            return;
+            return;
+        }
+        let name = |arm: Arm| scenario.arms.get(arm).name.as_str();
+        let differing: Vec<Arm> = answered.rivals().filter(|arm| !alike(arm)).collect();
+        if let Err(error) = &answered.baseline {
+            self.findings.push(format!("{whom}: {} fails: {error}", name(Arm::BASELINE)));
+        }
+        for arm in differing {
+            match (&answered.baseline, answered.get(arm)) {
+                (_, Err(error)) => self.findings.push(format!("{whom}: {} fails: {error}", name(arm))),
+                (Ok(baseline), Ok(other)) => {
+                    let names = Names { baseline: name(Arm::BASELINE), arm: name(arm) };
+                    for (b, a) in paired(baseline, other) {
+                        if let Some(found) = difference(&transaction.answers, names, b, a) {
+                            self.findings.push(format!("{whom}, {}: {found}", pair_name(names, b, a)));
                         }
-                        self.findings.push(format!("{whom}: {} fails: {error}", side.name()));
                     }
                 }
+                (Err(_), Ok(_)) => {}
             }
         }
     }
 
-    /// The reason, if no draw at all was answered, and none was answered on one side only.
+    /// The reason, if no draw at all was answered, and none was answered on some arms only.
     fn rejected_always(&mut self) -> Option<SessionError> {
         let always = self.cases > 0 && self.rejected.len() as u64 == self.cases;
         always.then(|| std::mem::take(&mut self.rejected).swap_remove(0).1)
@@ -201,7 +223,7 @@ impl Tally {
 
     fn record(self, scenario: &Scenario, transaction: &Transaction) -> CheckRecord {
         let mut findings = self.findings;
-        findings.extend(self.rejected.iter().map(|(whom, error)| format!("{whom}: both sides fail: {error}")));
+        findings.extend(self.rejected.iter().map(|(whom, error)| format!("{whom}: all arms fail: {error}")));
         findings.truncate(KEPT);
         let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed };
         if let (AnswerRule::Differs(why), true) = (&transaction.answers.rule, findings.is_empty()) {
@@ -211,7 +233,7 @@ impl Tally {
             scenario: scenario.path(),
             kind: CheckKind::Answers,
             subject: transaction.name.clone(),
-            side: None,
+            arm: None,
             cases: self.cases,
             outcome,
             findings,
@@ -225,18 +247,18 @@ pub(super) async fn answers(session: &mut Session, arrival: &Arrival) -> Result<
     Ok(answers)
 }
 
-/// Statements of one name on both sides, and of those that only one side has, the last of each side.
-fn paired<'a>(before: &'a [StatementAnswer], after: &'a [StatementAnswer]) -> Vec<(&'a StatementAnswer, &'a StatementAnswer)> {
+/// Statements of one name on the baseline and an arm, and of those that only one of them has, the last of each.
+fn paired<'a>(baseline: &'a [StatementAnswer], arm: &'a [StatementAnswer]) -> Vec<(&'a StatementAnswer, &'a StatementAnswer)> {
     let partner = |of: &StatementAnswer, among: &'a [StatementAnswer]| among.iter().find(|other| other.statement == of.statement);
-    let shared = before.iter().filter_map(|b| partner(b, after).map(|a| (b, a)));
+    let shared = baseline.iter().filter_map(|b| partner(b, arm).map(|a| (b, a)));
     let last_of = |own: &'a [StatementAnswer], other: &'a [StatementAnswer]| own.iter().rfind(|own| partner(own, other).is_none());
-    shared.chain(last_of(before, after).zip(last_of(after, before))).collect()
+    shared.chain(last_of(baseline, arm).zip(last_of(arm, baseline))).collect()
 }
 
-fn pair_name(before: &StatementAnswer, after: &StatementAnswer) -> String {
-    match before.statement == after.statement {
-        true => format!("statement {}", before.statement),
-        false => format!("statements {} (before) and {} (after)", before.statement, after.statement),
+fn pair_name(names: Names<'_>, baseline: &StatementAnswer, arm: &StatementAnswer) -> String {
+    match baseline.statement == arm.statement {
+        true => format!("statement {}", baseline.statement),
+        false => format!("statements {} ({}) and {} ({})", baseline.statement, names.baseline, arm.statement, names.arm),
     }
 }
 
@@ -273,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_side_has_is_compared_beside_what_both_have() {
+    fn what_only_one_arm_has_is_compared_beside_what_both_have() {
         assert_eq!(pairs(&["a", "b"], &["a", "c"]), named(&[("a", "a"), ("b", "c")]));
-        assert_eq!(pairs(&["b", "d", "a"], &["c", "a"]), named(&[("a", "a"), ("d", "c")]), "the last of each side");
+        assert_eq!(pairs(&["b", "d", "a"], &["c", "a"]), named(&[("a", "a"), ("d", "c")]), "the last of each arm");
         assert_eq!(pairs(&["read", "write"], &["write"]), named(&[("write", "write")]), "nothing stands against `read`");
         assert_eq!(pairs(&["a", "b"], &["c"]), named(&[("b", "c")]));
     }

@@ -6,90 +6,107 @@ use super::visibility::counted;
 use crate::load::session::{Answer, StatementAnswer};
 use crate::scenario::{AnswerRule, Answers};
 
-/// The first thing in which `after` differs from `before` under the rule, in words; `None` if they agree. Rows come first; where they agree,
-/// as with an UPDATE that returns nothing, the numbers of rows in the command tags must agree too.
-pub fn difference(rule: &Answers, before: &StatementAnswer, after: &StatementAnswer) -> Option<String> {
+/// Whose answers are compared, for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The baseline's.
+    pub baseline: &'a str,
+    /// The other arm's.
+    pub arm: &'a str,
+}
+
+/// The first thing in which an arm's answer differs from the baseline's under the rule, in words; `None` if they agree. Rows come first; where
+/// they agree, as with an UPDATE that returns nothing, the numbers of rows in the command tags must agree too.
+pub fn difference(rule: &Answers, names: Names<'_>, baseline: &StatementAnswer, arm: &StatementAnswer) -> Option<String> {
     let affected = || match &rule.rule {
         AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
-        AnswerRule::SameCount | AnswerRule::Same | AnswerRule::SameRows => (before.affected != after.affected)
-            .then(|| format!("before affects {}, after {}", counted(before.affected as usize), after.affected)),
+        AnswerRule::SameCount | AnswerRule::Same | AnswerRule::SameRows => (baseline.affected != arm.affected)
+            .then(|| format!("{} affects {}, {} {}", names.baseline, counted(baseline.affected as usize), names.arm, arm.affected)),
     };
-    rows(rule, &before.answer, &after.answer).or_else(affected)
+    rows(rule, names, &baseline.answer, &arm.answer).or_else(affected)
 }
 
 /// The same, of the returned rows alone.
-fn rows(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
+fn rows(rule: &Answers, names: Names<'_>, baseline: &Answer, arm: &Answer) -> Option<String> {
     match &rule.rule {
         AnswerRule::Differs(_) | AnswerRule::Recall(_) => None,
-        AnswerRule::SameCount => (before.rows.len() != after.rows.len()).then(|| count(before, after)),
-        AnswerRule::Same => in_order(rule, before, after),
-        AnswerRule::SameRows => in_any_order(rule, before, after),
+        AnswerRule::SameCount => (baseline.rows.len() != arm.rows.len()).then(|| count(names, baseline, arm)),
+        AnswerRule::Same => in_order(rule, names, baseline, arm),
+        AnswerRule::SameRows => in_any_order(rule, names, baseline, arm),
     }
 }
 
-fn count(before: &Answer, after: &Answer) -> String {
-    format!("before returns {}, after {}", counted(before.rows.len()), after.rows.len())
+fn count(names: Names<'_>, baseline: &Answer, arm: &Answer) -> String {
+    format!("{} returns {}, {} {}", names.baseline, counted(baseline.rows.len()), names.arm, arm.rows.len())
 }
 
 fn kept(rule: &Answers, answer: &Answer) -> Vec<usize> {
     (0..answer.columns.len()).filter(|index| !rule.ignore.contains(&answer.columns[*index])).collect()
 }
 
-fn in_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
-    let (left, right) = (kept(rule, before), kept(rule, after));
-    if let Some(finding) = columns(before, &left, after, &right) {
+fn in_order(rule: &Answers, names: Names<'_>, baseline: &Answer, arm: &Answer) -> Option<String> {
+    let (left, right) = (kept(rule, baseline), kept(rule, arm));
+    if let Some(finding) = columns(names, baseline, &left, arm, &right) {
         return Some(finding);
     }
-    for (index, (b, a)) in before.rows.iter().zip(&after.rows).enumerate() {
+    for (index, (b, a)) in baseline.rows.iter().zip(&arm.rows).enumerate() {
         let same = left.iter().zip(&right).all(|(l, r)| equal(cell(b, *l), cell(a, *r), rule.tolerance));
         if !same {
-            return Some(format!("row {}: before {}, after {}", index + 1, show(b, &left), show(a, &right)));
+            return Some(format!("row {}: {} {}, {} {}", index + 1, names.baseline, show(b, &left), names.arm, show(a, &right)));
         }
     }
-    match before.rows.len().cmp(&after.rows.len()) {
+    match baseline.rows.len().cmp(&arm.rows.len()) {
         std::cmp::Ordering::Equal => None,
         std::cmp::Ordering::Greater => {
-            let row = &before.rows[after.rows.len()];
-            Some(format!("{}; missing after: {}", count(before, after), show(row, &left)))
+            let row = &baseline.rows[arm.rows.len()];
+            Some(missing(names, baseline, arm, show(row, &left)))
         }
         std::cmp::Ordering::Less => {
-            let row = &after.rows[before.rows.len()];
-            Some(format!("{}; only after: {}", count(before, after), show(row, &right)))
+            let row = &arm.rows[baseline.rows.len()];
+            Some(surplus(names, baseline, arm, show(row, &right)))
         }
     }
 }
 
 /// Compares as multisets. Rows that match to the letter are taken out first; what is left is paired within the tolerance.
-fn in_any_order(rule: &Answers, before: &Answer, after: &Answer) -> Option<String> {
-    let (left, right) = (kept(rule, before), kept(rule, after));
-    if let Some(finding) = columns(before, &left, after, &right) {
+fn in_any_order(rule: &Answers, names: Names<'_>, baseline: &Answer, arm: &Answer) -> Option<String> {
+    let (left, right) = (kept(rule, baseline), kept(rule, arm));
+    if let Some(finding) = columns(names, baseline, &left, arm, &right) {
         return Some(finding);
     }
     let mut unmatched: BTreeMap<Vec<Option<&str>>, i64> = BTreeMap::new();
-    for row in &before.rows {
+    for row in &baseline.rows {
         *unmatched.entry(left.iter().map(|i| cell(row, *i)).collect()).or_default() += 1;
     }
-    for row in &after.rows {
+    for row in &arm.rows {
         *unmatched.entry(right.iter().map(|i| cell(row, *i)).collect()).or_default() -= 1;
     }
-    let only_before: Vec<_> =
+    let only_baseline: Vec<_> =
         unmatched.iter().filter(|(_, n)| **n > 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
-    let mut only_after: Vec<_> =
+    let mut only_arm: Vec<_> =
         unmatched.iter().filter(|(_, n)| **n < 0).flat_map(|(row, n)| std::iter::repeat_n(row, n.unsigned_abs() as usize)).collect();
-    for row in &only_before {
-        let partner = only_after.iter().position(|other| row.iter().zip(other.iter()).all(|(a, b)| equal(*a, *b, rule.tolerance)));
+    for row in &only_baseline {
+        let partner = only_arm.iter().position(|other| row.iter().zip(other.iter()).all(|(a, b)| equal(*a, *b, rule.tolerance)));
         match partner {
-            Some(index) => drop(only_after.swap_remove(index)),
-            None => return Some(format!("{}; missing after: {}", count(before, after), show_cells(row))),
+            Some(index) => drop(only_arm.swap_remove(index)),
+            None => return Some(missing(names, baseline, arm, show_cells(row))),
         }
     }
-    only_after.first().map(|row| format!("{}; only after: {}", count(before, after), show_cells(row)))
+    only_arm.first().map(|row| surplus(names, baseline, arm, show_cells(row)))
 }
 
-fn columns(before: &Answer, left: &[usize], after: &Answer, right: &[usize]) -> Option<String> {
-    let names = |answer: &Answer, kept: &[usize]| kept.iter().map(|i| answer.columns[*i].clone()).collect::<Vec<_>>();
-    let (b, a) = (names(before, left), names(after, right));
-    (b != a).then(|| format!("columns differ: before ({}), after ({})", b.join(", "), a.join(", ")))
+fn missing(names: Names<'_>, baseline: &Answer, arm: &Answer, row: String) -> String {
+    format!("{}; missing on {}: {row}", count(names, baseline, arm), names.arm)
+}
+
+fn surplus(names: Names<'_>, baseline: &Answer, arm: &Answer, row: String) -> String {
+    format!("{}; only on {}: {row}", count(names, baseline, arm), names.arm)
+}
+
+fn columns(names: Names<'_>, baseline: &Answer, left: &[usize], arm: &Answer, right: &[usize]) -> Option<String> {
+    let of = |answer: &Answer, kept: &[usize]| kept.iter().map(|i| answer.columns[*i].clone()).collect::<Vec<_>>();
+    let (b, a) = (of(baseline, left), of(arm, right));
+    (b != a).then(|| format!("columns differ: {} ({}), {} ({})", names.baseline, b.join(", "), names.arm, a.join(", ")))
 }
 
 fn cell(row: &[Option<String>], index: usize) -> Option<&str> {
@@ -127,8 +144,13 @@ fn show_cells(cells: &[Option<&str>]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::rows as rows_differ;
     use super::*;
+
+    const NAMES: Names<'static> = Names { baseline: "before", arm: "after" };
+
+    fn rows_differ(rule: &Answers, baseline: &Answer, arm: &Answer) -> Option<String> {
+        rows(rule, NAMES, baseline, arm)
+    }
 
     fn answer(rows: &[&[&str]]) -> Answer {
         let rows = rows.iter().map(|row| row.iter().map(|v| (*v != "NULL").then(|| v.to_string())).collect()).collect();
@@ -145,10 +167,10 @@ mod tests {
         let full = answer(&[&["1", "a"], &["2", "b"]]);
         assert_eq!(rows_differ(&same, &full, &full), None);
         let short = answer(&[&["1", "a"]]);
-        assert_eq!(rows_differ(&same, &full, &short).unwrap(), "before returns 2 rows, after 1; missing after: (2, b)");
+        assert_eq!(rows_differ(&same, &full, &short).unwrap(), "before returns 2 rows, after 1; missing on after: (2, b)");
         let doubled = answer(&[&["1", "a"], &["2", "b"], &["2", "b"]]);
         let any = rule(AnswerRule::SameRows, &[], 0.0);
-        assert_eq!(rows_differ(&any, &full, &doubled).unwrap(), "before returns 2 rows, after 3; only after: (2, b)");
+        assert_eq!(rows_differ(&any, &full, &doubled).unwrap(), "before returns 2 rows, after 3; only on after: (2, b)");
     }
 
     #[test]
@@ -175,15 +197,15 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_only_one_side_changed_are_found_by_their_number() {
+    fn rows_that_only_one_arm_changed_are_found_by_their_number() {
         let update = |affected| StatementAnswer { statement: "end".into(), answer: Answer::default(), affected };
         for compared in [AnswerRule::Same, AnswerRule::SameRows, AnswerRule::SameCount] {
             let compared = rule(compared, &[], 0.0);
-            assert_eq!(difference(&compared, &update(1), &update(1)), None);
-            assert_eq!(difference(&compared, &update(0), &update(1)).unwrap(), "before affects 0 rows, after 1");
+            assert_eq!(difference(&compared, NAMES, &update(1), &update(1)), None);
+            assert_eq!(difference(&compared, NAMES, &update(0), &update(1)).unwrap(), "before affects 0 rows, after 1");
         }
         for free in [AnswerRule::Differs("they do".into()), AnswerRule::Recall(0.9)] {
-            assert_eq!(difference(&rule(free, &[], 0.0), &update(0), &update(1)), None);
+            assert_eq!(difference(&rule(free, &[], 0.0), NAMES, &update(0), &update(1)), None);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::visibility::{KeyDigest, differences, expected_digest, expected_keys};
 use crate::dataset::{Dataset, TableId};
 use crate::load::bind::Actor;
 use crate::load::identity::identity as claims_of;
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, Side};
+use crate::record::{Arm, CheckKind, CheckOutcome, CheckRecord};
 use crate::suite::{Variant, Visibility};
 use crate::target::quote_ident;
 
@@ -22,32 +22,33 @@ const NAMED: usize = 5;
 /// `insufficient_privilege`: may not even ask, so sees nothing.
 const NO_PRIVILEGE: &str = "42501";
 
-/// What has passed in a run, by variant and side: scenarios share a variant's database or work on copies of it, so once is enough.
+/// What has passed in a run, by database: scenarios share a variant's database or work on copies of it, so once is enough.
 #[derive(Debug, Default)]
-pub struct Passed(BTreeMap<(String, Side), Vec<CheckRecord>>);
+pub struct Passed(BTreeMap<String, Vec<CheckRecord>>);
 
 impl Passed {
-    /// What was found of this variant and side earlier in the run, as records of `scenario`; `None` if it has not been checked or failed.
-    pub fn records(&self, variant: &str, side: Side, scenario: &str) -> Option<Vec<CheckRecord>> {
-        let records = self.0.get(&(variant.to_owned(), side))?;
-        Some(records.iter().map(|record| CheckRecord { scenario: scenario.to_owned(), ..record.clone() }).collect())
+    /// What was found of this database earlier in the run, as records of an arm of `scenario`; `None` if it has not been checked or failed.
+    pub fn records(&self, database: &str, scenario: &str, arm: Arm) -> Option<Vec<CheckRecord>> {
+        let records = self.0.get(database)?;
+        let of_arm = |record: &CheckRecord| CheckRecord { scenario: scenario.to_owned(), arm: Some(arm), ..record.clone() };
+        Some(records.iter().map(of_arm).collect())
     }
 
     /// Keeps the records unless one failed.
-    pub fn keep(&mut self, variant: &str, side: Side, records: &[CheckRecord]) {
+    pub fn keep(&mut self, database: &str, records: &[CheckRecord]) {
         if records.iter().all(|record| record.outcome != CheckOutcome::Failed) {
-            self.0.insert((variant.to_owned(), side), records.to_vec());
+            self.0.insert(database.to_owned(), records.to_vec());
         }
     }
 }
 
-/// Checks every table and view of one side; one record each.
+/// Checks every table and view of one arm; one record each.
 pub async fn check(
     connection: &mut PgConnection,
     dataset: &Dataset,
     variant: &Variant,
     scenario: &str,
-    side: Side,
+    arm: Arm,
 ) -> anyhow::Result<Vec<CheckRecord>> {
     let tables = tables(connection).await?;
     let mut records = Vec::new();
@@ -63,7 +64,7 @@ pub async fn check(
             ),
             _ => continue,
         };
-        records.push(record(scenario, side, name, 0, CheckOutcome::Failed, vec![finding]));
+        records.push(record(scenario, arm, name, 0, CheckOutcome::Failed, vec![finding]));
     }
     let identities = stratified(dataset);
     for (name, rule) in &variant.visible {
@@ -86,18 +87,18 @@ pub async fn check(
                 (identities.len() as u64, outcome, findings)
             }
         };
-        records.push(record(scenario, side, name, cases, outcome, findings));
+        records.push(record(scenario, arm, name, cases, outcome, findings));
     }
-    records.extend(views::check(connection, scenario, side).await?);
+    records.extend(views::check(connection, scenario, arm).await?);
     Ok(records)
 }
 
-fn record(scenario: &str, side: Side, subject: &str, cases: u64, outcome: CheckOutcome, findings: Vec<String>) -> CheckRecord {
+fn record(scenario: &str, arm: Arm, subject: &str, cases: u64, outcome: CheckOutcome, findings: Vec<String>) -> CheckRecord {
     CheckRecord {
         scenario: scenario.to_owned(),
         kind: CheckKind::Isolation,
         subject: subject.to_owned(),
-        side: Some(side),
+        arm: Some(arm),
         cases,
         outcome,
         findings,
@@ -215,13 +216,14 @@ mod tests {
 
     #[test]
     fn only_what_has_passed_is_not_looked_at_again() {
-        let found = |outcome| vec![record("s/first", Side::After, "notes", 14, outcome, Vec::new())];
+        let found = |outcome| vec![record("s/first", Arm::at(1), "notes", 14, outcome, Vec::new())];
         let mut passed = Passed::default();
-        passed.keep("leaky", Side::After, &found(CheckOutcome::Failed));
-        passed.keep("right", Side::After, &found(CheckOutcome::Passed));
-        assert!(passed.records("leaky", Side::After, "s/second").is_none());
-        assert!(passed.records("right", Side::Before, "s/second").is_none(), "the other side's database is another one");
-        let again = passed.records("right", Side::After, "s/second").expect("it has passed");
-        assert_eq!(again.iter().map(|record| (record.scenario.as_str(), record.cases)).collect::<Vec<_>>(), [("s/second", 14)]);
+        passed.keep("leaky", &found(CheckOutcome::Failed));
+        passed.keep("right", &found(CheckOutcome::Passed));
+        assert!(passed.records("leaky", "s/second", Arm::at(1)).is_none());
+        assert!(passed.records("right_2", "s/second", Arm::at(1)).is_none(), "another copy is another database");
+        let again = passed.records("right", "s/second", Arm::at(2)).expect("it has passed");
+        let told: Vec<_> = again.iter().map(|record| (record.scenario.as_str(), record.arm, record.cases)).collect();
+        assert_eq!(told, [("s/second", Some(Arm::at(2)), 14)]);
     }
 }

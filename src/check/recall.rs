@@ -8,7 +8,7 @@ use super::visibility::counted;
 use crate::dataset::TenantClass;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::session::{Answer, Session, StatementAnswer};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, Side};
+use crate::record::{Arm, CheckKind, CheckOutcome, CheckRecord};
 use crate::scenario::{AnswerRule, Scenario};
 
 /// What the searches of one statement found, beside its exact form.
@@ -22,7 +22,7 @@ pub struct Found {
     pub over: Vec<String>,
 }
 
-/// By `transaction/statement` of one side.
+/// By `transaction/statement` of one arm.
 pub type Recall = BTreeMap<String, Found>;
 
 /// Compares each search with its exact form, for the whale, a middle and a tail tenant: the share of the exact answer's first column that
@@ -30,14 +30,14 @@ pub type Recall = BTreeMap<String, Found>;
 pub async fn recall(
     scenario: &Scenario,
     mix: &Mix,
-    side: Side,
+    arm: Arm,
     search: &mut Session,
     exact: &mut Session,
     draws_per_class: u64,
 ) -> Result<Recall, String> {
     let mut recall = Recall::new();
     for (index, transaction) in scenario.transactions.iter().enumerate() {
-        let statements = transaction.statements.get(side);
+        let statements = transaction.statements.get(arm);
         if statements.iter().all(|statement| statement.exact.is_none()) {
             continue;
         }
@@ -88,12 +88,13 @@ fn over_answer(found: &Answer, wanted: &Answer) -> Option<String> {
     (found > wanted).then(|| format!("the search returns {}, its exact form {wanted}", counted(found)))
 }
 
-/// The recall of a side as a check: no search may return more than its exact form, and the after side must reach what the scenario asks for.
-pub fn recall_record(scenario: &Scenario, side: Side, recall: &Recall, draws_per_class: u64) -> Vec<CheckRecord> {
+/// The recall of an arm as a check: no search may return more than its exact form, and all but the baseline must reach what the scenario asks
+/// for.
+pub fn recall_record(scenario: &Scenario, arm: Arm, recall: &Recall, draws_per_class: u64) -> Vec<CheckRecord> {
     let rule = |name: &str| {
         let transaction = scenario.transactions.iter().find(|t| name.starts_with(&format!("{}/", t.name)))?;
         match transaction.answers.rule {
-            AnswerRule::Recall(least) if side == Side::After => Some(least),
+            AnswerRule::Recall(least) if !arm.is_baseline() => Some(least),
             _ => None,
         }
     };
@@ -117,7 +118,7 @@ pub fn recall_record(scenario: &Scenario, side: Side, recall: &Recall, draws_per
             scenario: scenario.path(),
             kind: CheckKind::Recall,
             subject: statement.clone(),
-            side: Some(side),
+            arm: Some(arm),
             cases: draws_per_class * (found.shares.len() + found.nothing.len()) as u64,
             outcome: if short || !found.over.is_empty() { CheckOutcome::Failed } else { CheckOutcome::Passed },
             findings,
@@ -149,14 +150,14 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let scenario = crate::scenario::load(root, "omniops/vector-search").expect("a scenario that asks for a recall");
         let transaction = scenario.transactions.iter().find(|t| matches!(t.answers.rule, AnswerRule::Recall(_))).expect("a search");
-        let record = |side, found: &Found| {
+        let record = |arm, found: &Found| {
             let recall = Recall::from([(format!("{}/search", transaction.name), found.clone())]);
-            recall_record(&scenario, side, &recall, 20).pop().expect("a record")
+            recall_record(&scenario, arm, &recall, 20).pop().expect("a record")
         };
         let mut found = Found::default();
         found.add(TenantClass::Whale, &[1.0, 1.0]);
         found.add(TenantClass::Tail, &[]);
-        let passed = record(Side::After, &found);
+        let passed = record(Arm::at(1), &found);
         assert_eq!((passed.outcome, passed.cases), (CheckOutcome::Passed, 40));
         assert_eq!(
             passed.findings,
@@ -168,12 +169,12 @@ mod tests {
         );
 
         let over = Found { over: vec!["the search returns 30 rows, its exact form 10".to_owned()], ..found.clone() };
-        for side in Side::BOTH {
-            let failed = record(side, &over);
+        for arm in [Arm::BASELINE, Arm::at(1)] {
+            let failed = record(arm, &over);
             assert_eq!((failed.outcome, &failed.findings[0]), (CheckOutcome::Failed, &over.over[0]));
         }
         found.add(TenantClass::Middle, &[0.5]);
-        assert_eq!(record(Side::After, &found).outcome, CheckOutcome::Failed);
-        assert_eq!(record(Side::Before, &found).outcome, CheckOutcome::Passed);
+        assert_eq!(record(Arm::at(1), &found).outcome, CheckOutcome::Failed);
+        assert_eq!(record(Arm::BASELINE, &found).outcome, CheckOutcome::Passed);
     }
 }

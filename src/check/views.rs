@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, Side};
+use crate::record::{Arm, CheckKind, CheckOutcome, CheckRecord};
 
 /// A view that anon or authenticated may read, and one table under row-level security behind it.
 struct Behind {
@@ -57,7 +57,7 @@ select root.relname::text as view, v.relkind = 'm' as materialized, t.relname::t
  order by 1, 3";
 
 /// One record a view that anon or authenticated may read and that reads tables under row-level security, directly or through other views.
-pub async fn check(connection: &mut PgConnection, scenario: &str, side: Side) -> anyhow::Result<Vec<CheckRecord>> {
+pub async fn check(connection: &mut PgConnection, scenario: &str, arm: Arm) -> anyhow::Result<Vec<CheckRecord>> {
     let rows: Vec<(String, bool, String, bool, Vec<String>)> = sqlx::query_as(BEHIND).fetch_all(connection).await?;
     let behind: Vec<Behind> = rows
         .into_iter()
@@ -70,7 +70,7 @@ pub async fn check(connection: &mut PgConnection, scenario: &str, side: Side) ->
             scenario: scenario.to_owned(),
             kind: CheckKind::Isolation,
             subject: first.view.clone(),
-            side: Some(side),
+            arm: Some(arm),
             cases: first.roles.len() as u64,
             outcome: if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Failed },
             findings,

@@ -28,6 +28,16 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// How progress is told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum ProgressFormat {
+    /// Words and bars for people
+    #[default]
+    Text,
+    /// A JSON object a line, for tools
+    Json,
+}
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  pass                                       4    invalid run
@@ -47,7 +57,7 @@ pub enum Command {
     List(ListArgs),
     /// Validate scenario and suite files; needs no database
     Lint(LintArgs),
-    /// Duel two variants: seed, check, interleave, compare, report
+    /// Duel variants: seed, check, interleave, compare, report
     Duel(DuelArgs),
     /// Load one variant: throughput, latency, errors
     Run(RunArgs),
@@ -100,7 +110,7 @@ pub struct DuelArgs {
     /// Suites or scenarios, such as omniops or omniops/history-fetch
     #[arg(required = true, value_name = "SUITE[/SCENARIO]")]
     pub scenarios: Vec<String>,
-    /// A first look: short blocks (0.3 s or more) and few pairs, for large effects on medians
+    /// A first look: short blocks (0.3 s or more) and few rounds, for large effects on medians
     #[arg(long)]
     pub quick: bool,
     /// Time for all of it, such as 90s, 40m or 2h [default: 4m a scenario]
@@ -111,7 +121,10 @@ pub struct DuelArgs {
     pub rtt: Option<Duration>,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// Duel the first variant against itself: shows what noise alone looks like here
+    /// Variants to duel in place of those that the scenarios name, the baseline first
+    #[arg(long, value_delimiter = ',', value_name = "A,B,...")]
+    pub arms: Vec<String>,
+    /// Duel the baseline against itself: shows what noise alone looks like here
     #[arg(long)]
     pub aa: bool,
     /// Check answers and isolation, then stop
@@ -128,6 +141,9 @@ pub struct DuelArgs {
     /// Print the comparison as JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// How progress is told on standard error
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub progress: ProgressFormat,
 }
 
 /// How much data, and which.
@@ -228,6 +244,9 @@ pub struct RunArgs {
     /// Print JSON instead of tables
     #[arg(long)]
     pub json: bool,
+    /// How progress is told on standard error
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub progress: ProgressFormat,
 }
 
 /// `pgduel compare`

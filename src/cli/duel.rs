@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::{Cli, DuelArgs, Inconclusive};
 use super::progress::Console;
-use super::{CommandResult, Failure, estimate, out, project, report, server};
+use super::{CommandResult, Failure, arms, estimate, out, project, report, server};
 use crate::dataset::Sizing;
 use crate::diagnostic::closest;
 use crate::experiment::{self, Environment, Plan};
 use crate::record::{Mode, Writer};
-use crate::scenario::{self, AnswerRule, Scenario};
+use crate::scenario::{self, Scenario};
 use crate::shown::masked;
 use crate::suite::{self, Suite};
 use crate::target::Lifetime;
@@ -26,7 +26,7 @@ pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
     let plan = plan(&root, args)?;
     let folder = output_folder(&root, args.out.as_deref(), &plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
-    let console = Console::new(cli.quiet);
+    let console = Console::new(cli.quiet, args.progress);
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));
@@ -52,15 +52,11 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
     result.and(stopped.map_err(Failure::Infrastructure))
 }
 
-/// Copies of the template that are there at one time, at most: for each variant and side its builds and one in which calls are counted, and for
-/// what writes two working copies and their counting ones.
+/// Copies of the template that are there at one time, at most: for each database of an arm its builds and one in which calls are counted, and for
+/// what writes a working copy of each and its counting one.
 fn copies(plan: &Plan) -> u64 {
-    let of = |one: &Scenario| {
-        let after = if plan.aa { &one.duel.before } else { &one.duel.after };
-        [(&one.overlays, &one.duel.before, false), (&one.overlays, after, true)]
-            .map(|(overlays, name, after)| (overlays.clone(), name.clone(), after))
-    };
-    // A variant is there from the first scenario that needs it to the last; scenarios that share a budget are come back to.
+    let of = |one: &Scenario| one.databases().map(|(variant, copy)| (one.overlays.clone(), variant, copy)).collect::<Vec<_>>();
+    // A database is there from the first scenario that needs it to the last; scenarios that share a budget are come back to.
     let shared = plan.budget.is_some() && plan.mode == Mode::Default;
     let held = |index: usize| {
         let so_far: BTreeSet<_> = plan.scenarios.iter().take(index + 1).flat_map(of).collect();
@@ -68,8 +64,8 @@ fn copies(plan: &Plan) -> u64 {
         so_far.intersection(&still).count() as u64
     };
     let most = (0..plan.scenarios.len()).map(held).max().unwrap_or(0);
-    let writes = if plan.scenarios.iter().any(Scenario::writes) { 4 } else { 0 };
-    most * (u64::from(experiment::builds(plan.mode)) + 1) + writes
+    let writing = plan.scenarios.iter().filter(|one| one.writes()).map(|one| 2 * one.arms.count() as u64).max().unwrap_or(0);
+    most * (u64::from(experiment::builds(plan.mode)) + 1) + writing
 }
 
 /// Removes the folder of a run that never got to its record; one with a record stays.
@@ -121,12 +117,21 @@ fn leaves_hangups_alone() -> bool {
 
 fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
     args.size.check()?;
+    if let [only] = args.arms.as_slice() {
+        return Err(Failure::Usage(format!("--arms names {only} alone: a duel takes two arms or more, and pgduel run one")));
+    }
     let (suite, mut scenarios) = find(root, &args.scenarios)?;
     if let Some(rtt) = args.rtt {
+        if let Some(scenario) = scenarios.iter().find(|scenario| scenario.arms.values().any(|arm| arm.rtt.is_some())) {
+            return Err(Failure::Usage(format!("--rtt: arms of {} have round-trip times of their own", scenario.path())));
+        }
         scenarios.iter_mut().for_each(|scenario| scenario.load.rtt = rtt);
     }
+    if !args.arms.is_empty() {
+        scenarios = scenarios.into_iter().map(|scenario| arms::chosen(&suite, scenario, &args.arms)).collect::<Result<_, Failure>>()?;
+    }
     if args.aa {
-        scenarios.iter_mut().for_each(against_itself);
+        scenarios = scenarios.into_iter().map(Scenario::against_itself).collect();
     }
     let mode = match (args.checks_only, args.quick) {
         (true, _) => Mode::ChecksOnly,
@@ -146,16 +151,6 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         aa: args.aa,
         command: command_line(),
     })
-}
-
-/// For A/A: the first variant's statements on both sides. Recall is what it is there; a scenario asks for it of the second variant.
-fn against_itself(scenario: &mut Scenario) {
-    for transaction in &mut scenario.transactions {
-        transaction.statements.after.clone_from(&transaction.statements.before);
-        if let AnswerRule::Recall(least) = &mut transaction.answers.rule {
-            *least = 0.0;
-        }
-    }
 }
 
 /// The command as it was given. A connection string is left out: it may hold a password, and is taken from the environment as well.

@@ -51,8 +51,8 @@ pub struct ScenarioEntry {
     pub path: String,
     /// Title for people.
     pub title: String,
-    /// The two variants, baseline first.
-    pub duel: [String; 2],
+    /// Its arms, the baseline first.
+    pub arms: Vec<String>,
     /// Names of its transactions.
     pub transactions: Vec<String>,
     /// Claim ids.
@@ -114,7 +114,7 @@ fn scenario_entry(scenario: &Scenario) -> ScenarioEntry {
     ScenarioEntry {
         path: scenario.path(),
         title: scenario.title.clone(),
-        duel: [scenario.duel.before.clone(), scenario.duel.after.clone()],
+        arms: scenario.arms.values().map(|arm| arm.name.clone()).collect(),
         transactions: scenario.transactions.iter().map(|transaction| transaction.name.clone()).collect(),
         claims: scenario.claims.clone(),
         writes: scenario.writes(),
@@ -141,10 +141,10 @@ pub fn print(listing: &Listing, columns: u16, out: &mut dyn Write) -> io::Result
             .iter()
             .map(|one| {
                 let name = one.path.strip_prefix(&prefix).unwrap_or(&one.path).to_owned();
-                [name, one.title.clone(), one.duel.join(" / ")]
+                [name, one.title.clone(), one.arms.join(" / ")]
             })
             .collect();
-        write_table(out, columns, ["scenario", "what it is", "duel"], &scenarios)?;
+        write_table(out, columns, ["scenario", "what it is", "arms"], &scenarios)?;
         if let Some(first) = suite.scenarios.first() {
             writeln!(out, "\n Run one with: pgduel duel {} --quick", plain(&first.path))?;
         }

@@ -1,6 +1,7 @@
 //! The commands: one file each, which parses, calls and prints. No SQL, no arithmetic.
 
 mod args;
+mod arms;
 mod conninfo;
 mod contrast;
 mod duel;

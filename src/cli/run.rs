@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use super::args::{Cli, RunArgs};
 use super::progress::Console;
-use super::{CommandResult, Failure, duel, estimate, out, project, report, server};
+use super::{CommandResult, Failure, arms, duel, estimate, out, project, report, server};
 use crate::dataset::Sizing;
-use crate::diagnostic::closest;
 use crate::experiment::{self, BlockLength, Environment, Plan, Single};
-use crate::record::{Mode, Side, Spacing, Writer};
+use crate::record::{Mode, Spacing, Writer};
 use crate::scenario::stages::{LONGEST, MOST_PER_SECOND, SHORTEST, stages};
 use crate::scenario::{Arrival, Scenario};
-use crate::suite::{Suite, Variant};
 use crate::target::Lifetime;
 
 /// Longest load before measuring begins; a fifth of the measured time if that is less.
@@ -32,7 +30,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
     let single = single(&root, args)?;
     let folder = duel::output_folder(&root, args.out.as_deref(), &single.plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
-    let console = Console::new(cli.quiet);
+    let console = Console::new(cli.quiet, args.progress);
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(duel::watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &single, &folder, &console, stop));
@@ -81,8 +79,8 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
     let Some(mut scenario) = scenarios.into_iter().next() else {
         return Err(Failure::Usage(format!("there is no scenario {}; pgduel list shows all", args.scenario)));
     };
-    let variant = variant(&suite, &args.variant)?.clone();
-    let side = side(&suite, &scenario, &variant)?;
+    scenario = arms::chosen(&suite, scenario, std::slice::from_ref(&args.variant))?;
+    let variant = arms::variant(&suite, &scenario.arms.baseline.variant)?.clone();
     adjust(&mut scenario, args)?;
     let length = match &scenario.load.arrival {
         Arrival::Stages { stages, .. } => BlockLength::of_stages(stages),
@@ -104,40 +102,7 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         aa: false,
         command: duel::command_line(),
     };
-    Ok(Single { plan, variant, side, length })
-}
-
-fn variant<'a>(suite: &'a Suite, name: &str) -> Result<&'a Variant, Failure> {
-    suite.variants.get(name).ok_or_else(|| {
-        let known: Vec<&str> = suite.variants.keys().map(String::as_str).collect();
-        let near = closest(name, known.iter().copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-        Failure::Usage(format!("suite {} has no variant {name}; it has {}.{near}", suite.name, known.join(", ")))
-    })
-}
-
-/// Whose statements suit a variant: the side it is, or that of the nearest variant it builds on; any where both sides run the same.
-fn side(suite: &Suite, scenario: &Scenario, variant: &Variant) -> Result<Side, Failure> {
-    let mut at = Some(variant);
-    // As many steps as there are variants: files that build on each other in a circle were refused when the suite was read.
-    for _ in 0..=suite.variants.len() {
-        let Some(variant) = at else { break };
-        for one in [Side::After, Side::Before] {
-            if *scenario.duel.get(one) == variant.name {
-                return Ok(one);
-            }
-        }
-        at = variant.from.as_ref().and_then(|from| suite.variants.get(from));
-    }
-    let text = |side: Side| {
-        let statements = scenario.transactions.iter().flat_map(move |one| one.statements.get(side));
-        statements.map(|statement| (&statement.name, &statement.sql)).collect::<Vec<_>>()
-    };
-    if text(Side::Before) == text(Side::After) {
-        return Ok(Side::Before);
-    }
-    let (before, after) = (&scenario.duel.before, &scenario.duel.after);
-    let has = format!("{} has statements for {before} and for {after}", scenario.path());
-    Err(Failure::Usage(format!("{has}, and {} builds on neither; use one of the two", variant.name)))
+    Ok(Single { plan, variant, length })
 }
 
 /// What the command line says about load, instead of what the scenario says.

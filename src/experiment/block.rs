@@ -1,4 +1,4 @@
-//! One block of a duel: prepared, observed from outside, run, turned into a record.
+//! One block of an experiment: prepared, observed from outside, run, turned into a record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use sqlx::postgres::PgConnection;
 
 use super::offer::{Offer, load_threads};
 use super::order::Slot;
-use super::side::SideUnderTest;
+use super::route::Route;
 use crate::dataset::TenantClass;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::block::{BlockResult, BlockSpec, Work, prepare};
 use crate::load::patience::{BlockEnd, Patience};
 use crate::observe::{Snapshot, snapshot};
-use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta, Side};
+use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta};
 use crate::scenario::Scenario;
 use crate::target::Server;
 
@@ -74,10 +74,10 @@ enum Seen {
 
 impl BlockContext<'_> {
     /// What is asked of the load engine.
-    pub fn spec(&self, side: &SideUnderTest, work: Work, connections: u32, first_sequence: u64, warm_up_block: u32) -> BlockSpec {
+    pub fn spec(&self, route: &Route, work: Work, connections: u32, first_sequence: u64, warm_up_block: u32) -> BlockSpec {
         BlockSpec {
-            target: side.target(),
-            program: side.program.clone(),
+            target: route.target(),
+            program: route.program.clone(),
             mix: self.mix.clone(),
             connections,
             threads: load_threads(),
@@ -102,16 +102,16 @@ impl BlockContext<'_> {
     }
 
     /// Runs one block.
-    pub async fn run(&self, slot: Slot, side: &SideUnderTest, offer: &Offer) -> anyhow::Result<Measured> {
-        let first_sequence = SequenceRange::Pair(slot.pair).first();
-        let (work, connections) = work(offer, slot.side, self.scenario.load.connections);
-        let prepared = prepare(self.spec(side, work, connections, first_sequence, slot.pair)).await?;
-        let mut observer = self.server.connect(&side.database).await?;
+    pub async fn run(&self, slot: Slot, route: &Route, offer: &Offer) -> anyhow::Result<Measured> {
+        let first_sequence = SequenceRange::Round(slot.round).first();
+        let (work, connections) = work(offer, self.scenario.connections(slot.arm));
+        let prepared = prepare(self.spec(route, work, connections, first_sequence, slot.round)).await?;
+        let mut observer = self.server.connect(&route.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
         usable(&result.end)?;
-        let after = self.observe_again(observer, &side.database).await?;
-        let mut record = self.record(slot, side, offer, first_sequence, &result);
+        let after = self.observe_again(observer, &route.database).await?;
+        let mut record = self.record(slot, route, offer, first_sequence, &result);
         match after {
             Seen::Same(after) => record.server = before.until(&after),
             // Its counters began anew, or nobody knows since when they count.
@@ -148,20 +148,20 @@ impl BlockContext<'_> {
         }
     }
 
-    fn record(&self, slot: Slot, side: &SideUnderTest, offer: &Offer, first_sequence: u64, result: &BlockResult) -> BlockRecord {
+    fn record(&self, slot: Slot, route: &Route, offer: &Offer, first_sequence: u64, result: &BlockResult) -> BlockRecord {
         let recording = &result.recording;
         let mut statements = BTreeMap::new();
-        for (transaction, histograms) in side.program.transactions.iter().zip(&recording.statements) {
+        for (transaction, histograms) in route.program.transactions.iter().zip(&recording.statements) {
             for (statement, histogram) in transaction.all_statements().zip(histograms) {
                 statements.insert(format!("{}/{}", transaction.name, statement.name), histogram.clone());
             }
         }
-        let names = side.program.transactions.iter().map(|transaction| transaction.name.clone());
+        let names = route.program.transactions.iter().map(|transaction| transaction.name.clone());
         BlockRecord {
             scenario: self.scenario.path(),
-            pair: slot.pair,
+            round: slot.round,
             position: slot.position,
-            side: slot.side,
+            arm: slot.arm,
             build: 0,
             kind: match offer {
                 Offer::Timed { .. } => BlockKind::Timed,
@@ -200,7 +200,7 @@ fn ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
+fn work(offer: &Offer, connections: u32) -> (Work, u32) {
     match offer {
         Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
             (Work::Open { process: process.clone(), settle: length.settle, measure: length.measure }, connections)
@@ -209,11 +209,11 @@ fn work(offer: &Offer, side: Side, connections: u32) -> (Work, u32) {
             (Work::Users { users: *users, think: *think, settle: length.settle, measure: length.measure }, connections)
         }
         Offer::Closed { sessions, length } => (Work::Closed { settle: length.settle, measure: length.measure }, *sessions),
-        Offer::FixedWork { sessions, iterations, .. } => (Work::Fixed { transactions: *iterations.get(side) }, *sessions),
+        Offer::FixedWork { sessions, transactions, .. } => (Work::Fixed { transactions: *transactions }, *sessions),
     }
 }
 
-/// Sums of service times by transaction and class over kept blocks of one side.
+/// Sums of service times by transaction and class over kept blocks of one arm.
 #[derive(Clone, Debug, Default)]
 pub struct ClassSums {
     sums: BTreeMap<(usize, usize), Histogram>,

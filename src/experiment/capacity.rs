@@ -1,51 +1,52 @@
-//! What is shown beside the judged pairs in a long run: how much each side can do, and what users of one side alone would see at half of
-//! that. Only for scenarios under open load: fixed work has no rate that a side could be loaded at.
+//! What is shown beside the judged pairs in a long run: how much each arm can do, and what users of one arm alone would see at half of
+//! that. Only for scenarios under open load: fixed work has no rate that an arm could be loaded at.
 
 use std::time::{Duration, Instant};
 
+use super::Event;
 use super::block::BlockContext;
 use super::offer::{BlockLength, Offer, Probed};
 use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
 use crate::judge::unmeasured;
 use crate::load::schedule::Process;
-use crate::record::{Line, Mode, Sides};
+use crate::record::{Arms, Line, Mode};
 
-/// Pairs of capacity blocks; seven are the least that has an interval at 1% each way.
-const CAPACITY_PAIRS: u32 = 8;
-/// Pairs of blocks at a side's own rate: two on each build.
-const OWN_RATE_PAIRS: u32 = 4;
-/// Numbers of these pairs begin here, so that no judged pair shares its arrivals.
-const FIRST_PAIR: u32 = 1 << 20;
+/// Rounds of capacity blocks; seven are the least that has an interval at 1% each way.
+const CAPACITY_ROUNDS: u32 = 8;
+/// Rounds of blocks at an arm's own rate: two on each build.
+const OWN_RATE_ROUNDS: u32 = 4;
+/// Numbers of these rounds begin here, so that no judged round shares its arrivals.
+const FIRST_ROUND: u32 = 1 << 20;
 
 const CAPACITY: BlockLength = BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(1000) };
 const OWN_RATE: BlockLength = BlockLength { settle: Duration::from_millis(250), measure: Duration::from_millis(1000) };
 
 impl ScenarioDuel<'_, '_> {
-    /// Pairs of closed-loop blocks, then of open-loop ones at half of what each side turned out to do.
+    /// Rounds of closed-loop blocks, then of open-loop ones at half of what each arm turned out to do.
     pub(super) async fn capacity(
         &mut self,
         context: &BlockContext<'_>,
         arena: &Arena,
         offer: &Offer,
-        probed: Sides<Probed>,
+        probed: &Arms<Probed>,
     ) -> Result<(), Halt> {
         let reads = !self.scenario.writes();
         if self.plan.mode != Mode::Default || !reads || !matches!(offer, Offer::Timed { .. }) || !self.time_left() {
             return Ok(());
         }
-        self.environment.progress.note("measuring capacity");
-        let sessions = self.scenario.load.connections;
-        let mut measured = Sides::<Vec<f64>>::default();
-        for number in 0..CAPACITY_PAIRS {
+        self.environment.progress.event(&Event::MeasuringCapacity { scenario: &self.scenario.path() });
+        let mut measured = probed.map(|_| Vec::new());
+        for number in 0..CAPACITY_ROUNDS {
             for slot in self.slots(number) {
+                let sessions = self.scenario.connections(slot.arm);
                 let per_second = self.shown_block(context, arena, slot, &Offer::Closed { sessions, length: CAPACITY }).await?;
-                measured.get_mut(slot.side).extend(per_second);
+                measured.get_mut(slot.arm).extend(per_second);
             }
         }
-        for number in CAPACITY_PAIRS..CAPACITY_PAIRS + OWN_RATE_PAIRS {
+        for number in CAPACITY_ROUNDS..CAPACITY_ROUNDS + OWN_RATE_ROUNDS {
             for slot in self.slots(number) {
-                let capacity = median(measured.get_mut(slot.side)).unwrap_or(probed.get(slot.side).capacity_or_single());
+                let capacity = median(measured.get_mut(slot.arm)).unwrap_or(probed.get(slot.arm).capacity_or_single());
                 let offer = Offer::OwnRate { process: Process::Poisson(capacity / 2.0), length: OWN_RATE };
                 self.shown_block(context, arena, slot, &offer).await?;
             }
@@ -57,8 +58,8 @@ impl ScenarioDuel<'_, '_> {
         !self.stopped() && (self.plan.budget.is_none() || self.deadline.is_none_or(|deadline| Instant::now() < deadline))
     }
 
-    fn slots(&self, number: u32) -> [Slot; 2] {
-        order::pair(self.plan.order_seed, &self.scenario.path(), FIRST_PAIR + number)
+    fn slots(&self, number: u32) -> Vec<Slot> {
+        order::round(self.plan.order_seed, &self.scenario.path(), FIRST_ROUND + number, self.scenario.arms.count())
     }
 
     /// Runs and records a block that is not judged. Returns its throughput, if it was measured.
@@ -66,10 +67,11 @@ impl ScenarioDuel<'_, '_> {
         if self.stopped() {
             return Ok(None);
         }
-        let (build, sides) = arena.of_pair(slot.pair);
-        let mut block = context.run(slot, sides.get(slot.side), offer).await?.record;
+        let (build, routes) = arena.of_round(slot.round);
+        let mut block = context.run(slot, routes.get(slot.arm), offer).await?.record;
         block.build = build;
         block.discard = unmeasured(&block);
+        self.tell(&block);
         let per_second = block.accounting.ok as f64 / (block.duration_ns.max(1) as f64 / 1e9);
         let usable = block.discard.is_none();
         self.append(Line::Block(Box::new(block)))?;

@@ -1,18 +1,19 @@
-//! What comes before any timing: answers, isolation and recall of both sides, and how long one session takes.
+//! What comes before any timing: answers, isolation and recall of every arm, and how long one session takes.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::Event;
 use super::rejection::{self, Form, is_servers_fault};
+use super::route::Route;
 use super::scenario_duel::{Halt, ScenarioDuel};
-use super::side::SideUnderTest;
 use crate::check::agreement::{self, Unanswered};
 use crate::check::isolation;
 use crate::check::recall::{self, Recall};
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, Line, Side, Sides, StopReason};
+use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, Line, StopReason};
 use crate::scenario::{Identity, Transaction};
 
 /// Searches a tenant class for recall.
@@ -23,73 +24,77 @@ pub(super) struct Checked {
     /// Whether any failed: then nothing is timed.
     pub(super) failed: bool,
     /// Recall of each search.
-    pub(super) recall: Sides<Recall>,
+    pub(super) recall: Arms<Recall>,
 }
 
 /// Time of a transaction on a single session.
 pub(super) struct SingleTimes {
     /// What the server takes.
-    pub(super) direct: Sides<Duration>,
+    pub(super) direct: Arms<Duration>,
     /// With the round-trip time that the scenario injects: what a block of it takes.
-    pub(super) paced: Sides<Duration>,
+    pub(super) paced: Arms<Duration>,
 }
 
 impl ScenarioDuel<'_, '_> {
     /// Answers, isolation, recall. Nothing that they do stays.
-    pub(super) async fn checks(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<Checked, Halt> {
-        self.environment.progress.note("checking answers and isolation");
-        let mut failed = self.isolation(mix, sides).await?;
-        self.policies_that_do_not_act(sides).await?;
+    pub(super) async fn checks(&mut self, mix: &Mix, routes: &Arms<Route>) -> Result<Checked, Halt> {
+        self.environment.progress.event(&Event::Checking { scenario: &self.scenario.path() });
+        let mut failed = self.isolation(mix, routes).await?;
+        self.policies_that_do_not_act(routes).await?;
         let now = mix.dataset().now();
-        let mut sessions = match (sides.before.session(now).await, sides.after.session(now).await) {
-            (Ok(before), Ok(after)) => Sides { before, after },
+        let mut opened = Vec::new();
+        for route in routes.values() {
+            opened.push(route.session(now).await);
+        }
+        if opened.iter().any(Result::is_err) {
             // A leak that was found weighs more than a statement that cannot be prepared.
-            _ if failed => return Ok(Checked { failed, recall: Sides::default() }),
-            (before, after) => return Err(self.not_prepared(before, after)),
-        };
+            return if failed { Ok(Checked { failed, recall: no_recall(routes) }) } else { Err(self.not_prepared(opened)) };
+        }
+        let mut sessions = arms_of(opened.into_iter().flatten().collect())?;
         let agreement = agreement::check(self.scenario, mix, &mut sessions, self.plan.mode).await;
         failed |= self.append_checks(agreement.records)?;
         match agreement.unanswered {
             // What failed before weighs more than that the rest cannot be asked.
-            Some(_) if failed => return Ok(Checked { failed, recall: Sides::default() }),
+            Some(_) if failed => return Ok(Checked { failed, recall: no_recall(routes) }),
             Some(Unanswered::Rejected(error)) if is_servers_fault(error.code()) => return Err(Halt::Failed(error.into())),
             Some(Unanswered::Rejected(error)) => {
-                let message = rejection::describe(self.scenario, Side::Before, Form::Timed, &error);
+                let message = rejection::describe(self.scenario, Arm::BASELINE, Form::Timed, &error);
                 return Err(Halt::Stop(StopReason::Rejected { message }));
             }
-            Some(Unanswered::Lost(side, error)) if error.code() == "answer" => {
-                let message = format!("{}: {}, {error}; have it return fewer rows", self.scenario.file.display(), side.name());
+            Some(Unanswered::Lost(arm, error)) if error.code() == "answer" => {
+                let name = &self.scenario.arms.get(arm).name;
+                let message = format!("{}: {name}, {error}; have it return fewer rows", self.scenario.file.display());
                 return Err(Halt::Stop(StopReason::Rejected { message }));
             }
-            Some(Unanswered::Lost(side, error)) => {
-                let error = anyhow::Error::new(error).context(format!("the connection to the {} side was lost in the checks", side.name()));
+            Some(Unanswered::Lost(arm, error)) => {
+                let name = &self.scenario.arms.get(arm).name;
+                let error = anyhow::Error::new(error).context(format!("the connection to {name} was lost in the checks"));
                 return Err(Halt::Failed(error));
             }
             None => {}
         }
-        let mut recall = Sides::<Recall>::default();
-        for side in Side::BOTH {
-            *recall.get_mut(side) = self.recall(mix, side, sides.get(side), sessions.get_mut(side)).await?;
-            failed |=
-                self.append_checks(recall::recall_record(self.scenario, side, recall.get(side), RECALL_DRAWS).into_iter().collect())?;
+        let mut recall = no_recall(routes);
+        for (arm, route) in routes.iter() {
+            *recall.get_mut(arm) = self.recall(mix, arm, route, sessions.get_mut(arm)).await?;
+            let found = recall::recall_record(self.scenario, arm, recall.get(arm), RECALL_DRAWS);
+            failed |= self.append_checks(found)?;
         }
         Ok(Checked { failed, recall })
     }
 
-    /// Whether every identity sees its rows and no others, on both sides; in the record at once, so that a leak is told whatever else fails.
-    async fn isolation(&mut self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<bool, Halt> {
+    /// Whether every identity sees its rows and no others, on every arm; in the record at once, so that a leak is told whatever else fails.
+    async fn isolation(&mut self, mix: &Mix, routes: &Arms<Route>) -> Result<bool, Halt> {
         let path = self.scenario.path();
         let mut failed = false;
-        for side in Side::BOTH {
-            let variant = self.variant(side)?;
-            let records = match self.arenas.isolated.records(&variant.name, side, &path) {
+        for (arm, route) in routes.iter() {
+            let records = match self.arenas.isolated.records(&route.database, &path, arm) {
                 Some(passed) => passed,
                 None => {
-                    let name = variant.name.clone();
-                    let mut connection = self.environment.server.connect(&sides.get(side).database).await.map_err(anyhow::Error::from)?;
-                    let found = isolation::check(&mut connection, mix.dataset(), variant, &path, side).await?;
+                    let variant = self.variant(arm)?;
+                    let mut connection = self.environment.server.connect(&route.database).await.map_err(anyhow::Error::from)?;
+                    let found = isolation::check(&mut connection, mix.dataset(), variant, &path, arm).await?;
                     let _ = sqlx::Connection::close(connection).await;
-                    self.arenas.isolated.keep(&name, side, &found);
+                    self.arenas.isolated.keep(&route.database, &found);
                     found
                 }
             };
@@ -99,15 +104,15 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Warns of scripts that nobody is signed in for, where there are policies: the login role is a superuser, whom none of them holds.
-    async fn policies_that_do_not_act(&mut self, sides: &Sides<SideUnderTest>) -> Result<(), Halt> {
+    async fn policies_that_do_not_act(&mut self, routes: &Arms<Route>) -> Result<(), Halt> {
         let bare = |one: &&Transaction| one.script.is_some() && one.identity == Identity::None;
         let names: Vec<String> = self.scenario.transactions.iter().filter(bare).map(|one| one.name.clone()).collect();
         if names.is_empty() {
             return Ok(());
         }
         let mut guarded = false;
-        for side in Side::BOTH {
-            let mut connection = self.environment.server.connect(&sides.get(side).database).await.map_err(anyhow::Error::from)?;
+        for route in routes.values() {
+            let mut connection = self.environment.server.connect(&route.database).await.map_err(anyhow::Error::from)?;
             guarded |= sqlx::query_scalar::<_, bool>("select exists (select from pg_class where relrowsecurity and relkind in ('r', 'p'))")
                 .fetch_one(&mut connection)
                 .await
@@ -134,79 +139,89 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// How long one session takes for a transaction, without and with the round-trip time.
-    pub(super) async fn time(&self, mix: &Mix, sides: &Sides<SideUnderTest>) -> Result<SingleTimes, Halt> {
+    pub(super) async fn time(&self, mix: &Mix, routes: &Arms<Route>) -> Result<SingleTimes, Halt> {
         let now = mix.dataset().now();
-        let direct = |side: Side| {
-            let route = sides.get(side);
-            route.session_with(Program { request_pause_ns: 0, ..(*route.program).clone() }, now)
-        };
         let failed = |error: SessionError| Halt::Failed(error.into());
-        let mut sessions = [direct(Side::Before).await.map_err(failed)?, direct(Side::After).await.map_err(failed)?];
-        let direct = sides_of(time_sessions(mix, &mut sessions, SequenceRange::Probe(0x100)).await);
-        if self.scenario.load.rtt.is_zero() {
-            return Ok(SingleTimes { direct, paced: direct });
+        let mut sessions = Vec::new();
+        for route in routes.values() {
+            let unpaced = Program { request_pause_ns: 0, ..(*route.program).clone() };
+            sessions.push(route.session_with(unpaced, now).await.map_err(failed)?);
         }
-        let mut sessions =
-            [sides.before.loaded_session(now).await.map_err(failed)?, sides.after.loaded_session(now).await.map_err(failed)?];
-        Ok(SingleTimes { direct, paced: sides_of(time_sessions(mix, &mut sessions, SequenceRange::Probe(0x101)).await) })
+        let direct = time_sessions(mix, &mut arms_of(sessions)?, SequenceRange::Probe(0x100)).await;
+        if self.scenario.arms.arms().all(|arm| self.scenario.rtt(arm).is_zero()) {
+            return Ok(SingleTimes { paced: direct.clone(), direct });
+        }
+        let mut sessions = Vec::new();
+        for route in routes.values() {
+            sessions.push(route.loaded_session(now).await.map_err(failed)?);
+        }
+        let paced = time_sessions(mix, &mut arms_of(sessions)?, SequenceRange::Probe(0x101)).await;
+        Ok(SingleTimes { direct, paced })
     }
 
     /// A statement that PostgreSQL will not even prepare.
-    fn not_prepared(&mut self, before: Result<Session, SessionError>, after: Result<Session, SessionError>) -> Halt {
-        for (side, result) in [(Side::Before, before), (Side::After, after)] {
+    fn not_prepared(&mut self, opened: Vec<Result<Session, SessionError>>) -> Halt {
+        for (place, result) in opened.into_iter().enumerate() {
             let Err(error) = result else { continue };
             if is_servers_fault(error.code()) {
                 return Halt::Failed(error.into());
             }
-            let message = rejection::describe(self.scenario, side, Form::Timed, &error);
-            let record = CheckRecord::warning(self.scenario.path(), CheckKind::Answers, "prepare".to_owned(), Some(side), message.clone());
+            let arm = Arm::at(place);
+            let message = rejection::describe(self.scenario, arm, Form::Timed, &error);
+            let record = CheckRecord::warning(self.scenario.path(), CheckKind::Answers, "prepare".to_owned(), Some(arm), message.clone());
             return match self.append(Line::Check(record)) {
                 Ok(()) => Halt::Stop(StopReason::Rejected { message }),
                 Err(halt) => halt,
             };
         }
-        Halt::Failed(anyhow::anyhow!("both sides were prepared"))
+        Halt::Failed(anyhow::anyhow!("every arm was prepared"))
     }
 
-    async fn recall(&self, mix: &Mix, side: Side, route: &SideUnderTest, search: &mut Session) -> Result<Recall, Halt> {
-        let Some(exact) = Program::exact(self.scenario, side) else { return Ok(Recall::new()) };
+    async fn recall(&self, mix: &Mix, arm: Arm, route: &Route, search: &mut Session) -> Result<Recall, Halt> {
+        let Some(exact) = Program::exact(self.scenario, arm) else { return Ok(Recall::new()) };
         let mut exact = match route.session_with(exact, mix.dataset().now()).await {
             Ok(session) => session,
             Err(error @ SessionError::Rejected { .. }) if !is_servers_fault(error.code()) => {
-                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, side, Form::Exact, &error) }));
+                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, arm, Form::Exact, &error) }));
             }
             Err(error) => return Err(Halt::Failed(error.into())),
         };
-        let recall = recall::recall(self.scenario, mix, side, search, &mut exact, RECALL_DRAWS).await;
+        let recall = recall::recall(self.scenario, mix, arm, search, &mut exact, RECALL_DRAWS).await;
         Ok(recall.map_err(|error| anyhow::anyhow!(error))?)
     }
 }
 
-fn sides_of([before, after]: [Duration; 2]) -> Sides<Duration> {
-    Sides { before, after }
+fn no_recall(routes: &Arms<Route>) -> Arms<Recall> {
+    routes.map(|_| Recall::new())
 }
 
-/// Time of a transaction of the mix on each of several sessions: medians by transaction, weighted by how often the mix draws it, over a quarter
+/// What was made for one arm after the other.
+fn arms_of<T>(values: Vec<T>) -> anyhow::Result<Arms<T>> {
+    Arms::try_from(values).map_err(anyhow::Error::msg)
+}
+
+/// Time of a transaction of the mix on a session of each arm: medians by transaction, weighted by how often the mix draws it, over a quarter
 /// of a second a session after a few warm ones, or after one where they are slow. Sessions take turns with the same arrivals, and a median
 /// forgets pauses, so that on a machine that others use the sessions' ratio still comes out the same.
 /// It commits, as a block does; what writes works on a copy that is thrown away.
-pub(super) async fn time_sessions<const N: usize>(mix: &Mix, sessions: &mut [Session; N], numbers: SequenceRange) -> [Duration; N] {
+pub(super) async fn time_sessions(mix: &Mix, sessions: &mut Arms<Session>, numbers: SequenceRange) -> Arms<Duration> {
     const EACH: Duration = Duration::from_millis(250);
+    let all = sessions.count() as u32;
     let first = numbers.first();
     let began = Instant::now();
-    let mut times: [BTreeMap<usize, Vec<Duration>>; N] = std::array::from_fn(|_| BTreeMap::new());
+    let mut times: Arms<BTreeMap<usize, Vec<Duration>>> = sessions.map(|_| BTreeMap::new());
     let mut drawn: BTreeMap<usize, u32> = BTreeMap::new();
     for number in 0..1_000u64 {
         let arrival = mix.arrival(first + number);
         *drawn.entry(arrival.transaction).or_default() += 1;
-        for (session, times) in sessions.iter_mut().zip(&mut times) {
+        for (session, times) in sessions.values_mut().zip(times.values_mut()) {
             let result = session.run(&arrival, End::Commit, None).await;
             if let Ok(result) = result {
                 times.entry(arrival.transaction).or_default().push(result.done.saturating_duration_since(result.sent));
             }
         }
         let elapsed = began.elapsed();
-        if elapsed > EACH * N as u32 && number >= 3 || elapsed > EACH * 2 * N as u32 && number >= 1 {
+        if elapsed > EACH * all && number >= 3 || elapsed > EACH * 2 * all && number >= 1 {
             break;
         }
     }
@@ -214,13 +229,14 @@ pub(super) async fn time_sessions<const N: usize>(mix: &Mix, sessions: &mut [Ses
 }
 
 /// Medians by transaction, weighted.
-fn typical(times: BTreeMap<usize, Vec<Duration>>, drawn: &BTreeMap<usize, u32>) -> Duration {
+fn typical(times: &BTreeMap<usize, Vec<Duration>>, drawn: &BTreeMap<usize, u32>) -> Duration {
     let (mut sum, mut weights) = (Duration::ZERO, 0);
-    for (transaction, mut times) in times {
+    for (transaction, times) in times {
+        let mut times = times.clone();
         // The first ones met cold caches and unplanned statements.
         times.drain(..times.len().saturating_sub(1).min(3));
         times.sort_unstable();
-        let weight = drawn.get(&transaction).copied().unwrap_or(0);
+        let weight = drawn.get(transaction).copied().unwrap_or(0);
         sum += times.get(times.len() / 2).copied().unwrap_or_default() * weight;
         weights += weight;
     }
@@ -236,12 +252,12 @@ mod tests {
         let ms = Duration::from_millis;
         let mut quick = vec![ms(2); 9];
         let drawn = BTreeMap::from([(0, 10), (1, 5)]);
-        let of = |quick: &[Duration]| typical(BTreeMap::from([(0, quick.to_vec()), (1, vec![ms(8); 5])]), &drawn);
+        let of = |quick: &[Duration]| typical(&BTreeMap::from([(0, quick.to_vec()), (1, vec![ms(8); 5])]), &drawn);
         quick.push(ms(2));
         assert_eq!(of(&quick), ms(4), "two of 2 ms for each of 8 ms");
         quick[3] = ms(900);
         assert_eq!(of(&quick), ms(4));
         assert_eq!(of(&[ms(70), ms(2)]), ms(4), "the first one was cold");
-        assert_eq!(typical(BTreeMap::new(), &drawn), Duration::ZERO, "all of them failed");
+        assert_eq!(typical(&BTreeMap::new(), &drawn), Duration::ZERO, "all of them failed");
     }
 }

@@ -1,6 +1,6 @@
-//! The databases of a run: one seeded template a suite and size, kept between runs; two sides cloned from it, made anew each run.
+//! The databases of a run: one seeded template a suite and size, kept between runs; arms cloned from it, made anew each run.
 //!
-//! Both sides are clones of one template with their variant's SQL on top, so their logical data is the same by construction.
+//! All arms are clones of one template with their variant's SQL on top, so their logical data is the same by construction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
-use super::Progress;
+use super::events::{Event, Progress, Seeding};
 use super::rejection::is_servers_fault;
 use crate::dataset::Dataset;
 use crate::record::AppliedFile;
@@ -92,7 +92,7 @@ async fn template_under_lock(
     name: &str,
 ) -> anyhow::Result<()> {
     if has_template(server, suite, digest).await? {
-        progress.note(&format!("reusing the seeded template {name}"));
+        progress.event(&Event::TemplateFound { database: name });
         return Ok(());
     }
     drop_database(server, name).await?;
@@ -103,14 +103,14 @@ async fn template_under_lock(
         apply(server, name, &mut connection, file, progress).await?;
     }
     connection.close().await?;
-    progress.note("filling the tables");
-    crate::seed::load(server.connect_options(name), dataset.clone(), SEED_CONNECTIONS, progress.bars()).await?;
+    progress.event(&Event::Seeding);
+    crate::seed::load(server.connect_options(name), dataset.clone(), SEED_CONNECTIONS, &Seeding(progress)).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.indexes {
-        progress.note(&format!("building the shared indexes ({})", file.display()));
+        progress.event(&Event::SharedIndexes { file });
         apply(server, name, &mut connection, file, progress).await?;
     }
-    progress.note("vacuum (freeze, analyze)");
+    progress.event(&Event::Vacuuming);
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
     connection.close().await?;
     remark_database(server, name, &DatabaseMark::new(Purpose::Template, digest)).await?;
@@ -143,7 +143,7 @@ pub struct VariantDatabase {
 }
 
 /// Clones `template` and applies the variant. Only tables that this touched are vacuumed and analysed anew: ANALYZE samples at random,
-/// and statistics that differ for no reason would be a lottery between the sides.
+/// and statistics that differ for no reason would be a lottery between the arms.
 pub async fn make_variant(
     server: &Server,
     template: &str,
@@ -188,19 +188,20 @@ async fn apply(
             // It is for people: where it cannot be told, the index is built all the same.
             Err(_) => {
                 let told = tokio::time::timeout(TELLING, builds(server, name)).await;
-                told.ok().and_then(Result::ok).unwrap_or_default().iter().for_each(|text| progress.note(text));
+                for build in told.ok().and_then(Result::ok).unwrap_or_default() {
+                    progress.event(&Event::IndexBuilding { table: &build.table, phase: &build.phase, percent: build.percent });
+                }
             }
         }
     }
 }
 
-/// Indexes that are being built in a database, in words.
-async fn builds(server: &Server, name: &str) -> anyhow::Result<Vec<String>> {
+/// Indexes that are being built in a database.
+async fn builds(server: &Server, name: &str) -> anyhow::Result<Vec<IndexBuild>> {
     let mut connection = server.connect(name).await?;
     let found = index_builds(&mut connection).await?;
     connection.close().await?;
-    let percent = |build: &IndexBuild| build.percent.map(|percent| format!(", {percent:.0}%")).unwrap_or_default();
-    Ok(found.iter().map(|build| format!("an index of {}: {}{}", build.table, build.phase, percent(build))).collect())
+    Ok(found)
 }
 
 /// Whether this is a database that pgduel made, with nobody else in it. Hosts were allowed or refused before anything was connected to.
@@ -209,7 +210,7 @@ async fn may_write(server: &Server, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plain copy of a side, for scenarios that write.
+/// A plain copy of a database, for scenarios that write.
 pub async fn clone_database(server: &Server, from: &str, name: &str) -> anyhow::Result<()> {
     drop_database(server, name).await?;
     create_database(server, name, Some(from), &server.mark(Purpose::Duel, from)).await?;
@@ -229,8 +230,8 @@ pub async fn drop_duels(server: &Server, prefix: &str) -> anyhow::Result<()> {
 /// Drops what runs left behind that were killed. What cannot be dropped ends no other run.
 pub async fn tidy_up(server: &Server, progress: &dyn Progress) {
     match drop_orphans(server).await {
-        Ok(dropped) => dropped.iter().for_each(|one| progress.note(&format!("dropped {}, which a run left behind", one.name))),
-        Err(error) => progress.note(&format!("what other runs left behind may stay: {error}")),
+        Ok(dropped) => dropped.iter().for_each(|one| progress.event(&Event::OrphanDropped { database: &one.name })),
+        Err(error) => progress.event(&Event::OrphansKept { error: &error.to_string() }),
     }
 }
 

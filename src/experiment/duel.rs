@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::describe;
-use super::pairs::Aim;
+use super::rounds::Aim;
 use super::scenario_duel::{Left, Measuring, ScenarioDuel};
-use super::{DEFAULT_BUDGET, Environment, Plan, variants};
+use super::{DEFAULT_BUDGET, Environment, Event, Plan};
 use crate::check::isolation;
 use crate::judge::{self, Stopping};
-use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, Side, StopReason};
+use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, StopReason};
 use crate::scenario::Scenario;
 
 /// What the end of a long run takes at most.
@@ -20,8 +20,8 @@ const LONGEST_END: Duration = Duration::from_secs(15);
 /// How often seeding and checks look for a signal.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// Variant databases of one set of data, by variant, side and build: made once, whatever the number of scenarios.
-pub(super) type Made = BTreeMap<(String, Side, u32), VariantDatabase>;
+/// Variant databases of one set of data, by variant, number among its arms' databases, and build: made once, whatever the number of scenarios.
+pub(super) type Made = BTreeMap<(String, usize, u32), VariantDatabase>;
 
 /// One set of data, and what was made of it so far.
 pub(super) struct Arenas {
@@ -33,7 +33,7 @@ pub(super) struct Arenas {
     pub(super) made: Made,
     /// Copies of databases that count function calls.
     pub(super) counting: BTreeSet<String>,
-    /// Variants whose isolation has passed in this run.
+    /// Databases whose isolation has passed in this run.
     pub(super) isolated: isolation::Passed,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Duels<'a> {
         result?;
         if let Err(error) = dropped {
             // What was measured is worth more: a server that went away keeps the record from no end.
-            environment.progress.note(&format!("databases of this run may be left behind: {error:#}"));
+            environment.progress.event(&Event::LeftBehind { error: &format!("{error:#}") });
         }
         let interrupted = environment.stop.load(Ordering::Relaxed);
         let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -116,7 +116,7 @@ impl<'a> Duels<'a> {
         let end = self.budget().map(|budget| self.started + budget);
         if !self.open.is_empty() {
             let unsure = self.open.iter().filter(|open| open.measuring.enough().is_none()).count();
-            environment.progress.note(&format!("the rest of the budget goes to {unsure} scenarios that could be surer"));
+            environment.progress.event(&Event::SpendingTheRest { scenarios: unsure });
         }
         while !self.open.is_empty() {
             let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
@@ -153,7 +153,7 @@ impl<'a> Duels<'a> {
         let unsure = || self.open.iter().enumerate().filter(|(_, open)| open.measuring.enough().is_none());
         let too_few = unsure().filter(|(_, open)| !missing(open).is_zero() && missing(open) <= left);
         let cheapest = too_few.min_by_key(|(_, open)| missing(open)).map(|(number, _)| number);
-        let precision = |open: &Open| judge::precision(open.measuring.course.kept(), open.measuring.record(), gated);
+        let precision = |open: &Open| judge::precision(open.measuring.course.blocks(), open.measuring.record(), gated);
         let width = |open: &Open| precision(open).widest_half_width_over_margin;
         let decidable = unsure().filter(|(_, open)| missing(open).is_zero());
         cheapest.or_else(|| decidable.max_by(|(_, one), (_, other)| width(one).total_cmp(&width(other))).map(|(number, _)| number))
@@ -163,13 +163,8 @@ impl<'a> Duels<'a> {
     async fn drop_unneeded(&mut self, environment: &Environment<'_>, next: usize) {
         for arenas in &mut self.arenas {
             let later = self.plan.scenarios.iter().skip(next).filter(|scenario| data::overlays_of(scenario) == arenas.data.overlays);
-            let needed: BTreeSet<(String, Side)> = later
-                .flat_map(|scenario| {
-                    let names = variants(self.plan, scenario);
-                    [(names.before, Side::Before), (names.after, Side::After)]
-                })
-                .collect();
-            let unneeded = arenas.made.extract_if(.., |(variant, side, _), _| !needed.contains(&(variant.clone(), *side)));
+            let needed: BTreeSet<(String, usize)> = later.flat_map(Scenario::databases).collect();
+            let unneeded = arenas.made.extract_if(.., |(variant, copy, _), _| !needed.contains(&(variant.clone(), *copy)));
             for (_, database) in unneeded {
                 // With its copies, whose names begin alike. One that stays is dropped at the end of the run.
                 arenas.counting.retain(|copy| !copy.starts_with(&database.name));
@@ -181,23 +176,20 @@ impl<'a> Duels<'a> {
     /// Shared SQL that PostgreSQL rejects is the fault of a file, and makes every scenario invalid; anything else ends the run.
     fn no_template(&self, environment: &mut Environment<'_>, error: anyhow::Error) -> anyhow::Result<()> {
         let Some(message) = databases::rejection(&error) else { return Err(error) };
-        environment.progress.note(&message);
+        environment.progress.event(&Event::SharedSqlRejected { message: &message });
         for scenario in &self.plan.scenarios {
             let stop = StopReason::Rejected { message: message.clone() };
-            let end = ScenarioEnd { scenario: scenario.path(), stop, warnings: Vec::new(), elapsed_ns: 0 };
-            environment.record.append(&Line::ScenarioEnd(end))?;
+            end_scenario(environment, scenario, stop, Vec::new(), Duration::ZERO)?;
         }
         Ok(())
     }
 
     /// A scenario for which the budget has no time left.
     fn skip(&self, environment: &mut Environment<'_>, scenario: &Scenario) -> anyhow::Result<()> {
-        environment.progress.note(&format!("{}: skipped, the budget is spent", scenario.path()));
+        environment.progress.event(&Event::Skipped { scenario: &scenario.path() });
         let record = describe::record(self.plan, scenario, LoadRecord::Nothing);
         environment.record.append(&Line::Scenario(Box::new(record)))?;
-        let end = ScenarioEnd { scenario: scenario.path(), stop: StopReason::Budget, warnings: Vec::new(), elapsed_ns: 0 };
-        environment.record.append(&Line::ScenarioEnd(end))?;
-        Ok(())
+        end_scenario(environment, scenario, StopReason::Budget, Vec::new(), Duration::ZERO)
     }
 
     /// The budget without what it takes to end: the last block's drain, dropping databases, writing reports.
@@ -219,11 +211,8 @@ impl<'a> Duels<'a> {
     async fn scenario(&mut self, environment: &mut Environment<'_>, index: usize, scenario: &Scenario) -> anyhow::Result<()> {
         let began = Instant::now();
         let deadline = self.deadline(index);
-        let place = match self.plan.scenarios.len() {
-            1 => String::new(),
-            many => format!(" ({} of {many})", index + 1),
-        };
-        environment.progress.note(&format!("{}{place}: {}", scenario.path(), scenario.title));
+        let (number, of) = (index + 1, self.plan.scenarios.len());
+        environment.progress.event(&Event::Scenario { scenario: &scenario.path(), title: &scenario.title, number, of });
         // Where several share a budget, none takes more than it needs before all have had their turn.
         let shared = self.plan.budget.is_some() && self.plan.mode == Mode::Default && self.plan.scenarios.len() > 1;
         let aim = if shared { Aim::Least } else { Aim::All };
@@ -260,6 +249,7 @@ fn end_scenario(
     elapsed: Duration,
 ) -> anyhow::Result<()> {
     let elapsed_ns = elapsed.as_nanos() as u64;
+    environment.progress.event(&Event::ScenarioEnded { scenario: &scenario.path(), stop: &stop });
     environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
     Ok(())
 }

@@ -1,19 +1,20 @@
-//! Evidence of a scenario, on both sides: plans for the largest tenant, what the server counts of each statement, and function calls
+//! Evidence of a scenario, on every arm: plans for the largest tenant, what the server counts of each statement, and function calls
 //! where the suite can count them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::Executor;
 
 use super::explain::{Explained, explain, function_calls};
-use super::side::SideUnderTest;
-use super::{Environment, databases};
+use super::route::Route;
+use super::{Environment, Event, databases};
 use crate::check::recall::Recall;
 use crate::load::bind::{Arrival, Mix, SequenceRange};
 use crate::load::session::{End, Session};
 use crate::observe::{StatementObserver, StatementSnapshot};
-use crate::record::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, Side, Sides, StatementStatistics};
+use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{Server, ServerKind, apply_sql_file};
@@ -43,16 +44,15 @@ pub struct Collector<'a> {
 pub async fn collect(
     environment: &mut Environment<'_>,
     collector: &Collector<'_>,
-    sides: &Sides<SideUnderTest>,
-    recall: &Sides<Recall>,
+    routes: &Arms<Route>,
+    recall: &Arms<Recall>,
     counting: &mut BTreeSet<String>,
 ) -> anyhow::Result<()> {
     let Collector { scenario, mix, warm_up, .. } = *collector;
-    environment.progress.note("collecting plans and function calls");
-    // No block runs now: both sides at once.
-    let (before, after) = tokio::join!(collector.count(&sides.before, counting), collector.count(&sides.after, counting));
-    for (side, calls) in Side::BOTH.into_iter().zip([before, after]) {
-        let route = sides.get(side);
+    environment.progress.event(&Event::CollectingEvidence { scenario: &scenario.path() });
+    // No block runs now: all arms at once.
+    let counted = join_all(routes.values().map(|route| collector.count(route, counting))).await;
+    for ((arm, route), calls) in routes.iter().zip(counted) {
         match calls.is_ok() && !scenario.writes() {
             true => counting.insert(counting_copy(route)),
             false => counting.remove(&counting_copy(route)),
@@ -60,7 +60,7 @@ pub async fn collect(
         let calls = match calls {
             Ok(calls) => calls,
             Err(error) => {
-                warn(environment, scenario, side, "function calls", format!("cannot be counted: {error:#}"))?;
+                warn(environment, scenario, arm, "function calls", format!("cannot be counted: {error:#}"))?;
                 BTreeMap::new()
             }
         };
@@ -68,7 +68,7 @@ pub async fn collect(
         let mut observer = match statement_observer(environment.server, &route.database).await {
             Ok(observer) => observer,
             Err(error) => {
-                warn(environment, scenario, side, "statements", format!("pg_stat_statements cannot be read: {error:#}"))?;
+                warn(environment, scenario, arm, "statements", format!("pg_stat_statements cannot be read: {error:#}"))?;
                 None
             }
         };
@@ -78,7 +78,7 @@ pub async fn collect(
             let found = match found {
                 Ok(found) => found,
                 Err(error) => {
-                    warn(environment, scenario, side, &transaction.name, format!("cannot be explained: {error}"))?;
+                    warn(environment, scenario, arm, &transaction.name, format!("cannot be explained: {error}"))?;
                     session = route.session(mix.dataset().now()).await?;
                     continue;
                 }
@@ -86,19 +86,19 @@ pub async fn collect(
             let mut statistics = match count_statements(&mut observer, mix, index, &mut session, &found).await {
                 Ok(statistics) => statistics,
                 Err(error) => {
-                    warn(environment, scenario, side, &transaction.name, format!("pg_stat_statements cannot be read: {error:#}"))?;
+                    warn(environment, scenario, arm, &transaction.name, format!("pg_stat_statements cannot be read: {error:#}"))?;
                     session = route.session(mix.dataset().now()).await?;
                     BTreeMap::new()
                 }
             };
             for explained in found {
-                let Some(statement) = transaction.statements.get(side).get(explained.statement) else { continue };
+                let Some(statement) = transaction.statements.get(arm).get(explained.statement) else { continue };
                 let first = explained.statement == 0;
                 let name = format!("{}/{}", transaction.name, statement.name);
-                check_plan(environment, scenario, side, &name, statement, &explained.plan)?;
+                check_plan(environment, scenario, arm, &name, statement, &explained.plan)?;
                 let record = EvidenceRecord {
                     scenario: scenario.path(),
-                    side,
+                    arm,
                     statement: name.clone(),
                     identity: format!("{} tenant", arrival.class.name()),
                     plan: explained.plan,
@@ -107,7 +107,7 @@ pub async fn collect(
                     buffers: explained.buffers,
                     function_calls: calls.get(&index).filter(|_| first).cloned().unwrap_or_default(),
                     statistics: statistics.remove(&explained.statement),
-                    recall: recall.get(side).get(&name).map(|found| found.shares.clone()).unwrap_or_default(),
+                    recall: recall.get(arm).get(&name).map(|found| found.shares.clone()).unwrap_or_default(),
                 };
                 environment.record.append(&Line::Evidence(Box::new(record)))?;
             }
@@ -167,7 +167,7 @@ async fn statement_observer(server: &Server, database: &str) -> anyhow::Result<O
 fn check_plan(
     environment: &mut Environment<'_>,
     scenario: &Scenario,
-    side: Side,
+    arm: Arm,
     name: &str,
     statement: &crate::scenario::Statement,
     plan: &str,
@@ -189,7 +189,7 @@ fn check_plan(
         scenario: scenario.path(),
         kind: CheckKind::Plan,
         subject: name.to_owned(),
-        side: Some(side),
+        arm: Some(arm),
         cases: 1,
         outcome,
         findings,
@@ -198,16 +198,16 @@ fn check_plan(
     Ok(())
 }
 
-fn warn(environment: &mut Environment<'_>, scenario: &Scenario, side: Side, subject: &str, finding: String) -> anyhow::Result<()> {
-    let record = CheckRecord::warning(scenario.path(), CheckKind::Environment, subject.to_owned(), Some(side), finding);
+fn warn(environment: &mut Environment<'_>, scenario: &Scenario, arm: Arm, subject: &str, finding: String) -> anyhow::Result<()> {
+    let record = CheckRecord::warning(scenario.path(), CheckKind::Environment, subject.to_owned(), Some(arm), finding);
     environment.record.append(&Line::Check(record))?;
     Ok(())
 }
 
 impl Collector<'_> {
-    /// Function calls of one run of each transaction, on a copy of the side in which the identity functions are counting ones. All that it runs is
-    /// rolled back, so the copy of a side that no scenario writes to stays, and `kept` says that one before has left it.
-    async fn count(&self, route: &SideUnderTest, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
+    /// Function calls of one run of each transaction, on a copy of the arm's database in which the identity functions are counting ones. All that it runs is
+    /// rolled back, so the copy of one that no scenario writes to stays, and `kept` says that one before has left it.
+    async fn count(&self, route: &Route, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let sql = self.suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
         let sql = sql.filter(|_| self.suite.tables.iter().any(|file| file.ends_with("supabase.sql")));
         let Some(sql) = sql else { return Ok(BTreeMap::new()) };
@@ -228,7 +228,7 @@ impl Collector<'_> {
         counted
     }
 
-    async fn calls(&self, route: &SideUnderTest, copy: &str) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
+    async fn calls(&self, route: &Route, copy: &str) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let mut target = route.direct.clone();
         copy.clone_into(&mut target.database);
         target.settings.push(("track_functions".to_owned(), "all".to_owned()));
@@ -253,7 +253,7 @@ impl Collector<'_> {
     }
 }
 
-/// Name of a side's copy that counts.
-fn counting_copy(route: &SideUnderTest) -> String {
+/// Name of a database's copy that counts.
+fn counting_copy(route: &Route) -> String {
     format!("{}_c", route.database)
 }

@@ -1,6 +1,6 @@
 //! The experiment: from scenarios and a server to a record.
 //!
-//! Seeds (or finds) the template, makes the two sides, and for each scenario: checks, probes, pairs of blocks, evidence. Everything it
+//! Seeds (or finds) the template, makes the arms, and for each scenario: checks, probes, rounds of blocks, evidence. Everything it
 //! learns goes to the record at once. What it must know of judging, which blocks are no good and when there are enough of them, it asks
 //! [`crate::judge`].
 
@@ -11,14 +11,15 @@ mod data;
 mod describe;
 mod databases;
 mod duel;
+pub mod events;
 mod evidence;
 mod explain;
 pub mod offer;
 pub mod order;
-mod pairs;
 mod rejection;
+mod rounds;
+mod route;
 mod scenario_duel;
-mod side;
 mod single;
 
 use std::sync::Arc;
@@ -28,16 +29,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use crate::dataset::Sizing;
-use crate::record::{DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ServerDescription, Sides, Writer};
+use crate::record::{DatasetDescription, Header, Line, Machine, Mode, SCHEMA_VERSION, ServerDescription, Writer};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{HostKind, RunLock, Server, ServerKind};
 
 pub use data::{Data, has_templates, overlay_sets, plan_dataset};
 pub use databases::{VariantDatabase, clone_database, make_variant, template, template_digest};
+pub use events::{Event, Progress};
 pub use offer::BlockLength;
+pub use route::connect_target;
 pub use scenario_duel::builds;
-pub use side::connect_target;
 pub use single::{Single, run_single};
 
 /// What to run.
@@ -57,7 +59,7 @@ pub struct Plan {
     pub mode: Mode,
     /// Time for all of it; `None`: quick mode's own length, or [`DEFAULT_BUDGET`] a scenario.
     pub budget: Option<Duration>,
-    /// Both sides are the first variant.
+    /// Every arm is the baseline.
     pub aa: bool,
     /// An inconclusive run ends with exit code 3.
     pub inconclusive_fails: bool,
@@ -68,16 +70,6 @@ pub struct Plan {
 /// Time a scenario gets in default mode.
 pub const DEFAULT_BUDGET: Duration = Duration::from_secs(240);
 
-/// Told what is going on, for people.
-pub trait Progress: Sync {
-    /// Something begins or is worth knowing.
-    fn note(&self, text: &str);
-    /// So many of so many pairs of a scenario are kept.
-    fn pairs(&self, scenario: &str, kept: u32, wanted: u32);
-    /// Where the seeder shows its bars.
-    fn bars(&self) -> &dyn crate::seed::Progress;
-}
-
 /// What a run needs beside its plan.
 pub struct Environment<'a> {
     /// The server.
@@ -86,17 +78,17 @@ pub struct Environment<'a> {
     pub record: &'a mut Writer,
     /// Set when the run is to stop.
     pub stop: Arc<AtomicBool>,
-    /// For people.
+    /// Who watches.
     pub progress: &'a dyn Progress,
 }
 
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    side::reachable(environment.server, &plan.scenarios).await?;
+    route::reachable(environment.server, &plan.scenarios).await?;
     if let Server::External(_) = environment.server {
         let place = environment.server.conn_info(environment.server.admin_database());
-        environment.progress.note(&format!("on the server of --database-url or DATABASE_URL ({place}), not one of pgduel's own"));
+        environment.progress.event(&Event::OwnServer { place: &place.to_string() });
     }
     locked(environment, async |environment| {
         let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
@@ -177,13 +169,5 @@ pub fn machine() -> Machine {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         memory_bytes: memory.unwrap_or(0) * 1024,
         os: format!("{} {}", release.sysname().to_string_lossy(), release.release().to_string_lossy()),
-    }
-}
-
-/// The variants of a scenario; both the first one for A/A.
-fn variants(plan: &Plan, scenario: &Scenario) -> Sides<String> {
-    match plan.aa {
-        true => Sides { before: scenario.duel.before.clone(), after: scenario.duel.before.clone() },
-        false => scenario.duel.clone(),
     }
 }

@@ -1,22 +1,22 @@
-//! What load to offer: open loop at one rate for both sides, or fixed work. Pure; decided by what single sessions take, and a probe of capacity.
+//! What load to offer: open loop at one rate for all arms, or fixed work. Pure; decided by what single sessions take, and a probe of capacity.
 
 use std::time::Duration;
 
 use crate::judge::samples_needed;
 use crate::load::schedule::{self, Process};
-use crate::record::{LoadRecord, Mode, Sides, Spacing, Stage};
+use crate::record::{Arms, LoadRecord, Mode, Spacing, Stage};
 use crate::scenario::{Arrival, Scenario};
 
 /// Transactions that the longest timed block must be able to hold, by what a single session takes: twice what it is to hold in the end, so that
 /// what is decided does not hang on a probe that a busy machine held up.
 const FEWEST_A_BLOCK: f64 = 2.0 * SPARE * LEAST_FOR_P50;
-/// Factor between the sides' times beyond which one rate cannot be fair to both.
+/// Factor between the arms' times beyond which one rate cannot be fair to all.
 const WIDEST_TIMES: f64 = 4.0;
-/// Least time that the slower side takes for a block of fixed work; half of it in quick mode.
+/// Least time that the slowest arm takes for a block of fixed work; half of it in quick mode.
 const FIXED_WORK_LEAST: Duration = Duration::from_millis(500);
-/// Parts of that time which the faster side should take at least, and times of it which the slower one may take at most for that.
-const FASTER_PART: f64 = 0.25;
-const SLOWER_TIMES: f64 = 8.0;
+/// Parts of that time which the fastest arm should take at least, and times of it which the slowest one may take at most for that.
+const FASTEST_PART: f64 = 0.25;
+const SLOWEST_TIMES: f64 = 8.0;
 /// Transaction time from which plans are pinned and connections warmed once.
 pub const SLOW: Duration = Duration::from_millis(50);
 /// Samples that a 95th percentile needs in a block.
@@ -36,18 +36,20 @@ const SETTLE_PART: u32 = 4;
 /// What opening connections, warming them and looking at counters add to a block.
 const AROUND_A_BLOCK: Duration = Duration::from_millis(200);
 
-/// Time for a scenario's pairs, and how many it needs at least.
+/// Time for a scenario's rounds, and how many it needs at least.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Room {
     /// Time.
     pub time: Duration,
-    /// Pairs.
-    pub pairs: u32,
+    /// Rounds.
+    pub rounds: u32,
+    /// Blocks in each.
+    pub arms: u32,
 }
 
 impl Room {
     fn holds(self, length: BlockLength) -> bool {
-        (length.settle + length.measure + AROUND_A_BLOCK) * 2 * self.pairs <= self.time
+        (length.settle + length.measure + AROUND_A_BLOCK) * self.arms * self.rounds <= self.time
     }
 }
 
@@ -95,7 +97,7 @@ pub enum Offer {
         /// Lengths.
         length: BlockLength,
     },
-    /// Open loop at a rate that suits one side alone: shown, never judged.
+    /// Open loop at a rate that suits one arm alone: shown, never judged.
     OwnRate {
         /// Arrivals.
         process: Process,
@@ -107,13 +109,13 @@ pub enum Offer {
         /// Sessions.
         sessions: u32,
         /// Transactions a block.
-        iterations: Sides<u64>,
+        transactions: u64,
         /// Why.
         why: String,
     },
 }
 
-/// What the probes found about one side.
+/// What the probes found about one arm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probed {
     /// Transaction time of a single session.
@@ -135,28 +137,36 @@ impl Probed {
 /// same scenario timed in one run and fixed work in the next. `direct` is without, `paced` with the round-trip time that the scenario injects.
 /// `cores` are the server's; where they are not known, connections alone bound the capacity.
 pub fn fixed_work_instead(
-    direct: Sides<Duration>,
-    paced: Sides<Duration>,
+    direct: &Arms<Duration>,
+    paced: &Arms<Duration>,
     connections: u32,
     cores: Option<usize>,
     mode: Mode,
 ) -> Option<String> {
     let seconds = |time: Duration| time.as_secs_f64().max(1e-9);
-    let (slower, faster) = (seconds(paced.before.max(paced.after)), seconds(paced.before.min(paced.after)));
+    let (slowest, fastest) = (seconds(longest_of(paced)), seconds(shortest_of(paced)));
     // The server works on one transaction a core, and a connection on one at a time.
-    let by_connections = f64::from(connections) / slower;
-    let by_cores = cores.map(|cores| cores as f64 / seconds(direct.before.max(direct.after)));
+    let by_connections = f64::from(connections) / slowest;
+    let by_cores = cores.map(|cores| cores as f64 / seconds(longest_of(direct)));
     let capacity = by_cores.map_or(by_connections, |by_cores| by_connections.min(by_cores));
     let held = 0.5 * capacity * longest_timed(mode).as_secs_f64();
     if held < FEWEST_A_BLOCK {
         return Some(format!("a timed block at half of capacity would hold too few transactions, about {held:.0}"));
     }
-    (slower / faster > WIDEST_TIMES)
-        .then(|| format!("one side takes {:.1} times as long as the other: no rate is fair to both", slower / faster))
+    (slowest / fastest > WIDEST_TIMES)
+        .then(|| format!("one arm takes {:.1} times as long as another: no rate is fair to both", slowest / fastest))
+}
+
+fn longest_of(times: &Arms<Duration>) -> Duration {
+    times.values().copied().max().unwrap_or_default()
+}
+
+fn shortest_of(times: &Arms<Duration>) -> Duration {
+    times.values().copied().min().unwrap_or_default()
 }
 
 /// The offer that suits a scenario, and the room for it. `fixed_work`: why an automatic rate comes to that, if it does.
-pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work: Option<String>, room: Option<Room>) -> Offer {
+pub fn choose(scenario: &Scenario, mode: Mode, probed: &Arms<Probed>, fixed_work: Option<String>, room: Option<Room>) -> Offer {
     match &scenario.load.arrival {
         Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
         Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
@@ -164,17 +174,16 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: Sides<Probed>, fixed_work
         Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
         Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length: longest(mode) },
         Arrival::Work { sessions, transactions } => {
-            work(*sessions, *transactions, mode, &probed, "the scenario asks for fixed work".to_owned())
+            work(*sessions, *transactions, mode, probed, "the scenario asks for fixed work".to_owned())
         }
         Arrival::Auto => match fixed_work {
-            Some(why) => work(1, None, mode, &probed, why),
+            Some(why) => work(1, None, mode, probed, why),
             None => {
-                let capacity = probed.map(Probed::capacity_or_single);
-                let rate = 0.5 * capacity.before.min(capacity.after);
+                let rate = 0.5 * probed.values().map(Probed::capacity_or_single).fold(f64::INFINITY, f64::min);
                 match rate * longest_timed(mode).as_secs_f64() < SPARE * LEAST_FOR_P50 {
                     true => {
                         let why = "with all connections busy, it does less than half of what single sessions promise: too little for a timed block";
-                        work(1, None, mode, &probed, why.to_owned())
+                        work(1, None, mode, probed, why.to_owned())
                     }
                     false => timed(scenario, Process::Poisson(rate), true, mode, room),
                 }
@@ -233,8 +242,8 @@ pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
     Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length: BlockLength::of_stages(stages) }
 }
 
-/// The same number of transactions on both sides, as times of different inputs would compare the inputs too.
-fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Probed>, why: String) -> Offer {
+/// The same number of transactions on all arms, as times of different inputs would compare the inputs too.
+fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Arms<Probed>, why: String) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
         _ => FIXED_WORK_LEAST,
@@ -242,14 +251,14 @@ fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Sides<Pro
     let sessions = sessions.max(1);
     let wanted = || {
         let least = least.as_secs_f64() * f64::from(sessions);
-        let single = probed.map(|side| side.single.as_secs_f64().max(1e-9));
-        let (slower, faster) = (single.before.max(single.after), single.before.min(single.after));
-        let both = (FASTER_PART * least / faster).min(SLOWER_TIMES * least / slower);
-        let wanted = libm::ceil((least / slower).max(both)) as u64;
+        let single = probed.map(|arm| arm.single);
+        let (slowest, fastest) = (longest_of(&single).as_secs_f64().max(1e-9), shortest_of(&single).as_secs_f64().max(1e-9));
+        let both = (FASTEST_PART * least / fastest).min(SLOWEST_TIMES * least / slowest);
+        let wanted = libm::ceil((least / slowest).max(both)) as u64;
         wanted.clamp(u64::from(sessions), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
     };
     let transactions = transactions.unwrap_or_else(wanted);
-    Offer::FixedWork { sessions, iterations: Sides { before: transactions, after: transactions }, why }
+    Offer::FixedWork { sessions, transactions, why }
 }
 
 impl Offer {
@@ -273,8 +282,8 @@ impl Offer {
             Offer::OwnRate { process, .. } => open(process, connections, true),
             Offer::Users { users, think, .. } => LoadRecord::Users { users: *users, think_ns: think.as_nanos() as u64, connections },
             Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
-            Offer::FixedWork { sessions, iterations, why } => {
-                LoadRecord::FixedWork { sessions: *sessions, iterations: *iterations, why: why.clone() }
+            Offer::FixedWork { sessions, transactions, why } => {
+                LoadRecord::FixedWork { sessions: *sessions, transactions: *transactions, why: why.clone() }
             }
         }
     }
@@ -292,7 +301,7 @@ fn open(process: &Process, connections: u32, auto: bool) -> LoadRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Load;
+    use crate::scenario::{ArmSpec, Load};
 
     fn scenario(arrival: Arrival) -> Scenario {
         Scenario {
@@ -303,7 +312,7 @@ mod tests {
             title: String::new(),
             analysis: String::new(),
             claims: vec![],
-            duel: Sides { before: "a".into(), after: "b".into() },
+            arms: Arms::two(ArmSpec::of("a"), ArmSpec::of("b")),
             overlays: vec![],
             expected: None,
             margins: Default::default(),
@@ -313,14 +322,14 @@ mod tests {
         }
     }
 
-    fn probed(before: (f64, f64), after: (f64, f64)) -> Sides<Probed> {
+    fn probed(baseline: (f64, f64), other: (f64, f64)) -> Arms<Probed> {
         let one = |(single, capacity): (f64, f64)| Probed { single: Duration::from_secs_f64(single), capacity: Some(capacity) };
-        Sides { before: one(before), after: one(after) }
+        Arms::two(one(baseline), one(other))
     }
 
     #[test]
     fn like_capacities_get_half_of_the_slower_ones_rate() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
         match offer {
             Offer::Timed { process, auto: true, .. } => assert_eq!(process.rate(), 1000.0),
             other => panic!("{other:?}"),
@@ -329,58 +338,58 @@ mod tests {
 
     #[test]
     fn the_same_times_come_to_the_same_kind_of_block() {
-        let micros = |before: u64, after: u64| Sides { before: Duration::from_micros(before), after: Duration::from_micros(after) };
-        let kind = |times: Sides<Duration>| fixed_work_instead(times, times, 4, Some(2), Mode::Quick);
+        let micros = |before: u64, after: u64| Arms::two(Duration::from_micros(before), Duration::from_micros(after));
+        let kind = |times: Arms<Duration>| fixed_work_instead(&times, &times, 4, Some(2), Mode::Quick);
         assert_eq!(kind(micros(1_000, 500)), None);
         assert_eq!(kind(micros(1_000, 260)), None);
         assert!(kind(micros(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
         assert!(kind(micros(240, 1_000)).is_some());
         assert!(kind(micros(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
         // Round trips keep no core busy: four connections carry what two cores could not.
-        assert_eq!(fixed_work_instead(micros(2_000, 2_000), micros(22_000, 22_000), 4, Some(2), Mode::Quick), None);
+        assert_eq!(fixed_work_instead(&micros(2_000, 2_000), &micros(22_000, 22_000), 4, Some(2), Mode::Quick), None);
         // A default block may be twice as long.
-        let slow = |mode: Mode| fixed_work_instead(micros(20_000, 20_000), micros(20_000, 20_000), 4, Some(2), mode);
+        let slow = |mode: Mode| fixed_work_instead(&micros(20_000, 20_000), &micros(20_000, 20_000), 4, Some(2), mode);
         assert_eq!((slow(Mode::Quick).is_some(), slow(Mode::Default)), (true, None));
         // Another machine's cores are not this one's.
         let even = micros(10_000, 10_000);
-        assert!(fixed_work_instead(even, even, 4, Some(1), Mode::Quick).is_some());
-        assert_eq!(fixed_work_instead(even, even, 4, None, Mode::Quick), None);
+        assert!(fixed_work_instead(&even, &even, 4, Some(1), Mode::Quick).is_some());
+        assert_eq!(fixed_work_instead(&even, &even, 4, None, Mode::Quick), None);
     }
 
     #[test]
-    fn sides_far_apart_get_the_same_fixed_work() {
-        // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster side would be 12.5 s for the slower one, which gets 4 s.
+    fn arms_far_apart_get_the_same_fixed_work() {
+        // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster arm would be 12.5 s for the slower one, which gets 4 s.
         let apart = || Some("far apart".to_owned());
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, &probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
         match offer {
-            Offer::FixedWork { iterations, sessions: 1, .. } => assert_eq!((iterations.before, iterations.after), (400, 400)),
+            Offer::FixedWork { transactions, sessions: 1, .. } => assert_eq!(transactions, 400),
             other => panic!("{other:?}"),
         }
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Default, &probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
         match offer {
-            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (1, 1), "at least one"),
+            Offer::FixedWork { transactions, .. } => assert_eq!(transactions, 1, "at least one"),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn fixed_work_takes_half_a_second_where_the_sides_are_alike() {
+    fn fixed_work_takes_half_a_second_where_the_arms_are_alike() {
         let offer = choose(
             &scenario(Arrival::Work { sessions: 1, transactions: None }),
             Mode::Default,
-            probed((0.1, 10.0), (0.05, 20.0)),
+            &probed((0.1, 10.0), (0.05, 20.0)),
             None,
             None,
         );
         match offer {
-            Offer::FixedWork { iterations, .. } => assert_eq!((iterations.before, iterations.after), (5, 5)),
+            Offer::FixedWork { transactions, .. } => assert_eq!(transactions, 5),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_pinned_rate_stays() {
-        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, probed((2.0, 0.5), (1.5, 0.6)), Some(String::new()), None);
+        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, &probed((2.0, 0.5), (1.5, 0.6)), Some(String::new()), None);
         assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
     }
 
@@ -408,10 +417,10 @@ mod tests {
     #[test]
     fn a_probe_in_which_hardly_anything_succeeds_comes_to_fixed_work() {
         for capacity in [0.0, 50.0] {
-            let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, capacity), (0.001, 3000.0)), None, None);
+            let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, capacity), (0.001, 3000.0)), None, None);
             assert!(matches!(offer, Offer::FixedWork { .. }), "{capacity}: {offer:?}");
         }
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, probed((0.001, 80.0), (0.001, 3000.0)), None, None);
+        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, 80.0), (0.001, 3000.0)), None, None);
         assert!(matches!(offer, Offer::Timed { .. }), "{offer:?}");
     }
 
@@ -421,7 +430,7 @@ mod tests {
             Offer::Timed { length, .. } | Offer::Closed { length, .. } => (length.settle.as_millis(), length.measure.as_millis()),
             other => panic!("{other:?}"),
         };
-        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
+        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
         assert_eq!(milliseconds(quick(Arrival::Auto)), (150, 600));
         assert_eq!(milliseconds(quick(Arrival::Closed(4))), (500, 1500));
         let fixed = quick(Arrival::Work { sessions: 1, transactions: Some(10) });
@@ -430,9 +439,9 @@ mod tests {
 
     #[test]
     fn a_block_is_no_longer_than_there_is_room_for() {
-        // At 300/s a 95th percentile takes 2 s, and 16 pairs of such blocks 86 s.
+        // At 300/s a 95th percentile takes 2 s, and 16 rounds of two such blocks 86 s.
         for (seconds, measure) in [(90, 2.0), (60, 0.5)] {
-            let room = Room { time: Duration::from_secs(seconds), pairs: 16 };
+            let room = Room { time: Duration::from_secs(seconds), rounds: 16, arms: 2 };
             match timed(&scenario(Arrival::Auto), Process::Poisson(300.0), true, Mode::Default, Some(room)) {
                 Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), measure),
                 other => panic!("{other:?}"),

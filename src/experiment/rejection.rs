@@ -1,7 +1,7 @@
 //! A statement that PostgreSQL rejects, told so that its author finds it: file, line, what the server said.
 
 use crate::load::session::SessionError;
-use crate::record::Side;
+use crate::record::Arm;
 use crate::scenario::{Scenario, Statement, sql};
 
 /// Which text of a statement was sent.
@@ -25,14 +25,15 @@ pub fn is_servers_fault(code: &str) -> bool {
     }
 }
 
-/// `file:line: side, statement: [SQLSTATE] message`, as far as the file tells.
-pub fn describe(scenario: &Scenario, side: Side, form: Form, error: &SessionError) -> String {
+/// `file:line: arm, statement: [SQLSTATE] message`, as far as the file tells.
+pub fn describe(scenario: &Scenario, arm: Arm, form: Form, error: &SessionError) -> String {
+    let arm_name = &scenario.arms.get(arm).name;
     let SessionError::Rejected { statement: name, error: rejected } = error else {
-        return format!("{}: {error}", side.name());
+        return format!("{arm_name}: {error}");
     };
     let (transaction, name) = name.split_once('/').unwrap_or((name, ""));
     let transaction = scenario.transactions.iter().find(|one| one.name == transaction);
-    let statements = transaction.map(|transaction| transaction.statements.get(side).as_slice()).unwrap_or_default();
+    let statements = transaction.map(|transaction| transaction.statements.get(arm).as_slice()).unwrap_or_default();
     let index = statements.iter().position(|statement| statement.name == name);
     let script = transaction.and_then(|transaction| transaction.script.as_deref());
     let (file, line) = match (script, index.and_then(|index| statements.get(index))) {
@@ -47,7 +48,7 @@ pub fn describe(scenario: &Scenario, side: Side, form: Form, error: &SessionErro
         None => file.display().to_string(),
     };
     let form = if form == Form::Exact { ", exact form" } else { "" };
-    format!("{place}: {}{form}, {error}", side.name())
+    format!("{place}: {arm_name}{form}, {error}")
 }
 
 /// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the

@@ -1,11 +1,13 @@
-//! One scenario of a duel, from its two databases to the evidence: builds, checks, probes, pairs of blocks, capacity, plans.
+//! One scenario of a duel, from its arms' databases to the evidence: builds, checks, probes, rounds of blocks, capacity, plans.
 //!
-//! The steps stand in files of their own: `checks` is what comes before any timing, `pairs` what is judged, `capacity` what is shown
+//! The steps stand in files of their own: `checks` is what comes before any timing, `rounds` what is judged, `capacity` what is shown
 //! beside it, `evidence` why it is so.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 
 use super::block::{BlockContext, Overrun};
 use super::databases::{self, VariantDatabase};
@@ -13,20 +15,20 @@ use super::describe::{class_record, record};
 use super::duel::{Arenas, until_stopped};
 use super::evidence::{self, Collector};
 use super::offer::{Offer, Probed, SLOW};
-use super::pairs::{Aim, Course};
-use super::side::SideUnderTest;
-use super::{Environment, Plan, variants};
+use super::rounds::{Aim, Course};
+use super::route::Route;
+use super::{Environment, Event, Plan};
 use crate::load::bind::Mix;
 use crate::load::program::Program;
-use crate::record::{Line, LoadRecord, Mode, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, Line, LoadRecord, Mode, ScenarioRecord, StopReason, VariantRecord};
 use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
 /// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
 pub(super) const WARM_UP: u32 = 6;
 
-/// Pairs that follow each other on one build of the databases: as many as share a copy where a scenario writes.
-pub(super) const PAIRS_A_BUILD: u32 = 2;
+/// Rounds that follow each other on one build of the databases: as many as share a copy where a scenario writes.
+pub(super) const ROUNDS_A_BUILD: u32 = 2;
 
 /// How often each variant is built in a run of this mode.
 pub fn builds(mode: Mode) -> u32 {
@@ -62,45 +64,45 @@ impl From<anyhow::Error> for Halt {
     }
 }
 
-/// The databases of both sides. In a long run each is built twice: physical layout is luck, and should not decide.
+/// The databases of all arms. In a long run each is built twice: physical layout is luck, and should not decide.
 pub(super) struct Arena {
     /// By build.
-    builds: Vec<Sides<VariantDatabase>>,
+    builds: Vec<Arms<VariantDatabase>>,
     /// Routes by build; one only where a scenario writes, as it works on clones.
-    routes: Vec<Sides<SideUnderTest>>,
+    routes: Vec<Arms<Route>>,
     /// Whether all of it fits in shared buffers.
     pub(super) resident: bool,
 }
 
 impl Arena {
-    /// The build that a pair runs on, and the way there.
-    pub(super) fn of_pair(&self, pair: u32) -> (u32, &Sides<SideUnderTest>) {
-        let build = (pair / PAIRS_A_BUILD) as usize % self.builds.len();
+    /// The build that a round runs on, and the ways there.
+    pub(super) fn of_round(&self, round: u32) -> (u32, &Arms<Route>) {
+        let build = (round / ROUNDS_A_BUILD) as usize % self.builds.len();
         (build as u32, &self.routes[build % self.routes.len()])
     }
 
-    /// The way to the first build.
-    pub(super) fn first(&self) -> &Sides<SideUnderTest> {
+    /// The ways to the first build.
+    pub(super) fn first(&self) -> &Arms<Route> {
         &self.routes[0]
     }
 }
 
-/// A scenario whose pairs have begun.
+/// A scenario whose rounds have begun.
 pub(super) struct Measuring {
     mix: Arc<Mix>,
     arena: Arena,
     offer: Offer,
-    probed: Sides<Probed>,
+    probed: Arms<Probed>,
     record: ScenarioRecord,
     pub(super) course: Course,
     /// Executions before measuring, on each new connection.
     warm_up: u32,
-    /// Why no more pairs are needed, once they are not.
+    /// Why no more rounds are needed, once they are not.
     enough: Option<StopReason>,
 }
 
 impl Measuring {
-    /// Why no more pairs are needed; `None` if more would make it surer.
+    /// Why no more rounds are needed; `None` if more would make it surer.
     pub(super) fn enough(&self) -> Option<&StopReason> {
         self.enough.as_ref()
     }
@@ -151,10 +153,9 @@ impl ScenarioDuel<'_, '_> {
         Ok(left)
     }
 
-    /// Runs some more pairs of a scenario that was left open.
+    /// Runs some more rounds of a scenario that was left open.
     pub(super) async fn go_on(&mut self, mut measuring: Box<Measuring>) -> Left {
-        let pairs = self.some_more(&mut measuring).await;
-        match pairs {
+        match self.some_more(&mut measuring).await {
             Ok(enough @ (None | Some(StopReason::Precise))) => {
                 measuring.enough = enough;
                 Left::Open(measuring)
@@ -173,16 +174,16 @@ impl ScenarioDuel<'_, '_> {
         self.ready(&measuring.arena).await?;
         let context = self.context(measuring.mix.clone(), measuring.warm_up);
         let Measuring { arena, offer, record, course, .. } = measuring;
-        self.pairs(&context, arena, offer, record, course, Aim::More).await
+        self.rounds(&context, arena, offer, record, course, Aim::More).await
     }
 
-    /// What follows the last pair.
+    /// What follows the last round.
     pub(super) async fn finish(&mut self, measuring: Box<Measuring>, stop: StopReason) -> Left {
         let closed = async {
             self.record_classes(&measuring.course)?;
             if matches!(stop, StopReason::Precise | StopReason::Budget) {
                 let context = self.context(measuring.mix.clone(), measuring.warm_up);
-                self.capacity(&context, &measuring.arena, &measuring.offer, measuring.probed).await?;
+                self.capacity(&context, &measuring.arena, &measuring.offer, &measuring.probed).await?;
             }
             Ok(())
         };
@@ -217,7 +218,7 @@ impl ScenarioDuel<'_, '_> {
         }
         let times = until_stopped(&stop, self.time(&mix, arena.first())).await;
         let times = times.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
-        let slow = self.settle(&mut arena, times.direct);
+        let slow = self.settle(&mut arena, &times.direct);
         self.ready(&arena).await?;
         let warm_up = if slow { 1 } else { WARM_UP };
         let context = self.context(mix.clone(), warm_up);
@@ -225,14 +226,15 @@ impl ScenarioDuel<'_, '_> {
         let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;
-        let mut measuring = Box::new(Measuring { mix, arena, offer, probed, record, course: Course::default(), warm_up, enough: None });
+        let course = Course::of(arena.first());
+        let mut measuring = Box::new(Measuring { mix, arena, offer, probed, record, course, warm_up, enough: None });
         let Measuring { arena, offer, record, course, .. } = &mut *measuring;
-        let enough = self.pairs(&context, arena, offer, record, course, aim).await?;
+        let enough = self.rounds(&context, arena, offer, record, course, aim).await?;
         if enough != Some(StopReason::Interrupted) {
-            let sides = measuring.arena.first();
+            let routes = measuring.arena.first();
             let (server, scenario, suite) = (self.environment.server, self.scenario, &self.plan.suite);
             let collector = Collector { server, scenario, mix: &measuring.mix, suite, warm_up };
-            let collected = evidence::collect(self.environment, &collector, sides, &checked.recall, &mut self.arenas.counting);
+            let collected = evidence::collect(self.environment, &collector, routes, &checked.recall, &mut self.arenas.counting);
             // What was measured is whole by now; a signal only ends the looking for reasons.
             until_stopped(&stop, collected).await.unwrap_or(Ok(()))?;
         }
@@ -245,29 +247,24 @@ impl ScenarioDuel<'_, '_> {
         }
     }
 
-    /// Reads both sides into memory, and lets autovacuum run only where there is something for it to do.
+    /// Reads all arms into memory, and lets autovacuum run only where there is something for it to do.
     async fn ready(&self, arena: &Arena) -> Result<(), Halt> {
         databases::set_autovacuum(self.environment.server, self.scenario.writes()).await?;
         if self.scenario.writes() {
             // Working copies are warmed as they are made.
             return Ok(());
         }
-        for routes in &arena.routes {
-            for side in Side::BOTH {
-                databases::warm(self.environment.server, &routes.get(side).database).await?;
-            }
+        for route in arena.routes.iter().flat_map(Arms::values) {
+            databases::warm(self.environment.server, &route.database).await?;
         }
         Ok(())
     }
 
     /// Decides how statements are planned. Returns whether a transaction is slow.
-    fn settle(&mut self, arena: &mut Arena, direct: Sides<Duration>) -> bool {
-        let slow = direct.before.max(direct.after) > SLOW;
+    fn settle(&mut self, arena: &mut Arena, direct: &Arms<Duration>) -> bool {
+        let slow = direct.values().any(|time| *time > SLOW);
         if slow && self.scenario.load.plans == Plans::Auto {
-            for routes in &mut arena.routes {
-                routes.before.pin_custom_plans();
-                routes.after.pin_custom_plans();
-            }
+            arena.routes.iter_mut().flat_map(Arms::values_mut).for_each(Route::pin_custom_plans);
             self.warnings
                 .push("a transaction takes more than 50 ms: plans are pinned to custom, and connections are warmed once".to_owned());
         }
@@ -277,24 +274,25 @@ impl ScenarioDuel<'_, '_> {
         slow
     }
 
-    /// The databases of both sides, made once a run and variant; A/A needs two of the same.
+    /// The databases of all arms, made once a run, as many of each variant as a scenario has arms of it.
     async fn arena(&mut self) -> Result<Arena, Halt> {
         let count = builds(self.plan.mode);
         let mut builds = Vec::new();
         for build in 0..count {
-            let before = self.build(Side::Before, build).await?;
-            let after = self.build(Side::After, build).await?;
-            builds.push(Sides { before, after });
+            let mut made = Vec::new();
+            for arm in self.scenario.arms.arms() {
+                made.push(self.build(arm, build).await?);
+            }
+            builds.push(Arms::try_from(made).map_err(anyhow::Error::msg)?);
         }
-        let bytes = builds.iter().flat_map(|both| [&both.before, &both.after]).map(|one| one.table_bytes + one.index_bytes).sum();
+        let bytes = builds.iter().flat_map(Arms::values).map(|one: &VariantDatabase| one.table_bytes + one.index_bytes).sum();
         let resident = databases::is_resident(self.environment.server, bytes).await?;
-        let names = variants(self.plan, self.scenario);
-        for side in Side::BOTH {
-            let database = builds[0].get(side);
+        for (arm, spec) in self.scenario.arms.iter() {
+            let database = builds[0].get(arm);
             let record = VariantRecord {
                 scenario: self.scenario.path(),
-                side,
-                variant: names.get(side).clone(),
+                arm,
+                variant: spec.variant.clone(),
                 applied: database.applied.clone(),
                 table_bytes: database.table_bytes,
                 index_bytes: database.index_bytes,
@@ -308,15 +306,15 @@ impl ScenarioDuel<'_, '_> {
         Ok(Arena { builds, routes, resident })
     }
 
-    async fn build(&mut self, side: Side, build: u32) -> Result<VariantDatabase, Halt> {
-        let variant = self.variant(side)?.clone();
-        let key = (variant.name.clone(), side, build);
+    async fn build(&mut self, arm: Arm, build: u32) -> Result<VariantDatabase, Halt> {
+        let variant = self.variant(arm)?.clone();
+        let key = (variant.name.clone(), self.scenario.copy_of(arm), build);
         if let Some(database) = self.arenas.made.get(&key) {
             return Ok(database.clone());
         }
-        let (again, suffix) = if build == 0 { ("", "") } else { (" again", "_2") };
-        self.environment.progress.note(&format!("applying {}{again} ({})", variant.name, side.name()));
-        let name = format!("{}_{}_{}{suffix}", self.arenas.prefix, databases::sql_name(&variant.name), side.name());
+        self.environment.progress.event(&Event::Applying { variant: &variant.name, again: key.1 > 0 || build > 0 });
+        // Numbers last: no name begins as another one does, but those of its copies.
+        let name = format!("{}_{}_{}_{build}", self.arenas.prefix, databases::sql_name(&variant.name), key.1);
         let result =
             databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant, self.environment.progress).await;
         let database = result.map_err(|error| match databases::rejection(&error) {
@@ -327,47 +325,42 @@ impl ScenarioDuel<'_, '_> {
         Ok(database)
     }
 
-    /// The variant of a side.
-    pub(super) fn variant(&self, side: Side) -> anyhow::Result<&Variant> {
-        let names = variants(self.plan, self.scenario);
-        let name = names.get(side);
+    /// The variant of an arm.
+    pub(super) fn variant(&self, arm: Arm) -> anyhow::Result<&'_ Variant> {
+        let name = &self.scenario.arms.get(arm).variant;
         self.plan.suite.variants.get(name).ok_or_else(|| {
             let known: Vec<&str> = self.plan.suite.variants.keys().map(String::as_str).collect();
             anyhow::anyhow!("suite {} has no variant {name}; it has {}", self.plan.suite.name, known.join(", "))
         })
     }
 
-    fn routes(&self, made: &Sides<VariantDatabase>) -> anyhow::Result<Sides<SideUnderTest>> {
-        let route = |side: Side| {
-            let database = &made.get(side).name;
+    fn routes(&self, made: &Arms<VariantDatabase>) -> anyhow::Result<Arms<Route>> {
+        made.try_each(|arm| {
+            let database = &made.get(arm).name;
             let database = if self.scenario.writes() { format!("{database}_w") } else { database.clone() };
-            SideUnderTest::new(
-                self.environment.server,
-                &database,
-                Arc::new(Program::new(self.scenario, side)),
-                self.scenario.load.wire_rtt(),
-            )
-        };
-        Ok(Sides { before: route(Side::Before)?, after: route(Side::After)? })
+            let program = Arc::new(Program::new(self.scenario, arm));
+            let settings = &self.scenario.arms.get(arm).settings;
+            Ok(Route::new(self.environment.server, &database, program, settings, self.scenario.wire_rtt(arm))?)
+        })
     }
 
-    /// Fresh copies of both sides of a build for a scenario that writes.
+    /// Fresh copies of all arms of a build for a scenario that writes.
     pub(super) async fn clone_working(&self, arena: &Arena, build: u32) -> anyhow::Result<()> {
         let Some(made) = arena.builds.get(build as usize) else { return Ok(()) };
-        let (server, copies) = (self.environment.server, arena.first());
-        let copy = |side: Side| databases::clone_database(server, &made.get(side).name, &copies.get(side).database);
-        // Both are awaited, so that none is made after the run has dropped its databases.
-        let (before, after) = tokio::join!(copy(Side::Before), copy(Side::After));
-        before.and(after)?;
-        let warm = |side: Side| databases::warm(server, &copies.get(side).database);
-        tokio::try_join!(warm(Side::Before), warm(Side::After))?;
+        let server = self.environment.server;
+        let pairs = || made.values().zip(arena.first().values());
+        // All are awaited, so that none is made after the run has dropped its databases.
+        let cloned = join_all(pairs().map(|(made, copy)| databases::clone_database(server, &made.name, &copy.database))).await;
+        cloned.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        let warmed = join_all(pairs().map(|(_, copy)| databases::warm(server, &copy.database))).await;
+        warmed.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         Ok(())
     }
 
     fn record_classes(&mut self, course: &Course) -> Result<(), Halt> {
-        for side in Side::BOTH {
-            for (transaction, class, service) in course.classes.get(side).iter() {
-                self.append(Line::TenantClass(class_record(self.scenario, side, transaction, class.name(), service.clone())))?;
+        for (arm, classes) in course.classes.iter() {
+            for (transaction, class, service) in classes.iter() {
+                self.append(Line::TenantClass(class_record(self.scenario, arm, transaction, class.name(), service.clone())))?;
             }
         }
         Ok(())

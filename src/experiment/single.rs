@@ -1,7 +1,6 @@
 //! One variant under load, without a rival: for a look at throughput and latency, and for sizing.
 //!
-//! Seeds (or finds) the template, makes the variant, loads it in one block, and writes the same lines as a duel, all of them of the
-//! `before` side. Nothing is checked here, and nothing can be concluded about another variant.
+//! Seeds (or finds) the template, makes the variant, loads it in one block, and writes the same lines as a duel of one arm. Nothing is checked here, and nothing can be concluded about another variant.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,32 +10,30 @@ use super::block::{BlockContext, ClassSums, Measured};
 use super::checks::time_sessions;
 use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
-use super::describe::{class_record, record_of_one};
+use super::describe::{class_record, record};
 use super::duel::until_stopped;
 use super::offer::{BlockLength, Offer, SLOW, staged};
 use super::order::Slot;
 use super::rejection::{self, Form, is_servers_fault};
+use super::route::{self, Route};
 use super::scenario_duel::WARM_UP;
-use super::side::SideUnderTest;
-use super::{Environment, Plan, header, locked, side};
+use super::{Environment, Event, Plan, header, locked};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::schedule::Process;
 use crate::load::session::SessionError;
-use crate::record::{End, Line, ScenarioEnd, Side, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, End, Line, ScenarioEnd, StopReason, VariantRecord};
 use crate::scenario::{Arrival, Plans, Scenario};
 use crate::suite::Variant;
 
 /// What to load.
 #[derive(Clone, Debug)]
 pub struct Single {
-    /// Suite, sizes and seed; its first scenario is the one that runs, with the arrivals, connections and round-trip time it says.
+    /// Suite, sizes and seed; its first scenario is the one that runs, with the one arm, the arrivals, connections and round-trip time it says.
     pub plan: Plan,
-    /// The variant.
+    /// The variant of that arm.
     pub variant: Variant,
-    /// Whose statements run, where the scenario has others for each side.
-    pub side: Side,
     /// How long.
     pub length: BlockLength,
 }
@@ -44,7 +41,7 @@ pub struct Single {
 /// Loads one variant and records it. An error means that nothing could be recorded; what fails later stands in the record.
 pub async fn run_single(single: &Single, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    side::reachable(environment.server, &single.plan.scenarios).await?;
+    route::reachable(environment.server, &single.plan.scenarios).await?;
     locked(environment, async |environment| single_under_lock(single, environment, started).await).await
 }
 
@@ -57,13 +54,14 @@ async fn single_under_lock(single: &Single, environment: &mut Environment<'_>, s
         let name = database_name(single);
         let stop = match seed_and_load(single, environment, &data, scenario, &name, started, &mut warnings).await {
             Ok(stop) => stop,
-            Err(error) => stop_of(single, scenario, &error),
+            Err(error) => stop_of(scenario, &error),
         };
         if let Err(error) = databases::drop_duels(environment.server, &name).await {
             // What was measured is worth more.
-            environment.progress.note(&format!("databases of this run may be left behind: {error:#}"));
+            environment.progress.event(&Event::LeftBehind { error: &format!("{error:#}") });
         }
         let elapsed_ns = started.elapsed().as_nanos() as u64;
+        environment.progress.event(&Event::ScenarioEnded { scenario: &scenario.path(), stop: &stop });
         environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
     }
     let interrupted = environment.stop.load(Ordering::Relaxed);
@@ -90,18 +88,18 @@ async fn seed_and_load(
     let stop = environment.stop.clone();
     let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
-    environment.progress.note(&format!("applying {}", single.variant.name));
+    environment.progress.event(&Event::Applying { variant: &single.variant.name, again: false });
     let made = databases::make_variant(environment.server, &template?, name, &single.variant, environment.progress).await?;
     load(single, environment, &data.dataset, scenario, &made, started, warnings).await
 }
 
-fn stop_of(single: &Single, scenario: &Scenario, error: &anyhow::Error) -> StopReason {
+fn stop_of(scenario: &Scenario, error: &anyhow::Error) -> StopReason {
     if let Some(message) = databases::rejection(error) {
         return StopReason::Rejected { message };
     }
     match error.downcast_ref::<SessionError>() {
         Some(error) if !is_servers_fault(error.code()) => {
-            StopReason::Rejected { message: rejection::describe(scenario, single.side, Form::Timed, error) }
+            StopReason::Rejected { message: rejection::describe(scenario, Arm::BASELINE, Form::Timed, error) }
         }
         _ => StopReason::Infrastructure { message: format!("{error:#}") },
     }
@@ -118,15 +116,11 @@ async fn load(
 ) -> anyhow::Result<StopReason> {
     let offer = offer(scenario, single.length);
     let resident = databases::is_resident(environment.server, made.table_bytes + made.index_bytes).await?;
-    environment.record.append(&Line::Scenario(Box::new(record_of_one(
-        scenario,
-        &single.variant.name,
-        single.side,
-        offer.record(scenario.load.connections),
-    ))))?;
+    let described = record(&single.plan, scenario, offer.record(scenario.load.connections));
+    environment.record.append(&Line::Scenario(Box::new(described)))?;
     environment.record.append(&Line::Variant(VariantRecord {
         scenario: scenario.path(),
-        side: Side::Before,
+        arm: Arm::BASELINE,
         variant: single.variant.name.clone(),
         applied: made.applied.clone(),
         table_bytes: made.table_bytes,
@@ -138,11 +132,13 @@ async fn load(
         warnings.push("the data does not fit in shared buffers: reads from disk are part of the result".to_owned());
     }
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
-    let mut route = route(single, environment, scenario, made)?;
+    let program = Arc::new(Program::new(scenario, Arm::BASELINE));
+    let settings = &scenario.arms.baseline.settings;
+    let mut route = Route::new(environment.server, &made.name, program, settings, scenario.wire_rtt(Arm::BASELINE))?;
     let session = route.session(dataset.now()).await?;
-    let mut sessions = [session];
+    let mut sessions = Arms::new(session, Vec::new());
     let timing = until_stopped(&environment.stop, time_sessions(&mix, &mut sessions, SequenceRange::Probe(0x100)));
-    let Some([alone]) = timing.await else { return Ok(StopReason::Interrupted) };
+    let Some(Arms { baseline: alone, .. }) = timing.await else { return Ok(StopReason::Interrupted) };
     drop(sessions);
     databases::warm(environment.server, &made.name).await?;
     let slow = alone > SLOW;
@@ -162,21 +158,18 @@ async fn load(
         stop: environment.stop.clone(),
     };
     let seconds = (single.length.settle + single.length.measure).as_secs_f64();
-    environment.progress.note(&format!("{} on {} for {seconds:.1} s", scenario.path(), single.variant.name));
-    let slot = Slot { pair: 0, position: 0, side: Side::Before };
+    environment.progress.event(&Event::Loading { scenario: &scenario.path(), variant: &single.variant.name, seconds });
+    let slot = Slot { round: 0, position: 0, arm: Arm::BASELINE };
     let Measured { record, classes } = context.run(slot, &route, &offer).await?;
+    environment.progress.event(&Event::of_block(&record, &scenario.arms.baseline.name));
     environment.record.append(&Line::Block(Box::new(record)))?;
     let mut sums = ClassSums::default();
     sums.add(&classes);
     for (transaction, class, service) in sums.iter() {
-        let line = class_record(scenario, Side::Before, transaction, class.name(), service.clone());
+        let line = class_record(scenario, Arm::BASELINE, transaction, class.name(), service.clone());
         environment.record.append(&Line::TenantClass(line))?;
     }
     Ok(if environment.stop.load(Ordering::Relaxed) { StopReason::Interrupted } else { StopReason::Budget })
-}
-
-fn route(single: &Single, environment: &Environment<'_>, scenario: &Scenario, made: &VariantDatabase) -> anyhow::Result<SideUnderTest> {
-    Ok(SideUnderTest::new(environment.server, &made.name, Arc::new(Program::new(scenario, single.side)), scenario.load.wire_rtt())?)
 }
 
 /// Without a rate, every connection is kept busy: there is no rival whose capacity a rate would have to suit.

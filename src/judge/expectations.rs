@@ -7,11 +7,13 @@ use serde::Serialize;
 
 use super::outcome::gated;
 use super::{Gate, Metric, Quantity, Verdict};
-use crate::record::{Expect, Expectation, ScenarioRecord};
+use crate::record::{Arm, Expect, Expectation, ScenarioRecord};
 
 /// A verdict that the author expects, and what came of it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct StatedExpectation {
+    /// The arm, beside the baseline.
+    pub arm: Arm,
     /// The transaction; `None`: all that state nothing of their own.
     pub transaction: Option<String>,
     /// The statement; `None`: all of the transaction that state nothing of their own, and the transaction itself.
@@ -69,30 +71,35 @@ impl StatedQuantity {
     }
 }
 
-/// All that a scenario states, each transaction's before its statements', before anything is held against it.
+/// All that a scenario states, for one arm after the other, each transaction's before its statements', before anything is held against it.
 pub(super) fn stated(scenario: &ScenarioRecord) -> Vec<StatedExpectation> {
+    scenario.arms.rivals().flat_map(|arm| stated_of(scenario, arm)).collect()
+}
+
+fn stated_of(scenario: &ScenarioRecord, arm: Arm) -> Vec<StatedExpectation> {
     let mut all = Vec::new();
-    let mut add = |transaction: Option<&str>, statement: Option<&str>, expect: Option<Expect>, why: &Option<String>| {
+    let name = &scenario.arms.get(arm).name;
+    let mut add = |transaction: Option<&str>, statement: Option<&str>, expect: &Option<Expect>, why: &Option<String>| {
         let mut push = |quantity: Option<StatedQuantity>, expect: Expectation| {
             let (transaction, statement) = (transaction.map(str::to_owned), statement.map(str::to_owned));
-            all.push(StatedExpectation { transaction, statement, quantity, expect, why: why.clone(), met: None });
+            all.push(StatedExpectation { arm, transaction, statement, quantity, expect, why: why.clone(), met: None });
         };
-        match expect {
-            None => {}
-            Some(Expect::Verdict(expect)) => push(None, expect),
+        match expect.as_ref().and_then(|expect| expect.of(name)) {
+            None | Some(Expect::Arms(_)) => {}
+            Some(Expect::Verdict(expect)) => push(None, *expect),
             Some(Expect::Quantities(of)) => {
                 let quantities = [(StatedQuantity::P50, of.p50), (StatedQuantity::P95, of.p95), (StatedQuantity::Processor, of.processor)];
                 quantities.into_iter().for_each(|(quantity, expect)| expect.into_iter().for_each(|expect| push(Some(quantity), expect)));
             }
         }
     };
-    add(None, None, scenario.expect, &scenario.expect_why);
+    add(None, None, &scenario.expect, &scenario.expect_why);
     for transaction in &scenario.transactions {
-        let name = Some(transaction.name.as_str());
-        add(name, None, transaction.expect, &transaction.expect_why);
-        // Statements are judged one by one only where both sides have the same ones.
-        for statement in &transaction.statements.after {
-            add(name, Some(&statement.name), statement.expect, &statement.expect_why);
+        let of = Some(transaction.name.as_str());
+        add(of, None, &transaction.expect, &transaction.expect_why);
+        // Statements are judged one by one only where the baseline has the same ones.
+        for statement in transaction.statements.get(arm) {
+            add(of, Some(&statement.name), &statement.expect, &statement.expect_why);
         }
     }
     all
@@ -118,7 +125,7 @@ impl StatedExpectation {
         let transaction = self.transaction.as_ref().is_none_or(|name| *name == metric.transaction);
         let statement = self.statement.is_none() || self.statement == metric.statement;
         let quantity = self.quantity.is_none() || self.quantity == StatedQuantity::of(metric.quantity);
-        transaction && statement && quantity
+        self.arm == metric.arm && transaction && statement && quantity
     }
 
     /// Whether it came out by these metrics, for which it speaks; `None` if that cannot be told.

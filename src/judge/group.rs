@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::record::{
-    BlockRecord, CheckRecord, EvidenceRecord, Line, LoadRecord, ProbeRecord, Record, ScenarioRecord, Sides, StopReason, TenantClassRecord,
-    VariantRecord,
+    ArmRecord, Arms, BlockRecord, CheckRecord, EvidenceRecord, Line, LoadRecord, ProbeRecord, Record, ScenarioRecord, StopReason,
+    TenantClassRecord, VariantRecord,
 };
 
 /// Whether the record describes a scenario.
@@ -66,6 +66,9 @@ pub(super) fn split(record: &Record) -> Vec<Group<'_>> {
         }
     }
     for group in &mut groups {
+        if group.description == Description::Missing {
+            group.scenario.arms = arms_of(&group.variants);
+        }
         group.checks.sort_by_key(|check| Reverse(check.outcome));
         if record.header.aa {
             // What the author expects of two variants says nothing about one variant against itself.
@@ -73,6 +76,15 @@ pub(super) fn split(record: &Record) -> Vec<Group<'_>> {
         }
     }
     groups
+}
+
+/// The arms of a scenario that no line describes, as far as their databases were made.
+fn arms_of(variants: &[VariantRecord]) -> Arms<ArmRecord> {
+    let named = |variant: &str| ArmRecord::of(variant, variant);
+    let mut made: Vec<&VariantRecord> = variants.iter().collect();
+    made.sort_by_key(|one| one.arm);
+    let arms: Vec<ArmRecord> = made.into_iter().map(|one| named(&one.variant)).collect();
+    Arms::try_from(arms).unwrap_or_else(|_| Arms::new(named("baseline"), Vec::new()))
 }
 
 fn scenario_of(line: &Line) -> Option<&str> {
@@ -117,7 +129,7 @@ fn undescribed(name: &str) -> ScenarioRecord {
         analysis: String::new(),
         claims: Vec::new(),
         digest: String::new(),
-        variants: Sides { before: "before".to_owned(), after: "after".to_owned() },
+        arms: Arms::new(ArmRecord::of("baseline", ""), Vec::new()),
         transactions: Vec::new(),
         load: LoadRecord::Nothing,
         expect: None,

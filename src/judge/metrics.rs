@@ -1,12 +1,12 @@
 //! What is compared, what of it decides, and what the statistics say.
 //!
-//! Statements are gated where both sides have the same ones, else the transaction is. Response and acquire time depend on the rate and
+//! Statements are gated where an arm and the baseline have the same ones, else the transaction is. Response and acquire time depend on the rate and
 //! on the pool, so they are shown. A quantile is gated only where its blocks hold 20 samples beyond it. Processor time of the server is gated where it is
 //! known: it scatters less than a median, as waiting for a processor is not in it.
 
-use super::series::Pairs;
+use super::series::{Both, Pairs};
 use super::{DisturbedBlocks, Gate, Interval, Metric, Quantity, Verdict};
-use crate::record::{BlockKind, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, Side, Sides, TransactionRecord};
+use crate::record::{Arm, BlockKind, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, TransactionRecord};
 use crate::stats::{
     self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
     minimum_detectable_effect, required_pairs, robust_sd, signed_rank,
@@ -39,8 +39,8 @@ impl Quantity {
         }
     }
 
-    /// Samples a block that it takes to be gated. The transactions of fixed work are the same on both sides, so that their median compares the
-    /// sides however few they are.
+    /// Samples a block that it takes to be gated. The transactions of fixed work are the same on all arms, so that their median compares them
+    /// however few they are.
     fn samples_needed(self, kind: BlockKind) -> u64 {
         match (self.per_mille(), kind) {
             (None, _) | (Some(500), BlockKind::FixedWork) => 1,
@@ -81,6 +81,14 @@ struct Planned {
 }
 
 impl Planned {
+    /// Where it stands among a scenario's metrics: by transaction, its statements before the whole of it, by quantity.
+    fn place(&self, scenario: &ScenarioRecord) -> (usize, usize, Quantity) {
+        let at = scenario.transactions.iter().position(|one| one.name == self.transaction);
+        let statements = at.and_then(|at| scenario.transactions.get(at)).map(|transaction| transaction.statements.values().flatten());
+        let named = |name: &String| statements.and_then(|mut all| all.position(|one| one.name == *name));
+        (at.unwrap_or(usize::MAX), self.statement.as_ref().and_then(named).unwrap_or(usize::MAX), self.quantity)
+    }
+
     fn times<'a>(&self, block: &'a BlockRecord) -> Option<&'a Histogram> {
         if let Some(statement) = &self.statement {
             return block.statements.get(&format!("{}/{statement}", self.transaction));
@@ -111,6 +119,14 @@ impl Planned {
     }
 }
 
+impl Metric {
+    /// Its value in a block, ns.
+    pub(super) fn value_in(&self, block: &BlockRecord) -> Option<f64> {
+        let (transaction, statement) = (self.transaction.clone(), self.statement.clone());
+        Planned { transaction, statement, quantity: self.quantity, shown: None }.value(block)
+    }
+}
+
 /// Service quantities of a block, the first one first to be looked at.
 fn service(kind: BlockKind) -> &'static [Quantity] {
     match kind {
@@ -124,8 +140,8 @@ fn never_gated(quantity: Quantity) -> Option<&'static str> {
     (quantity == Quantity::ServiceMean).then_some("one pause of the machine moves a mean: the median is judged")
 }
 
-fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
-    let alike = transaction.comparable_by_statement();
+fn planned(transaction: &TransactionRecord, kind: BlockKind, arm: Arm) -> Vec<Planned> {
+    let alike = transaction.comparable_by_statement(arm);
     let plan = |statement: Option<&str>, quantity, shown| Planned {
         transaction: transaction.name.clone(),
         statement: statement.map(str::to_owned),
@@ -134,7 +150,7 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
     };
     let mut all = Vec::new();
     if alike {
-        for statement in &transaction.statements.before {
+        for statement in &transaction.statements.baseline {
             let shown = statement.controls_transaction.then_some("it begins or ends a transaction");
             all.extend(service(kind).iter().map(|quantity| plan(Some(&statement.name), *quantity, shown.or(never_gated(*quantity)))));
         }
@@ -154,23 +170,26 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind) -> Vec<Planned> {
 
 /// Metrics of a scenario that may be gated, at most, whatever its load turns out to be.
 pub fn most_gated(scenario: &ScenarioRecord) -> usize {
-    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, BlockKind::Timed));
-    // And processor time.
-    planned.filter(|planned| planned.shown.is_none()).count() + 1
+    let of_arm = |arm: Arm| {
+        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, BlockKind::Timed, arm));
+        // And processor time.
+        planned.filter(|planned| planned.shown.is_none()).count() + 1
+    };
+    scenario.arms.rivals().map(of_arm).sum()
 }
 
 /// Processor time, of all transactions of a scenario together: backends serve them all. Not planned where parallel workers ran in any block: blocks
 /// without them are other work.
 fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
     let because = |why: NoProcessorTime| pairs.all_kept_blocks().any(|block| block.server.no_processor == Some(why));
-    // A cancelled transaction is a side's own work too: to leave out its block would flatter that side.
+    // A cancelled transaction is an arm's own work too: to leave out its block would flatter that arm.
     if because(NoProcessorTime::ParallelWorkers) || because(NoProcessorTime::Unfinished) {
         return None;
     }
     let shown = match pairs.kind? {
-        _ if pairs.all_kept_blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every pair"),
-        // Their sides run as many transactions as they can: a mean over other inputs.
-        BlockKind::Capacity | BlockKind::Users => Some("the sides run different transactions, and it is a mean over them"),
+        _ if pairs.all_kept_blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every round"),
+        // Their arms run as many transactions as they can: a mean over other inputs.
+        BlockKind::Capacity | BlockKind::Users => Some("the arms run different transactions, and it is a mean over them"),
         BlockKind::Timed | BlockKind::FixedWork | BlockKind::OwnRate => None,
     };
     let transaction = match scenario.transactions.as_slice() {
@@ -182,60 +201,69 @@ fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
 
 /// A metric with its pairs, not judged yet.
 pub(super) struct Series {
+    arm: Arm,
     planned: Planned,
-    /// ln(after) - ln(before), one a pair.
+    /// ln(arm) - ln(baseline), one a pair.
     pub differences: Vec<f64>,
     /// Those of the pairs in which the generator added nothing to the times.
     without_busy: Vec<f64>,
-    value_ns: Sides<f64>,
+    value_ns: Both<f64>,
     samples_per_block: u64,
     pub gate: Gate,
     /// As a log ratio.
     pub margin_ln: f64,
 }
 
-/// All metrics of a scenario for which there are samples, gated ones first.
-pub(super) fn series(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<Series> {
-    let Some(kind) = pairs.kind else { return Vec::new() };
-    let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind)).chain(processor(scenario, pairs));
-    let mut all: Vec<Series> = planned.filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect();
-    all.sort_by_key(|series| series.gate != Gate::Gated);
+/// All metrics of a scenario for which there are samples: gated ones first, and each for one arm after the other.
+pub(super) fn series<'p, 'a: 'p>(scenario: &ScenarioRecord, of_arms: impl IntoIterator<Item = &'p Pairs<'a>>) -> Vec<Series> {
+    let of_arm = |pairs: &Pairs<'_>| -> Vec<Series> {
+        let Some(kind) = pairs.kind else { return Vec::new() };
+        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind, pairs.arm));
+        planned.chain(processor(scenario, pairs)).filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect()
+    };
+    let mut all: Vec<Series> = of_arms.into_iter().flat_map(of_arm).collect();
+    all.sort_by_key(|series| (series.gate != Gate::Gated, series.planned.place(scenario), series.arm));
     all
 }
 
 impl Series {
     fn measure(planned: Planned, margins: &Margins, pairs: &Pairs<'_>) -> Option<Series> {
         let quantity = planned.quantity;
-        let logs: Vec<Sides<Option<f64>>> = pairs.kept.iter().map(|pair| pair.map(|block| planned.value(block).map(f64::ln))).collect();
-        let both = |pair: &Sides<Option<f64>>| Some(pair.after? - pair.before?);
-        let of_side = |side: Side| {
-            let values: Vec<f64> = logs.iter().filter_map(|pair| *pair.get(side)).collect();
+        let logs: Vec<Both<Option<f64>>> = pairs.kept.iter().map(|pair| pair.map(|block| planned.value(block).map(f64::ln))).collect();
+        let difference = |pair: &Both<Option<f64>>| Some(pair.arm? - pair.baseline?);
+        let mean = |of: fn(&Both<Option<f64>>) -> Option<f64>| {
+            let values: Vec<f64> = logs.iter().filter_map(of).collect();
             (values.iter().sum::<f64>() / values.len() as f64).exp()
         };
-        let value_ns = Sides { before: of_side(Side::Before), after: of_side(Side::After) };
-        let samples = |side: Side| lower_median(pairs.kept_blocks(side).map(|block| planned.samples(block)).collect());
-        let samples = Sides { before: samples(Side::Before), after: samples(Side::After) };
+        let value_ns = Both { baseline: mean(|pair| pair.baseline), arm: mean(|pair| pair.arm) };
+        let counts = |of: fn(&Both<u64>) -> u64| {
+            let counts = pairs.kept.iter().map(|pair| pair.map(|block| planned.samples(block)));
+            lower_median(counts.map(|both| of(&both)).collect())
+        };
+        let samples = Both { baseline: counts(|both| both.baseline), arm: counts(|both| both.arm) };
         let gate = gate(&planned, pairs.kind?, value_ns, samples)?;
-        // The faster side's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
-        let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.before.min(value_ns.after));
-        let differences = logs.iter().filter_map(both).collect();
-        let busy = |pair: &Sides<&BlockRecord>| pair.before.generator_adds_time() || pair.after.generator_adds_time();
-        let without_busy = logs.iter().zip(&pairs.kept).filter(|(_, pair)| !busy(pair)).filter_map(|(logs, _)| both(logs)).collect();
-        Some(Series { differences, without_busy, value_ns, samples_per_block: samples.before.min(samples.after), gate, margin_ln, planned })
+        // The faster one's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
+        let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.least());
+        let differences = logs.iter().filter_map(difference).collect();
+        let busy = |pair: &Both<&BlockRecord>| pair.baseline.generator_adds_time() || pair.arm.generator_adds_time();
+        let calm = logs.iter().zip(&pairs.kept).filter(|(_, pair)| !busy(pair));
+        let without_busy = calm.filter_map(|(logs, _)| difference(logs)).collect();
+        let samples_per_block = samples.baseline.min(samples.arm);
+        Some(Series { arm: pairs.arm, differences, without_busy, value_ns, samples_per_block, gate, margin_ln, planned })
     }
 }
 
 /// Whether a metric decides; `None` if there is nothing to show either.
-fn gate(planned: &Planned, kind: BlockKind, value_ns: Sides<f64>, samples: Sides<u64>) -> Option<Gate> {
+fn gate(planned: &Planned, kind: BlockKind, value_ns: Both<f64>, samples: Both<u64>) -> Option<Gate> {
     let needed = planned.quantity.samples_needed(kind);
     let missing = value_ns.map(|value| value.is_nan());
-    if missing.before || missing.after {
-        // If one side never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.
+    if missing.baseline || missing.arm {
+        // If one never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.
         let plenty =
-            planned.quantity != Quantity::Processor && samples.before.max(samples.after) >= needed && missing.before != missing.after;
+            planned.quantity != Quantity::Processor && samples.baseline.max(samples.arm) >= needed && missing.baseline != missing.arm;
         return (plenty && planned.shown.is_none()).then_some(Gate::Gated);
     }
-    let held = samples.before.min(samples.after);
+    let held = samples.baseline.min(samples.arm);
     Some(match planned.shown {
         Some(why) => Gate::Shown { why: why.to_owned() },
         None if held < needed => Gate::Shown { why: format!("too few samples: {held} a block, {needed} needed") },
@@ -316,7 +344,7 @@ impl Call {
         if self.estimate.point >= 0.0 { self.levels.0 } else { self.levels.1 }
     }
 
-    /// Whether it says "unchanged" and these differences alone do not: what the generator adds to both sides makes them more alike, so the pairs
+    /// Whether it says "unchanged" and these differences alone do not: what the generator adds to both makes them more alike, so the pairs
     /// in which it did cannot bear that out.
     fn leans_on_busy_pairs(&self, without_busy: &[f64], all: usize, margin_ln: f64) -> bool {
         let alone = || Estimate::from_differences(without_busy, self.levels.0, self.levels.1);
@@ -335,22 +363,23 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
     let pairs = series.differences.len();
     let ratio = call.estimate.exp();
     let test = signed_rank(&series.differences);
-    let pair_spread = robust_sd(&series.differences);
-    let planned = minimum_detectable_effect(pairs, pair_spread, planning_level, DEFAULT_POWER);
+    let spread = robust_sd(&series.differences);
+    let planned = minimum_detectable_effect(pairs, spread, planning_level, DEFAULT_POWER);
     // A robust spread forgives a few pairs that are far off, and the interval over few pairs does not: what its width hides was not seen.
     let hidden = (call.estimate.upper - call.estimate.point).max(call.estimate.point - call.estimate.lower);
     let seen = if hidden.is_finite() && planned.is_finite() { planned.max(hidden) } else { planned };
     let wider = if planned > 0.0 && planned.is_finite() { seen / planned } else { 1.0 };
     let detectable = seen.exp();
     let leans = call.leans_on_busy_pairs(&series.without_busy, pairs, series.margin_ln);
-    let pairs_needed = required_pairs(pair_spread * wider, series.margin_ln, planning_level, DEFAULT_POWER);
+    let rounds_needed = required_pairs(spread * wider, series.margin_ln, planning_level, DEFAULT_POWER);
     Metric {
+        arm: series.arm,
         transaction: series.planned.transaction,
         statement: series.planned.statement,
         quantity: series.planned.quantity,
         value_ns: series.value_ns,
         ratio: (pairs >= 2).then_some(Interval { point: ratio.point, lower: ratio.lower, upper: ratio.upper }),
-        pairs: super::to_u32(pairs),
+        rounds: super::to_u32(pairs),
         samples_per_block: series.samples_per_block,
         gate: series.gate,
         verdict: if leans { Verdict::Inconclusive } else { call.verdict },
@@ -358,9 +387,9 @@ fn finish(series: Series, call: Call, planning_level: f64) -> Metric {
         margin: series.margin_ln.exp(),
         p: (test.p_greater, test.p_less),
         level: call.level(),
-        pair_spread,
+        spread,
         detectable: detectable.is_finite().then_some(detectable),
-        pairs_needed: pairs_needed.map(super::to_u32),
+        rounds_needed: rounds_needed.map(super::to_u32),
         expectation: None,
         standing: None,
     }

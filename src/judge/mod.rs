@@ -5,11 +5,12 @@
 //!
 //! In order: `group` sorts lines by scenario, `series` makes pairs of blocks and log ratios of pairs, `metrics` decides what is compared
 //! and gated and lets [`crate::stats`] judge all of it as one family, `expectations` holds the verdicts against what the author stated, `outcome`
-//! says what that means for the exit code, `warnings` what a reader must know, `rollup` sums up what only charts and tables need.
+//! says what that means for the exit code, `warnings` what a reader must know, `best` which of several arms is the fastest, `rollup` sums up what only charts and tables need.
 //!
 //! Must not know: tokio, sqlx, the clock, how a report words or draws anything but reasons and warnings. Pure: the same record gives the
 //! same comparison. Nothing here panics on a record, however odd.
 
+mod best;
 mod expectations;
 mod faults;
 mod group;
@@ -25,17 +26,20 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::record::{CheckRecord, EvidenceRecord, NoProcessorTime, Record, ScenarioRecord, Side, Sides, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, CheckRecord, EvidenceRecord, NoProcessorTime, Record, ScenarioRecord, StopReason, VariantRecord};
 use crate::stats::FAMILY_ALPHA;
 
 pub use crate::stats::Verdict;
+pub use best::Best;
 pub use expectations::{Standing, StatedExpectation, StatedQuantity};
 pub use faults::{faults, unmeasured};
 pub use metrics::{most_gated, samples_needed};
 pub use precision::{Precision, precision};
-pub use stopping::{Pair, Reached, Stopping};
+pub use series::Both;
+pub use stopping::{Reached, RoundEnd, Stopping};
 
-use series::Pairs;
+use outcome::Failing;
+use series::{Lopsided, Pairs};
 
 /// A whole run, judged.
 #[derive(Clone, Debug, Serialize)]
@@ -44,8 +48,8 @@ pub struct Comparison {
     pub scenarios: Vec<ScenarioComparison>,
     /// The run as a whole.
     pub outcome: Outcome,
-    /// Pairs that the smallest significance level of the run needs.
-    pub minimum_pairs: u32,
+    /// Rounds that the smallest significance level of the run needs.
+    pub minimum_rounds: u32,
     /// Gated metrics of the run, over which Holm's procedure ran.
     pub gated_metrics: u32,
 }
@@ -60,7 +64,7 @@ pub enum Outcome {
     Infrastructure,
     /// Wrong answers or a leak: 6.
     WrongAnswers,
-    /// Nothing can be said of it: SQL was rejected, both sides fail, the load could not be offered, or transactions were lost count of. 4.
+    /// Nothing can be said of it: SQL was rejected, arm and baseline fail, the load could not be offered, or transactions were lost count of. 4.
     Invalid,
     /// Regressed without being expected to, or an expectation contradicted: 1.
     Surprise,
@@ -79,33 +83,35 @@ pub struct ScenarioComparison {
     pub variants: Vec<VariantRecord>,
     /// Checks, failures first.
     pub checks: Vec<CheckRecord>,
-    /// Metrics, gated ones first, in the order of transactions and statements.
+    /// Metrics, gated ones first, in the order of transactions and statements; each for one arm after the other.
     pub metrics: Vec<Metric>,
-    /// Closed-loop transactions a second by side, where measured or probed.
-    pub capacity: Sides<Option<f64>>,
-    /// Capacity after over before (above 1 is more), where blocks measured it: shown, never gated.
-    pub capacity_ratio: Option<Interval>,
-    /// Response times at half of each side's own capacity, where blocks measured them.
-    pub own_rate: Sides<Option<OwnRate>>,
+    /// The best arm by each gated metric that all have, where there are several beside the baseline.
+    pub best: Vec<Best>,
+    /// Closed-loop transactions a second by arm, where measured or probed.
+    pub capacity: Arms<Option<f64>>,
+    /// An arm's capacity over the baseline's (above 1 is more), where blocks measured it: shown, never gated.
+    pub capacity_ratio: Arms<Option<Interval>>,
+    /// Response times at half of each arm's own capacity, where blocks measured them.
+    pub own_rate: Arms<Option<OwnRate>>,
     /// Plans and counters.
     pub evidence: Vec<EvidenceRecord>,
     /// Quantile curves `(quantile, ns)` over all kept blocks: by `transaction` (response) and `transaction/statement` (service).
-    pub curves: BTreeMap<String, Sides<Vec<(f64, f64)>>>,
+    pub curves: BTreeMap<String, Arms<Vec<(f64, f64)>>>,
     /// Blocks in the order they ran, for the chart over time.
     pub blocks: Vec<BlockPoint>,
     /// Service times by tenant class.
     pub classes: Vec<ClassRow>,
-    /// Share of finished transactions that failed, over kept pairs.
-    pub failed_share: Sides<f64>,
+    /// Share of finished transactions that failed, over kept blocks.
+    pub failed_share: Arms<f64>,
     /// Errors by SQLSTATE.
-    pub errors: BTreeMap<String, Sides<u64>>,
+    pub errors: BTreeMap<String, Arms<u64>>,
     /// Why processor time was not measured, where it was not.
     pub no_processor: Option<NoProcessorTime>,
     /// Counters a transaction: WAL bytes, buffers.
-    pub server: Sides<ServerPerTransaction>,
-    /// Pairs kept and discarded (with reasons and how often).
-    pub pairs: PairCount,
-    /// What disturbed the blocks of kept pairs.
+    pub server: Arms<ServerPerTransaction>,
+    /// Rounds kept and discarded (with reasons and how often).
+    pub rounds: RoundCount,
+    /// What disturbed kept blocks.
     pub disturbed: DisturbedBlocks,
     /// Share of the machine's processor time that its host gave to others in the blocks; `None` where none of them knows.
     pub stolen_share: Option<f64>,
@@ -120,6 +126,18 @@ pub struct ScenarioComparison {
 }
 
 impl ScenarioComparison {
+    /// The arm that a metric is of, where there are several beside the baseline.
+    pub fn arm_of(&self, metric: &Metric) -> Option<&str> {
+        (self.scenario.arms.count() > 2).then(|| self.scenario.arms.get(metric.arm).name.as_str())
+    }
+
+    /// The arms, for people: `before-domain → after, after-repaired`.
+    pub fn versus(&self) -> String {
+        let arms = &self.scenario.arms;
+        let others: Vec<&str> = arms.others.iter().map(|arm| arm.name.as_str()).collect();
+        if others.is_empty() { arms.baseline.name.clone() } else { format!("{} → {}", arms.baseline.name, others.join(", ")) }
+    }
+
     /// What the author expects of a metric of this scenario.
     pub fn expectation_of(&self, metric: &Metric) -> Option<&StatedExpectation> {
         self.expectations.get(metric.expectation?)
@@ -129,39 +147,41 @@ impl ScenarioComparison {
 /// A quantity that is compared.
 #[derive(Clone, Debug, Serialize)]
 pub struct Metric {
+    /// The arm that is compared with the baseline.
+    pub arm: Arm,
     /// Transaction.
     pub transaction: String,
     /// Statement; `None` for the whole transaction.
     pub statement: Option<String>,
     /// What.
     pub quantity: Quantity,
-    /// Geometric mean over kept blocks, ns; NaN (null in JSON) for a side without samples.
-    pub value_ns: Sides<f64>,
-    /// After over before, as time (below 1 is faster), with its interval; `None` with fewer than 2 pairs.
+    /// Geometric mean over kept blocks, ns; NaN (null in JSON) without samples.
+    pub value_ns: Both<f64>,
+    /// The arm's over the baseline's, as time (below 1 is faster), with its interval; `None` with fewer than 2 rounds.
     pub ratio: Option<Interval>,
-    /// Pairs it rests on.
-    pub pairs: u32,
+    /// Rounds it rests on.
+    pub rounds: u32,
     /// Samples a block, median.
     pub samples_per_block: u64,
     /// Whether it decides the outcome; if not, why.
     pub gate: Gate,
     /// The verdict; shown-only metrics have one too, but it decides nothing.
     pub verdict: Verdict,
-    /// Why its verdict was taken back, where it was, so that more pairs would not settle it.
+    /// Why its verdict was taken back, where it was, so that more rounds would not settle it.
     pub taken_back: Option<&'static str>,
-    /// Margin that matters, as a factor (1.05 is 5%): the relative one, or the floor over the faster side's value where that is more. NaN
+    /// Margin that matters, as a factor (1.05 is 5%): the relative one, or the floor over the faster one's value where that is more. NaN
     /// (null in JSON) where it cannot be told.
     pub margin: f64,
     /// One-sided p-value towards slower and towards faster.
     pub p: (f64, f64),
     /// One-sided level that Holm's procedure held it to, in the direction that the estimate points to; 1% for what is only shown.
     pub level: f64,
-    /// Robust standard deviation of the pairs' log ratios; NaN (null in JSON) with fewer than 2 pairs.
-    pub pair_spread: f64,
-    /// Smallest effect, as a factor above 1, that this run could have seen with 90% power; `None` if it has too few pairs to see any.
+    /// Robust standard deviation of the rounds' log ratios; NaN (null in JSON) with fewer than 2 rounds.
+    pub spread: f64,
+    /// Smallest effect, as a factor above 1, that this run could have seen with 90% power; `None` if it has too few rounds to see any.
     pub detectable: Option<f64>,
-    /// Pairs that would be needed to see an effect of the margin with 90% power.
-    pub pairs_needed: Option<u32>,
+    /// Rounds that would be needed to see an effect of the margin with 90% power.
+    pub rounds_needed: Option<u32>,
     /// Position among the scenario's expectations of the one that speaks for it; `None` if none does.
     pub expectation: Option<usize>,
     /// Whether the verdict is an expected one, or a surprise; `None` if it is neither, or decides nothing.
@@ -169,7 +189,7 @@ pub struct Metric {
 }
 
 /// What is measured of a transaction or statement.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quantity {
     /// Median service time.
@@ -207,6 +227,11 @@ impl Quantity {
 }
 
 impl Metric {
+    /// Whether it is of the same transaction, statement and quantity as another.
+    fn is_of(&self, other: &Metric) -> bool {
+        (&self.transaction, &self.statement, self.quantity) == (&other.transaction, &other.statement, other.quantity)
+    }
+
     /// What it is of: `transaction/statement`, or the transaction.
     pub fn subject(&self) -> String {
         match &self.statement {
@@ -240,7 +265,7 @@ pub struct Interval {
     pub upper: f64,
 }
 
-/// What users of one side alone would see, at half of its own capacity.
+/// What users of one arm alone would see, at half of its own capacity.
 #[derive(Clone, Debug, Serialize)]
 pub struct OwnRate {
     /// Arrivals a second.
@@ -253,7 +278,7 @@ pub struct OwnRate {
     pub transactions: Vec<OwnRateRow>,
 }
 
-/// Times of one transaction at a side's own rate, over all its blocks, ns.
+/// Times of one transaction at an arm's own rate, over all its blocks, ns.
 #[derive(Clone, Debug, Serialize)]
 pub struct OwnRateRow {
     /// Transaction.
@@ -273,15 +298,15 @@ pub struct OwnRateRow {
 pub struct BlockPoint {
     /// Position in the scenario.
     pub position: u32,
-    /// Pair.
-    pub pair: u32,
-    /// Side.
-    pub side: Side,
+    /// Round.
+    pub round: u32,
+    /// Arm.
+    pub arm: Arm,
     /// Start, seconds since the run began.
     pub started_seconds: f64,
     /// Headline value: service p50 of the first transaction, ns.
     pub value_ns: f64,
-    /// Why the pair was discarded, in words.
+    /// Why it is not used, in words.
     pub discarded: Option<String>,
 }
 
@@ -293,11 +318,11 @@ pub struct ClassRow {
     /// Class.
     pub class: String,
     /// Transactions.
-    pub count: Sides<u64>,
+    pub count: Arms<u64>,
     /// Median, ns.
-    pub p50_ns: Sides<Option<f64>>,
+    pub p50_ns: Arms<Option<f64>>,
     /// 95th percentile, ns.
-    pub p95_ns: Sides<Option<f64>>,
+    pub p95_ns: Arms<Option<f64>>,
 }
 
 /// Counters of the server divided by transactions, over kept blocks.
@@ -315,21 +340,21 @@ pub struct ServerPerTransaction {
     pub generic_share: f64,
 }
 
-/// Pairs of a scenario.
+/// Rounds of a scenario.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct PairCount {
-    /// Used.
+pub struct RoundCount {
+    /// Of which every block is used.
     pub kept: u32,
-    /// Not used, unfinished ones among them.
+    /// The others, unfinished ones among them.
     pub discarded: u32,
-    /// Reasons in words, and in how many pairs; a pair may have more than one.
+    /// Reasons in words, and in how many rounds; a round may have more than one.
     pub reasons: BTreeMap<String, u32>,
 }
 
-/// What the machine and the generator did to blocks of kept pairs.
+/// What the machine and the generator did to kept blocks.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct DisturbedBlocks {
-    /// All blocks of kept pairs.
+    /// All kept blocks.
     pub blocks: u32,
     /// Blocks with any of the following.
     pub disturbed: u32,
@@ -352,44 +377,65 @@ pub struct DisturbedBlocks {
 /// A record without its end line (a killed run) is judged as [`Outcome::Interrupted`]; append `End` before judging a run in memory.
 pub fn compare(record: &Record) -> Comparison {
     let groups = group::split(record);
-    let pairs: Vec<Pairs<'_>> = groups.iter().map(|group| Pairs::of(group.blocks.iter().copied(), &group.scenario.load)).collect();
-    let series = groups.iter().zip(&pairs).map(|(group, pairs)| metrics::series(&group.scenario, pairs)).collect();
-    let family = metrics::judge(series);
+    let rivals: Vec<Vec<Rival<'_>>> = groups.iter().map(Rival::all).collect();
+    let series =
+        |(group, rivals): (&group::Group<'_>, &Vec<Rival<'_>>)| metrics::series(&group.scenario, rivals.iter().map(|rival| &rival.pairs));
+    let family = metrics::judge(groups.iter().zip(&rivals).map(series).collect());
     let scenarios: Vec<ScenarioComparison> = groups
         .into_iter()
-        .zip(&pairs)
+        .zip(&rivals)
         .zip(family.metrics)
-        .map(|((group, pairs), metrics)| scenario_comparison(group, pairs, metrics, record.header.aa))
+        .map(|((group, rivals), metrics)| scenario_comparison(group, rivals, metrics, record.header.aa))
         .collect();
     Comparison {
         outcome: outcome::of_run(record, &scenarios),
         scenarios,
-        minimum_pairs: to_u32(crate::stats::minimum_pairs(family.gated, FAMILY_ALPHA).unwrap_or(usize::MAX)),
+        minimum_rounds: to_u32(crate::stats::minimum_pairs(family.gated, FAMILY_ALPHA).unwrap_or(usize::MAX)),
         gated_metrics: to_u32(family.gated),
     }
 }
 
-fn scenario_comparison(group: group::Group<'_>, pairs: &Pairs<'_>, metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
-    let mut metrics = outcome::take_back(metrics, pairs);
-    let disturbed = rollup::disturbed(pairs);
+/// An arm beside the baseline: their pairs, and what these say of themselves.
+struct Rival<'a> {
+    pairs: Pairs<'a>,
+    failing: Failing,
+    lopsided: Option<Lopsided>,
+}
+
+impl<'a> Rival<'a> {
+    /// Those of a scenario, in order.
+    fn all(group: &group::Group<'a>) -> Vec<Rival<'a>> {
+        let of = |arm: Arm| {
+            let pairs = Pairs::of(group.blocks.iter().copied(), &group.scenario.load, arm);
+            Rival { failing: outcome::failing(&pairs), lopsided: pairs.lopsided(group.scenario.arms.others.len()), pairs }
+        };
+        group.scenario.arms.rivals().map(of).collect()
+    }
+}
+
+fn scenario_comparison(group: group::Group<'_>, rivals: &[Rival<'_>], metrics: Vec<Metric>, aa: bool) -> ScenarioComparison {
+    let mut metrics = outcome::take_back(metrics, rivals);
+    let kept = group.scenario.arms.each(|arm| series::kept_blocks(rivals, arm));
+    let disturbed = rollup::disturbed(&kept);
     metrics::mark_disturbed(&mut metrics, &disturbed);
     let mut expectations = expectations::stated(&group.scenario);
     expectations::hold(&mut expectations, &mut metrics);
     ScenarioComparison {
-        outcome: outcome::of_scenario(&group, pairs, &metrics, &expectations),
-        warnings: warnings::of_scenario(&group, pairs, &metrics, aa),
+        outcome: outcome::of_scenario(&group, rivals, &metrics, &expectations),
+        warnings: warnings::of_scenario(&group, rivals, &kept, &metrics, aa),
         expectations,
-        capacity: rollup::capacity(&group.probes, &group.blocks),
-        capacity_ratio: rollup::capacity_ratio(&group.blocks),
-        own_rate: rollup::own_rate(&group.scenario, &group.blocks),
-        curves: rollup::curves(pairs),
-        blocks: rollup::block_points(&group.scenario, pairs),
+        best: best::of_scenario(&metrics, rivals),
+        capacity: rollup::capacity(&group),
+        capacity_ratio: rollup::capacity_ratio(&group),
+        own_rate: rollup::own_rate(&group),
+        curves: rollup::curves(&kept),
+        blocks: rollup::block_points(&group.scenario, rivals),
         classes: rollup::classes(&group.scenario, &group.classes),
-        errors: rollup::errors(pairs),
-        failed_share: outcome::failed_share(pairs),
-        no_processor: rollup::no_processor(pairs),
-        server: rollup::server(pairs),
-        pairs: pairs.count(),
+        errors: rollup::errors(&kept),
+        failed_share: kept.map(|blocks| outcome::failed_share(blocks.iter().copied())),
+        no_processor: rollup::no_processor(&kept),
+        server: rollup::server(&kept),
+        rounds: series::count(rivals),
         disturbed,
         stolen_share: rollup::stolen_share(&group.blocks),
         stop: group.stop,

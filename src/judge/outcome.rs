@@ -1,16 +1,16 @@
 //! What a comparison means: exit codes.
 
 use super::group::{Description, Group};
-use super::series::Pairs;
-use super::{Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
-use crate::record::{BlockRecord, CheckOutcome, Line, Record, Side, Sides, StopReason};
+use super::series::{Both, Pairs};
+use super::{Gate, Metric, Outcome, Rival, ScenarioComparison, Standing, StatedExpectation, Verdict};
+use crate::record::{BlockRecord, CheckOutcome, Line, Record, StopReason};
 use crate::stats::sign_test;
 
-/// Share of failed transactions from which a side's times speak for too few of them.
+/// Share of failed transactions from which an arm's times speak for too few of them.
 pub(super) const MOST_FAILED: f64 = 0.01;
-/// Share of failed transactions that is no chance, if each pair has it on the same side.
+/// Share of failed transactions that is no chance, if each pair has it on the same arm.
 const MOSTLY_FAILED: f64 = 0.5;
-/// Level of the test whether one side fails in more pairs than chance would make it.
+/// Level of the test whether one of two fails in more pairs than chance would make it.
 const FAILING_LEVEL: f64 = 0.01;
 
 impl Outcome {
@@ -31,7 +31,7 @@ impl Outcome {
 /// The worst of what holds of a scenario.
 ///
 /// SQL that PostgreSQL rejected makes a scenario invalid: neither faster nor slower, and no fault of server or machine.
-pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metric], expectations: &[StatedExpectation]) -> Outcome {
+pub(super) fn of_scenario(group: &Group<'_>, rivals: &[Rival<'_>], metrics: &[Metric], expectations: &[StatedExpectation]) -> Outcome {
     let stopped = match group.stop {
         StopReason::Interrupted => Outcome::Interrupted,
         StopReason::Infrastructure { .. } => Outcome::Infrastructure,
@@ -39,8 +39,8 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         StopReason::Rejected { .. } | StopReason::NotOffered => Outcome::Invalid,
         StopReason::ChecksOnly => Outcome::Passed,
         // A record that contradicts itself.
-        StopReason::Precise | StopReason::Pairs if pairs.kept.is_empty() => Outcome::Invalid,
-        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => match undecided(metrics) {
+        StopReason::Precise | StopReason::Rounds if rivals.iter().any(|rival| rival.pairs.kept.is_empty()) => Outcome::Invalid,
+        StopReason::Precise | StopReason::Rounds | StopReason::Attempts | StopReason::Budget => match undecided(metrics, rivals) {
             true => Outcome::Inconclusive,
             false => Outcome::Passed,
         },
@@ -53,24 +53,25 @@ pub(super) fn of_scenario(group: &Group<'_>, pairs: &Pairs<'_>, metrics: &[Metri
         true => Outcome::Invalid,
         false => Outcome::Passed,
     };
-    let failed = match failing(pairs) {
+    let failed = rivals.iter().map(|rival| match rival.failing {
         Failing::Both { by_load: false } => Outcome::Invalid,
-        Failing::One { side: Side::After, certain: true } => Outcome::Surprise,
-        Failing::Both { by_load: true } | Failing::One { .. } | Failing::Neither => Outcome::Passed,
-    };
+        Failing::Arm { certain: true } => Outcome::Surprise,
+        Failing::Both { by_load: true } | Failing::Arm { certain: false } | Failing::Baseline | Failing::Neither => Outcome::Passed,
+    });
     let surprises = gated(metrics).any(|metric| metric.standing == Some(Standing::Surprise));
     let contradicted = expectations.iter().any(|stated| stated.met == Some(false));
     let judged = if surprises || contradicted { Outcome::Surprise } else { Outcome::Passed };
-    [stopped, checked, usable, failed, judged].into_iter().min().unwrap_or(Outcome::Invalid)
+    [stopped, checked, usable, judged].into_iter().chain(failed).min().unwrap_or(Outcome::Invalid)
 }
 
-/// Which sides fail so often that times of what succeeded say little.
+/// Which of two fail so often that times of what succeeded say little.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failing {
     Neither,
-    /// This side alone, or much more often than the other.
-    One {
-        side: Side,
+    /// The baseline alone.
+    Baseline,
+    /// The arm alone, or much more often than the baseline.
+    Arm {
         /// Whether that is more than chance: it fails more often in more pairs than a coin would make it.
         certain: bool,
     },
@@ -81,34 +82,35 @@ pub(super) enum Failing {
 }
 
 pub(super) fn failing(pairs: &Pairs<'_>) -> Failing {
-    let share = failed_share(pairs);
-    let certain = |side: Side| {
-        let worse = |side: Side| {
-            let shares = pairs.kept.iter().map(|pair| pair.map(|block| share_of([*block], given_up)));
-            shares.filter(|shares| shares.get(side) > shares.get(side.other())).count() as u64
-        };
-        let (here, there) = (worse(side), worse(side.other()));
-        // So few pairs cannot show it by the test; that most transactions fail in each of them is no chance either.
-        let always = there == 0 && here == pairs.kept.len() as u64 && *share.get(side) > MOSTLY_FAILED;
-        always || sign_test(here, here + there) <= FAILING_LEVEL
+    let share = |count: fn(&BlockRecord) -> u128| Both {
+        baseline: share_of(pairs.kept.iter().map(|pair| pair.baseline), count),
+        arm: share_of(pairs.kept.iter().map(|pair| pair.arm), count),
     };
-    match (share.before > MOST_FAILED, share.after > MOST_FAILED) {
+    let failed = share(given_up);
+    let certain = || {
+        let shares = || pairs.kept.iter().map(|pair| pair.map(|block| share_of([*block], given_up)));
+        let worse = shares().filter(|share| share.arm > share.baseline).count() as u64;
+        let better = shares().filter(|share| share.arm < share.baseline).count() as u64;
+        // So few pairs cannot show it by the test; that most transactions fail in each of them is no chance either.
+        let always = better == 0 && worse == pairs.kept.len() as u64 && failed.arm > MOSTLY_FAILED;
+        always || sign_test(worse, worse + better) <= FAILING_LEVEL
+    };
+    match (failed.baseline > MOST_FAILED, failed.arm > MOST_FAILED) {
         (false, false) => Failing::Neither,
-        (true, false) => Failing::One { side: Side::Before, certain: certain(Side::Before) },
-        (false, true) => Failing::One { side: Side::After, certain: certain(Side::After) },
-        // Both fail, but the candidate makes it much worse.
-        (true, true) if share.after > 2.0 * share.before && certain(Side::After) => Failing::One { side: Side::After, certain: true },
+        (true, false) => Failing::Baseline,
+        (false, true) => Failing::Arm { certain: certain() },
+        // Both fail, but the arm makes it much worse.
+        (true, true) if failed.arm > 2.0 * failed.baseline && certain() => Failing::Arm { certain: true },
         (true, true) => {
-            let refused = |side: Side| share_of(pairs.kept_blocks(side), refused) > MOST_FAILED;
-            Failing::Both { by_load: !refused(Side::Before) && !refused(Side::After) }
+            let refused = share(refused);
+            Failing::Both { by_load: refused.baseline <= MOST_FAILED && refused.arm <= MOST_FAILED }
         }
     }
 }
 
-/// Share of transactions that failed, over kept pairs.
-pub(super) fn failed_share(pairs: &Pairs<'_>) -> Sides<f64> {
-    let of_side = |side: Side| share_of(pairs.kept_blocks(side), given_up);
-    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+/// Share of transactions that failed, over these blocks.
+pub(super) fn failed_share<'a>(blocks: impl IntoIterator<Item = &'a BlockRecord>) -> f64 {
+    share_of(blocks, given_up)
 }
 
 /// Those of some blocks' transactions that `count` counts, of all that were not dropped; 0 if there are none.
@@ -130,21 +132,20 @@ fn refused(block: &BlockRecord) -> u128 {
     u128::from(block.accounting.error).saturating_sub(excused)
 }
 
-/// Takes back verdicts that the pairs do not bear out. A side that fails does less work: that it is faster is then nothing that was shown. And
-/// where pairs were discarded for what befell one side, that side is not the same as the other.
-pub(super) fn take_back(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metric> {
-    let failing = failing(pairs);
-    let lopsided = pairs.lopsided().is_some();
-    let survivors = |verdict: Verdict| match failing {
-        Failing::Neither => false,
-        Failing::One { side: Side::Before, .. } => verdict == Verdict::Regressed,
-        Failing::One { side: Side::After, .. } => verdict != Verdict::Regressed,
-        Failing::Both { .. } => true,
-    };
+/// Takes back verdicts that the pairs do not bear out. An arm that fails does less work: that it is faster is then nothing that was shown. And
+/// where pairs were discarded for what befell one of the two, that one is not the same as the other.
+pub(super) fn take_back(mut metrics: Vec<Metric>, rivals: &[Rival<'_>]) -> Vec<Metric> {
     for metric in &mut metrics {
+        let Some(rival) = rivals.iter().find(|rival| rival.pairs.arm == metric.arm) else { continue };
+        let survivors = match rival.failing {
+            Failing::Neither => false,
+            Failing::Baseline => metric.verdict == Verdict::Regressed,
+            Failing::Arm { .. } => metric.verdict != Verdict::Regressed,
+            Failing::Both { .. } => true,
+        };
         let why = match metric.verdict {
-            verdict if survivors(verdict) => "a side fails, and its times are those of the transactions that did not",
-            Verdict::Unchanged if lopsided => "more pairs were discarded for one side than chance would",
+            _ if survivors => "transactions fail on one arm, and its times are those of the ones that did not",
+            Verdict::Unchanged if rival.lopsided.is_some() => "more pairs were discarded for one arm than chance would",
             _ => continue,
         };
         (metric.verdict, metric.taken_back) = (Verdict::Inconclusive, Some(why));
@@ -152,9 +153,11 @@ pub(super) fn take_back(mut metrics: Vec<Metric>, pairs: &Pairs<'_>) -> Vec<Metr
     metrics
 }
 
-/// Whether something that should decide does not, or nothing decides at all.
-fn undecided(metrics: &[Metric]) -> bool {
-    gated(metrics).any(|metric| metric.verdict == Verdict::Inconclusive) || gated(metrics).next().is_none()
+/// Whether something that should decide does not, or nothing decides at all of some arm.
+fn undecided(metrics: &[Metric], rivals: &[Rival<'_>]) -> bool {
+    let open = gated(metrics).any(|metric| metric.verdict == Verdict::Inconclusive);
+    let silent = |rival: &Rival<'_>| !gated(metrics).any(|metric| metric.arm == rival.pairs.arm);
+    open || rivals.is_empty() || rivals.iter().any(silent)
 }
 
 fn unusable(group: &Group<'_>) -> bool {

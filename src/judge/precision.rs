@@ -16,7 +16,7 @@ const NARROW_ENOUGH_FOR_A_LOOK: f64 = 1.15;
 /// How precise a scenario's blocks are so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Precision {
-    /// Pairs that can be used.
+    /// Pairs that can be used, of the arm that has fewest.
     pub kept_pairs: u32,
     /// Gated metrics of this scenario, by the blocks so far.
     pub gated_metrics: u32,
@@ -40,12 +40,14 @@ impl Precision {
     }
 }
 
-/// How precise the blocks of one scenario are. The least number of pairs and the budget are the caller's.
+/// How precise the blocks of one scenario are. The least number of rounds and the budget are the caller's.
 ///
 /// `gated_metrics_of_run` is over all scenarios: intervals are taken at 1% divided by it (one-sided), the strictest level that Holm's
 /// procedure can come to. This scenario's own count is the least that is used. Blocks of other scenarios are left out.
 pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize) -> Precision {
-    let pairs = Pairs::of(blocks.iter().filter(|block| block.scenario == scenario.scenario), &scenario.load);
+    let of_scenario = || blocks.iter().filter(|block| block.scenario == scenario.scenario);
+    let pairs: Vec<Pairs<'_>> = scenario.arms.rivals().map(|arm| Pairs::of(of_scenario(), &scenario.load, arm)).collect();
+    let kept = pairs.iter().map(|pairs| pairs.kept.len()).min().unwrap_or(0);
     let mut gated = series(scenario, &pairs);
     gated.retain(|series| series.gate == Gate::Gated);
     let level = level_of(gated_metrics_of_run.max(gated.len()));
@@ -53,10 +55,10 @@ pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metric
     // What makes no sense gives NaN, which is never narrow.
     let widest = |width: &dyn Fn(&Series) -> f64| {
         let widths = gated.iter().map(width).map(|width| if width.is_nan() { f64::INFINITY } else { width });
-        if pairs.kept.is_empty() { f64::INFINITY } else { widths.fold(0.0, f64::max) }
+        if kept == 0 { f64::INFINITY } else { widths.fold(0.0, f64::max) }
     };
     Precision {
-        kept_pairs: to_u32(pairs.kept.len()),
+        kept_pairs: to_u32(kept),
         gated_metrics: to_u32(gated.len()),
         widest_half_width_over_margin: widest(&|series| half_width(series) / series.margin_ln),
         widest_half_width: widest(&half_width),

@@ -2,44 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use super::series::{Fate, Pairs};
-use super::{BlockPoint, ClassRow, DisturbedBlocks, Interval, OwnRate, OwnRateRow, Quantity, ServerPerTransaction};
+use super::group::Group;
+use super::series::{Fate, Slot};
+use super::{BlockPoint, ClassRow, DisturbedBlocks, Interval, OwnRate, OwnRateRow, Quantity, Rival, ServerPerTransaction};
 use crate::record::{
-    BlockKind, BlockRecord, Disturbance, Histogram, NoProcessorTime, ProbeRecord, ScenarioRecord, ServerDelta, Side, Sides,
-    TenantClassRecord,
+    Arm, Arms, BlockKind, BlockRecord, Disturbance, Histogram, NoProcessorTime, ScenarioRecord, ServerDelta, TenantClassRecord,
 };
 use crate::stats::{FAMILY_ALPHA, confidence_interval, quantile_sorted};
 
-/// Closed-loop transactions a second by side: the median of the blocks that measured it, else what the probe with the most connections found.
-pub(super) fn capacity(probes: &[&ProbeRecord], blocks: &[&BlockRecord]) -> Sides<Option<f64>> {
-    let of_side = |side: Side| {
-        let measured: Vec<f64> = of_kind(blocks, BlockKind::Capacity, side).map(per_second).collect();
-        let widest = probes.iter().filter(|probe| probe.side == side).map(|probe| probe.connections).max();
-        let probed = probes.iter().filter(|probe| probe.side == side && Some(probe.connections) == widest);
+/// Blocks that are used, by arm.
+type Kept<'a> = Arms<Vec<&'a BlockRecord>>;
+
+/// Closed-loop transactions a second by arm: the median of the blocks that measured it, else what the probe with the most connections found.
+pub(super) fn capacity(group: &Group<'_>) -> Arms<Option<f64>> {
+    group.scenario.arms.each(|arm| {
+        let measured: Vec<f64> = of_kind(&group.blocks, BlockKind::Capacity, arm).map(per_second).collect();
+        let of_arm = || group.probes.iter().filter(|probe| probe.arm == arm);
+        let widest = of_arm().map(|probe| probe.connections).max();
+        let probed = of_arm().filter(|probe| Some(probe.connections) == widest);
         let mut values = if measured.is_empty() { probed.map(|probe| probe.capacity_per_second).collect() } else { measured };
         values.retain(|value| value.is_finite() && *value > 0.0);
         values.sort_by(f64::total_cmp);
         Some(quantile_sorted(&values, 0.5)).filter(|value| value.is_finite())
-    };
-    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+    })
 }
 
-/// Capacity after over before with its interval at the level of a single metric, from pairs of capacity blocks; `None` with fewer than 2.
-pub(super) fn capacity_ratio(blocks: &[&BlockRecord]) -> Option<Interval> {
-    let of_side = |side: Side| of_kind(blocks, BlockKind::Capacity, side).map(|block| (block.pair, per_second(block)));
-    let before: BTreeMap<u32, f64> = of_side(Side::Before).collect();
-    let differences: Vec<f64> = of_side(Side::After)
-        .filter_map(|(pair, after)| before.get(&pair).map(|before| (after / before).ln()))
-        .filter(|difference| difference.is_finite())
-        .collect();
-    let ratio = confidence_interval(&differences, FAMILY_ALPHA).exp();
-    (differences.len() >= 2).then_some(Interval { point: ratio.point, lower: ratio.lower, upper: ratio.upper })
+/// Each arm's capacity over the baseline's with its interval at the level of a single metric, from rounds of capacity blocks; `None` with fewer
+/// than 2.
+pub(super) fn capacity_ratio(group: &Group<'_>) -> Arms<Option<Interval>> {
+    let of_arm = |arm: Arm| of_kind(&group.blocks, BlockKind::Capacity, arm).map(|block| (block.round, per_second(block)));
+    let baseline: BTreeMap<u32, f64> = of_arm(Arm::BASELINE).collect();
+    group.scenario.arms.each(|arm| {
+        let differences: Vec<f64> = of_arm(arm)
+            .filter(|_| !arm.is_baseline())
+            .filter_map(|(round, own)| baseline.get(&round).map(|baseline| (own / baseline).ln()))
+            .filter(|difference| difference.is_finite())
+            .collect();
+        let ratio = confidence_interval(&differences, FAMILY_ALPHA).exp();
+        (differences.len() >= 2).then_some(Interval { point: ratio.point, lower: ratio.lower, upper: ratio.upper })
+    })
 }
 
-/// What users of one side alone would see at half of its own capacity; `None` where no block measured it.
-pub(super) fn own_rate(scenario: &ScenarioRecord, blocks: &[&BlockRecord]) -> Sides<Option<OwnRate>> {
-    let of_side = |side: Side| {
-        let measured: Vec<&BlockRecord> = of_kind(blocks, BlockKind::OwnRate, side).collect();
+/// What users of one arm alone would see at half of its own capacity; `None` where no block measured it.
+pub(super) fn own_rate(group: &Group<'_>) -> Arms<Option<OwnRate>> {
+    group.scenario.arms.each(|arm| {
+        let measured: Vec<&BlockRecord> = of_kind(&group.blocks, BlockKind::OwnRate, arm).collect();
         let seconds: f64 = measured.iter().map(|block| block.duration_ns as f64 / 1e9).sum();
         let scheduled: f64 = measured.iter().map(|block| block.accounting.scheduled as f64).sum();
         let row = |name: &str| {
@@ -61,14 +68,13 @@ pub(super) fn own_rate(scenario: &ScenarioRecord, blocks: &[&BlockRecord]) -> Si
             rate_per_second: scheduled / seconds,
             blocks: measured.len() as u32,
             disturbed: measured.iter().filter(|block| !block.disturbances().is_empty()).count() as u32,
-            transactions: scenario.transactions.iter().map(|transaction| row(&transaction.name)).collect(),
+            transactions: group.scenario.transactions.iter().map(|transaction| row(&transaction.name)).collect(),
         })
-    };
-    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+    })
 }
 
-fn of_kind<'a>(blocks: &'a [&BlockRecord], kind: BlockKind, side: Side) -> impl Iterator<Item = &'a BlockRecord> {
-    blocks.iter().copied().filter(move |block| block.side == side && block.kind == kind && block.discard.is_none())
+fn of_kind<'a>(blocks: &'a [&BlockRecord], kind: BlockKind, arm: Arm) -> impl Iterator<Item = &'a BlockRecord> {
+    blocks.iter().copied().filter(move |block| block.arm == arm && block.kind == kind && block.discard.is_none())
 }
 
 fn per_second(block: &BlockRecord) -> f64 {
@@ -76,25 +82,23 @@ fn per_second(block: &BlockRecord) -> f64 {
 }
 
 /// Response by transaction and service by `transaction/statement`.
-pub(super) fn curves(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<Vec<(f64, f64)>>> {
-    let mut sums: BTreeMap<&str, Sides<Histogram>> = BTreeMap::new();
-    for side in Side::BOTH {
-        for block in pairs.kept_blocks(side) {
-            let responses = block.transactions.iter().map(|(name, times)| (name.as_str(), &times.response));
-            let services = block.statements.iter().map(|(name, times)| (name.as_str(), times));
-            for (name, times) in responses.chain(services).filter(|(_, times)| !times.is_empty()) {
-                sums.entry(name).or_default().get_mut(side).add(times);
-            }
+pub(super) fn curves(kept: &Kept<'_>) -> BTreeMap<String, Arms<Vec<(f64, f64)>>> {
+    let mut sums: BTreeMap<&str, Arms<Histogram>> = BTreeMap::new();
+    for (arm, block) in kept.iter().flat_map(|(arm, blocks)| blocks.iter().map(move |block| (arm, block))) {
+        let responses = block.transactions.iter().map(|(name, times)| (name.as_str(), &times.response));
+        let services = block.statements.iter().map(|(name, times)| (name.as_str(), times));
+        for (name, times) in responses.chain(services).filter(|(_, times)| !times.is_empty()) {
+            sums.entry(name).or_insert_with(|| kept.map(|_| Histogram::default())).get_mut(arm).add(times);
         }
     }
     let curve = |times: &Histogram| if times.is_empty() { Vec::new() } else { times.percentile_curve() };
-    sums.into_iter().map(|(name, sides)| (name.to_owned(), sides.map(curve))).collect()
+    sums.into_iter().map(|(name, arms)| (name.to_owned(), arms.map(curve))).collect()
 }
 
-/// What disturbed blocks of the pairs that are used.
-pub(super) fn disturbed(pairs: &Pairs<'_>) -> DisturbedBlocks {
+/// What disturbed the blocks that are used.
+pub(super) fn disturbed(kept: &Kept<'_>) -> DisturbedBlocks {
     let mut sum = DisturbedBlocks::default();
-    for block in pairs.all_kept_blocks() {
+    for block in kept.values().flatten() {
         sum.blocks += 1;
         let found = block.disturbances();
         sum.disturbed += u32::from(!found.is_empty());
@@ -123,28 +127,40 @@ pub(super) fn stolen_share(blocks: &[&BlockRecord]) -> Option<f64> {
     (all > 0.0).then(|| stolen / all)
 }
 
-/// All blocks in the order they ran, used or not.
-pub(super) fn block_points(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Vec<BlockPoint> {
+/// All blocks in the order they ran, used or not. The baseline's is used where any arm is compared with it.
+pub(super) fn block_points(scenario: &ScenarioRecord, rivals: &[Rival<'_>]) -> Vec<BlockPoint> {
     let first = scenario.transactions.first().map(|transaction| transaction.name.as_str());
-    let mut points: Vec<BlockPoint> = Vec::new();
-    for slot in &pairs.slots {
-        let discarded = match &slot.fate {
+    let point = |block: &BlockRecord, slot: &Slot<'_>| {
+        let times = first.and_then(|name| block.transactions.get(name));
+        let reasons = match &slot.fate {
             Fate::Kept => None,
-            Fate::Discarded { words, .. } => Some(words.clone()),
+            Fate::Discarded { .. } => {
+                let both = [slot.blocks.baseline, slot.blocks.arm].into_iter().flatten();
+                let told = both.filter_map(|block| Some(format!("{} ({})", block.discard.as_ref()?, scenario.arm_name(block.arm))));
+                Some(told.collect::<Vec<_>>().join("; "))
+            }
             Fate::Unfinished(reason) => Some((*reason).to_owned()),
         };
-        for block in [slot.blocks.before, slot.blocks.after].into_iter().flatten() {
-            let times = first.and_then(|name| block.transactions.get(name));
-            points.push(BlockPoint {
-                position: block.position,
-                pair: block.pair,
-                side: block.side,
-                started_seconds: block.started_ns as f64 / 1e9,
-                value_ns: times.and_then(|times| Quantity::ServiceP50.of(&times.service)).unwrap_or(f64::NAN),
-                discarded: discarded.clone(),
-            });
+        BlockPoint {
+            position: block.position,
+            round: block.round,
+            arm: block.arm,
+            started_seconds: block.started_ns as f64 / 1e9,
+            value_ns: times.and_then(|times| Quantity::ServiceP50.of(&times.service)).unwrap_or(f64::NAN),
+            discarded: reasons,
+        }
+    };
+    let mut baselines: BTreeMap<(u32, u32), BlockPoint> = BTreeMap::new();
+    let mut points: Vec<BlockPoint> = Vec::new();
+    for slot in rivals.iter().flat_map(|rival| &rival.pairs.slots) {
+        points.extend(slot.blocks.arm.map(|block| point(block, slot)));
+        let Some(baseline) = slot.blocks.baseline.map(|block| point(block, slot)) else { continue };
+        let told = baselines.entry(slot.round).or_insert_with(|| baseline.clone());
+        if baseline.discarded.is_none() {
+            *told = baseline;
         }
     }
+    points.extend(baselines.into_values());
     points.sort_by_key(|point| point.position);
     points
 }
@@ -154,10 +170,10 @@ pub(super) fn classes(scenario: &ScenarioRecord, records: &[&TenantClassRecord])
     const LARGEST_FIRST: [&str; 3] = ["whale", "middle", "tail"];
     let place_of = |name: &str| scenario.transactions.iter().position(|one| one.name == name).unwrap_or(usize::MAX);
     let size_of = |class: &str| LARGEST_FIRST.iter().position(|one| *one == class).unwrap_or(usize::MAX);
-    let mut sums: BTreeMap<(usize, &str, usize, &str), Sides<Histogram>> = BTreeMap::new();
-    for record in records {
+    let mut sums: BTreeMap<(usize, &str, usize, &str), Arms<Histogram>> = BTreeMap::new();
+    for record in records.iter().filter(|record| scenario.arms.has(record.arm)) {
         let key = (place_of(&record.transaction), record.transaction.as_str(), size_of(&record.class), record.class.as_str());
-        sums.entry(key).or_default().get_mut(record.side).add(&record.service);
+        sums.entry(key).or_insert_with(|| scenario.arms.map(|_| Histogram::default())).get_mut(record.arm).add(&record.service);
     }
     sums.into_iter()
         .map(|((_, transaction, _, class), times)| ClassRow {
@@ -171,27 +187,27 @@ pub(super) fn classes(scenario: &ScenarioRecord, records: &[&TenantClassRecord])
 }
 
 /// Failed transactions by SQLSTATE.
-pub(super) fn errors(pairs: &Pairs<'_>) -> BTreeMap<String, Sides<u64>> {
-    let mut counts: BTreeMap<String, Sides<u64>> = BTreeMap::new();
-    for side in Side::BOTH {
-        for (state, times) in pairs.kept_blocks(side).flat_map(|block| &block.errors) {
-            let count = counts.entry(state.clone()).or_default().get_mut(side);
+pub(super) fn errors(kept: &Kept<'_>) -> BTreeMap<String, Arms<u64>> {
+    let mut counts: BTreeMap<String, Arms<u64>> = BTreeMap::new();
+    for (arm, blocks) in kept.iter() {
+        for (state, times) in blocks.iter().flat_map(|block| &block.errors) {
+            let count = counts.entry(state.clone()).or_insert_with(|| kept.map(|_| 0)).get_mut(arm);
             *count = count.saturating_add(times.count());
         }
     }
     counts
 }
 
-/// Why processor time is not known of all blocks of the pairs that are used: workers before all else, as they are part of the work.
-pub(super) fn no_processor(pairs: &Pairs<'_>) -> Option<NoProcessorTime> {
-    let reasons = || pairs.all_kept_blocks().filter_map(|block| block.server.no_processor);
+/// Why processor time is not known of all blocks that are used: workers before all else, as they are part of the work.
+pub(super) fn no_processor(kept: &Kept<'_>) -> Option<NoProcessorTime> {
+    let reasons = || kept.values().flatten().filter_map(|block| block.server.no_processor);
     reasons().find(|reason| *reason == NoProcessorTime::ParallelWorkers).or(reasons().next())
 }
 
 /// The server's counters divided by the transactions between the same two snapshots.
-pub(super) fn server(pairs: &Pairs<'_>) -> Sides<ServerPerTransaction> {
-    let of_side = |side: Side| {
-        let sum = |count: fn(&ServerDelta) -> u64| pairs.kept_blocks(side).map(|block| count(&block.server) as f64).sum::<f64>();
+pub(super) fn server(kept: &Kept<'_>) -> Arms<ServerPerTransaction> {
+    kept.map(|blocks| {
+        let sum = |count: fn(&ServerDelta) -> u64| blocks.iter().map(|block| count(&block.server) as f64).sum::<f64>();
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
         let transactions = sum(|server| server.transactions);
         let generic = sum(|server| server.generic_plans);
@@ -202,6 +218,5 @@ pub(super) fn server(pairs: &Pairs<'_>) -> Sides<ServerPerTransaction> {
             temp_bytes: share(sum(|server| server.temp_bytes), transactions),
             generic_share: share(generic, generic + sum(|server| server.custom_plans)),
         }
-    };
-    Sides { before: of_side(Side::Before), after: of_side(Side::After) }
+    })
 }

@@ -1,41 +1,69 @@
 //! From blocks to pairs, and from pairs to what is said of them.
 //!
-//! A pair is the blocks of both sides with one pair number. It is used if both blocks are there, of the kind of the others, and neither
-//! was marked to be discarded. A pair that was run again has a number of its own, so replacing needs no rule here.
+//! A pair is an arm's block and the baseline's of the same round. It is used if both blocks are there, of the kind of the others, and neither
+//! was marked to be discarded. A round that was run again has a number of its own, so replacing needs no rule here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::PairCount;
-use crate::record::{BlockKind, BlockRecord, Discard, LoadRecord, Side, Sides};
+use serde::Serialize;
+
+use super::{Rival, RoundCount};
+use crate::record::{Arm, BlockKind, BlockRecord, Discard, LoadRecord};
 use crate::stats::sign_test;
 
-/// Level of the test whether discarded pairs fall on one side more often than on the other.
+/// Level of the test whether discarded pairs fall on one of the two more often than on the other, over all arms of a scenario.
 const LOPSIDED_LEVEL: f64 = 0.01;
+
+/// What an arm and the baseline have of something.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Both<T> {
+    /// The baseline's.
+    pub baseline: T,
+    /// The arm's.
+    pub arm: T,
+}
+
+impl<T> Both<T> {
+    /// The same computation for both.
+    pub fn map<U>(&self, mut f: impl FnMut(&T) -> U) -> Both<U> {
+        Both { baseline: f(&self.baseline), arm: f(&self.arm) }
+    }
+
+    /// The one and the other.
+    pub fn swapped(self) -> Both<T> {
+        Both { baseline: self.arm, arm: self.baseline }
+    }
+}
+
+impl Both<f64> {
+    /// The smaller one.
+    pub fn least(self) -> f64 {
+        self.baseline.min(self.arm)
+    }
+}
 
 /// What becomes of a pair.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Fate {
     /// It is used.
     Kept,
-    /// It was marked: one side alone suffered from something, or a block could not be measured.
+    /// It was marked: one of the two alone suffered from something, or a block could not be measured.
     Discarded {
         /// Reasons without numbers, to be counted.
         reasons: BTreeSet<&'static str>,
-        /// With numbers, for this pair.
-        words: String,
     },
     /// It was never finished, or cannot be compared; nobody's fault.
     Unfinished(&'static str),
 }
 
-/// Discarded pairs that fall on one side.
+/// Discarded pairs that fall on one of the two.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Lopsided {
-    /// The side.
-    pub side: Side,
+    /// Which.
+    pub arm: Arm,
     /// Pairs in which it alone was at fault.
     pub pairs: u64,
-    /// Pairs in which one side alone was at fault.
+    /// Pairs in which one alone was at fault.
     pub of: u64,
     /// Its reasons.
     pub reasons: BTreeSet<&'static str>,
@@ -43,125 +71,141 @@ pub(super) struct Lopsided {
 
 /// One pair, whatever became of it.
 pub(super) struct Slot<'a> {
-    pub blocks: Sides<Option<&'a BlockRecord>>,
+    /// The round, and how often its number was used before.
+    pub round: (u32, u32),
+    pub blocks: Both<Option<&'a BlockRecord>>,
     pub fate: Fate,
 }
 
-/// All pairs of a scenario, by number.
+/// All pairs of an arm with the baseline, by round.
 pub(super) struct Pairs<'a> {
+    pub arm: Arm,
     pub slots: Vec<Slot<'a>>,
     /// The pairs that are used.
-    pub kept: Vec<Sides<&'a BlockRecord>>,
+    pub kept: Vec<Both<&'a BlockRecord>>,
     /// How work was given in them.
     pub kind: Option<BlockKind>,
 }
 
+/// Blocks that are judged: neither those at an arm's own rate nor, unless the scenario itself is a closed loop, those that measure capacity.
+fn is_judged(block: &BlockRecord, load: &LoadRecord) -> bool {
+    match block.kind {
+        BlockKind::OwnRate => false,
+        BlockKind::Capacity => matches!(load, LoadRecord::Closed { .. }),
+        BlockKind::Timed | BlockKind::Users | BlockKind::FixedWork => true,
+    }
+}
+
 impl<'a> Pairs<'a> {
-    /// Pairs up the blocks that are judged: neither those at a side's own rate nor, unless the scenario itself is a closed loop, those that
-    /// measure capacity.
-    pub fn of(blocks: impl IntoIterator<Item = &'a BlockRecord>, load: &LoadRecord) -> Pairs<'a> {
-        let closed = matches!(load, LoadRecord::Closed { .. });
-        let mut seen: BTreeMap<(u32, Side), u32> = BTreeMap::new();
-        // A number that was used twice makes two pairs: the first blocks of each side, then the second.
-        let mut found: BTreeMap<(u32, u32), Sides<Option<&'a BlockRecord>>> = BTreeMap::new();
+    /// Pairs up the blocks of an arm with those of the baseline.
+    pub fn of(blocks: impl IntoIterator<Item = &'a BlockRecord>, load: &LoadRecord, arm: Arm) -> Pairs<'a> {
+        let mut seen: BTreeMap<(u32, Arm), u32> = BTreeMap::new();
+        // A number that was used twice makes two rounds: the first blocks of each arm, then the second.
+        let mut found: BTreeMap<(u32, u32), Both<Option<&'a BlockRecord>>> = BTreeMap::new();
         for block in blocks {
-            match block.kind {
-                BlockKind::OwnRate => continue,
-                BlockKind::Capacity if !closed => continue,
-                _ => {}
+            if !is_judged(block, load) || !(block.arm.is_baseline() || block.arm == arm) {
+                continue;
             }
-            let times = seen.entry((block.pair, block.side)).or_default();
-            *found.entry((block.pair, *times)).or_default().get_mut(block.side) = Some(block);
+            let times = seen.entry((block.round, block.arm)).or_default();
+            let both = found.entry((block.round, *times)).or_default();
+            *(if block.arm.is_baseline() { &mut both.baseline } else { &mut both.arm }) = Some(block);
             *times = times.saturating_add(1);
         }
-        let mut pairs = Pairs { slots: Vec::with_capacity(found.len()), kept: Vec::new(), kind: None };
-        for blocks in found.into_values() {
-            pairs.add(blocks);
+        let mut pairs = Pairs { arm, slots: Vec::with_capacity(found.len()), kept: Vec::new(), kind: None };
+        for (round, blocks) in found {
+            pairs.add(round, blocks);
         }
         pairs
     }
 
-    fn add(&mut self, blocks: Sides<Option<&'a BlockRecord>>) {
-        let fate = match (discarded(&blocks), blocks.before, blocks.after) {
+    fn add(&mut self, round: (u32, u32), blocks: Both<Option<&'a BlockRecord>>) {
+        let fate = match (discarded(&blocks), blocks.baseline, blocks.arm) {
             (Some(fate), ..) => fate,
-            (None, Some(before), Some(after)) => {
-                let kind = *self.kind.get_or_insert(before.kind);
-                if before.kind == kind && after.kind == kind {
-                    self.kept.push(Sides { before, after });
+            (None, Some(baseline), Some(arm)) => {
+                let kind = *self.kind.get_or_insert(baseline.kind);
+                if baseline.kind == kind && arm.kind == kind {
+                    self.kept.push(Both { baseline, arm });
                     Fate::Kept
                 } else {
                     Fate::Unfinished("work was given in another way than in the other blocks")
                 }
             }
-            (None, ..) => Fate::Unfinished("only one block of the pair was finished"),
+            (None, ..) => Fate::Unfinished("not every block of the round was finished"),
         };
-        self.slots.push(Slot { blocks, fate });
+        self.slots.push(Slot { round, blocks, fate });
     }
 
-    /// Pairs by what became of them.
-    pub fn count(&self) -> PairCount {
-        let mut count = PairCount::default();
-        for slot in &self.slots {
-            let mut because = |reason: &str| *count.reasons.entry(reason.to_owned()).or_default() += 1;
-            match &slot.fate {
-                Fate::Kept => {
-                    count.kept += 1;
-                    continue;
-                }
-                Fate::Discarded { reasons, .. } => reasons.iter().for_each(|reason| because(reason)),
-                Fate::Unfinished(reason) => because(reason),
-            }
-            count.discarded += 1;
-        }
-        count
-    }
-
-    /// The side at fault in more of the discarded pairs than a coin would make it, at [`LOPSIDED_LEVEL`], in how many of how many. Pairs in
-    /// which both sides were at fault do not count.
-    pub fn lopsided(&self) -> Option<Lopsided> {
-        let at_fault = |block: Option<&BlockRecord>| {
-            block.and_then(|block| block.discard.as_ref()).is_some_and(|discard| *discard != Discard::Interrupted)
+    /// The one of the two at fault in more of the discarded pairs than a coin would make it, at [`LOPSIDED_LEVEL`] over so many `rivals`, in how
+    /// many of how many. Pairs in which both were at fault do not count.
+    pub fn lopsided(&self, rivals: usize) -> Option<Lopsided> {
+        let discard = |block: Option<&'a BlockRecord>| {
+            block.and_then(|block| block.discard.as_ref()).filter(|discard| **discard != Discard::Interrupted)
         };
-        let of_side = |side: Side| {
-            let one_sided = |slot: &&Slot<'_>| at_fault(*slot.blocks.get(side)) && !at_fault(*slot.blocks.get(side.other()));
+        let alone = |of: fn(Both<Option<&'a BlockRecord>>) -> Both<Option<&'a BlockRecord>>| {
+            let one_sided = |slot: &&Slot<'a>| {
+                let both = of(slot.blocks);
+                discard(both.arm).is_some() && discard(both.baseline).is_none()
+            };
             self.slots.iter().filter(one_sided).count() as u64
         };
-        let (before, after) = (of_side(Side::Before), of_side(Side::After));
-        let side = if before > after { Side::Before } else { Side::After };
-        let discards = self.slots.iter().filter_map(|slot| slot.blocks.get(side).as_ref()?.discard.as_ref());
-        let reasons = discards.filter(|discard| **discard != Discard::Interrupted).map(Discard::reason).collect();
-        let found = Lopsided { side, pairs: before.max(after), of: before + after, reasons };
-        (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL).then_some(found)
+        let (arms, baselines) = (alone(|both| both), alone(Both::swapped));
+        let arm = if baselines > arms { Arm::BASELINE } else { self.arm };
+        let blocks = self.slots.iter().map(|slot| if arm.is_baseline() { slot.blocks.baseline } else { slot.blocks.arm });
+        let reasons = blocks.filter_map(discard).map(Discard::reason).collect();
+        let found = Lopsided { arm, pairs: arms.max(baselines), of: arms + baselines, reasons };
+        (sign_test(found.pairs, found.of) <= LOPSIDED_LEVEL / rivals.max(1) as f64).then_some(found)
     }
 
-    /// Kept blocks of both sides.
+    /// Kept blocks of both.
     pub fn all_kept_blocks(&self) -> impl Iterator<Item = &'a BlockRecord> + '_ {
-        self.kept.iter().flat_map(|pair| [pair.before, pair.after])
-    }
-
-    /// Kept blocks of a side.
-    pub fn kept_blocks(&self, side: Side) -> impl Iterator<Item = &'a BlockRecord> + '_ {
-        self.kept.iter().map(move |pair| *pair.get(side))
+        self.kept.iter().flat_map(|pair| [pair.baseline, pair.arm])
     }
 }
 
+/// Rounds by what became of them: one counts if each of its pairs does.
+pub(super) fn count(rivals: &[Rival<'_>]) -> RoundCount {
+    let mut rounds: BTreeMap<(u32, u32), BTreeSet<&str>> = BTreeMap::new();
+    for slot in rivals.iter().flat_map(|rival| &rival.pairs.slots) {
+        let reasons = rounds.entry(slot.round).or_default();
+        match &slot.fate {
+            Fate::Kept => {}
+            Fate::Discarded { reasons: found } => reasons.extend(found),
+            Fate::Unfinished(reason) => drop(reasons.insert(reason)),
+        }
+    }
+    let mut count = RoundCount::default();
+    for reasons in rounds.into_values() {
+        *(if reasons.is_empty() { &mut count.kept } else { &mut count.discarded }) += 1;
+        reasons.into_iter().for_each(|reason| *count.reasons.entry(reason.to_owned()).or_default() += 1);
+    }
+    count
+}
+
+/// Blocks of an arm that are in a pair that is used.
+pub(super) fn kept_blocks<'a>(rivals: &[Rival<'a>], arm: Arm) -> Vec<&'a BlockRecord> {
+    let mut blocks: BTreeMap<(u32, u32), &'a BlockRecord> = BTreeMap::new();
+    for pairs in rivals.iter().map(|rival| &rival.pairs).filter(|pairs| arm.is_baseline() || pairs.arm == arm) {
+        for slot in pairs.slots.iter().filter(|slot| slot.fate == Fate::Kept) {
+            let block = if arm.is_baseline() { slot.blocks.baseline } else { slot.blocks.arm };
+            blocks.extend(block.map(|block| (slot.round, block)));
+        }
+    }
+    blocks.into_values().collect()
+}
+
 /// The fate that the marks of a pair's blocks decide; `None` if there are none.
-fn discarded(blocks: &Sides<Option<&BlockRecord>>) -> Option<Fate> {
+fn discarded(blocks: &Both<Option<&BlockRecord>>) -> Option<Fate> {
     let mut reasons = BTreeSet::new();
-    let mut words: Vec<String> = Vec::new();
     let mut interrupted = false;
-    for block in [blocks.before, blocks.after].into_iter().flatten() {
+    for block in [blocks.baseline, blocks.arm].into_iter().flatten() {
         match &block.discard {
             Some(Discard::Interrupted) => interrupted = true,
-            Some(discard) => {
-                reasons.insert(discard.reason());
-                words.push(format!("{discard} ({})", block.side.name()));
-            }
+            Some(discard) => drop(reasons.insert(discard.reason())),
             None => {}
         }
     }
     match (reasons.is_empty(), interrupted) {
-        (false, _) => Some(Fate::Discarded { reasons, words: words.join("; ") }),
+        (false, _) => Some(Fate::Discarded { reasons }),
         (true, true) => Some(Fate::Unfinished("the run was interrupted in it")),
         (true, false) => None,
     }

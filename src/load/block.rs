@@ -28,7 +28,7 @@ use super::worker::{ThreadResult, load_thread, new_recording};
 use crate::record::{GeneratorReport, NoProcessorTime, ProcessorTime, Stage, StageTimes};
 
 /// Connections that are being opened at once, at most. Each has a limit of time, which is not to run while it waits for the others: a server
-/// starts a process for each, and both sides compute thousands of hashes for its password.
+/// starts a process for each, and both ends compute thousands of hashes for its password.
 const OPENING: usize = 16;
 
 /// What a block is to do.

@@ -1,13 +1,13 @@
-//! A scenario's transactions for one side, compiled to what goes over the wire: requests, statements, parameter sources.
+//! A scenario's transactions for one arm, compiled to what goes over the wire: requests, statements, parameter sources.
 
 use std::sync::Arc;
 
 use super::bind::Arrival;
-use crate::record::{Side, StatementRecord};
+use crate::record::{Arm, StatementRecord};
 use crate::scenario::script::Parameter;
 use crate::scenario::{Identity, Plans, Repeat, Scenario, ScriptedTransaction, Statement, Transaction};
 
-/// Everything one side runs.
+/// Everything one arm runs.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// By position in the scenario.
@@ -18,7 +18,7 @@ pub struct Program {
     pub request_pause_ns: u64,
 }
 
-/// One transaction of one side.
+/// One transaction of one arm.
 #[derive(Clone, Debug)]
 pub struct TransactionProgram {
     /// Its name.
@@ -85,27 +85,23 @@ pub enum Source {
 }
 
 impl Program {
-    /// Compiles `side` of a scenario.
-    pub fn new(scenario: &Scenario, side: Side) -> Program {
+    /// Compiles what an arm of a scenario runs.
+    pub fn new(scenario: &Scenario, arm: Arm) -> Program {
         let pause = match scenario.load.rtt_per {
-            crate::record::RttPer::Request => scenario.load.rtt.as_nanos() as u64,
+            crate::record::RttPer::Request => scenario.rtt(arm).as_nanos() as u64,
             crate::record::RttPer::RoundTrip => 0,
         };
-        let transactions = scenario
-            .transactions
-            .iter()
-            .enumerate()
-            .map(|(index, transaction)| TransactionProgram::new(index, transaction, side))
-            .collect();
+        let transactions =
+            scenario.transactions.iter().enumerate().map(|(index, transaction)| TransactionProgram::new(index, transaction, arm)).collect();
         Program { transactions, plans: scenario.load.plans, request_pause_ns: pause }
     }
 
     /// The program with the exact form in place of each approximate search; `None` if there is none to replace.
-    pub fn exact(scenario: &Scenario, side: Side) -> Option<Program> {
+    pub fn exact(scenario: &Scenario, arm: Arm) -> Option<Program> {
         let mut found = false;
         let mut scenario = scenario.clone();
         for transaction in &mut scenario.transactions {
-            for statement in transaction.statements.get_mut(side) {
+            for statement in transaction.statements.get_mut(arm) {
                 if let Some(exact) = &statement.exact {
                     let scanned = crate::scenario::sql::scan(exact);
                     statement.parameters = (scanned.numbered, scanned.names);
@@ -114,13 +110,13 @@ impl Program {
                 }
             }
         }
-        found.then(|| Program::new(&scenario, side))
+        found.then(|| Program::new(&scenario, arm))
     }
 }
 
 impl TransactionProgram {
-    fn new(number: usize, transaction: &Transaction, side: Side) -> TransactionProgram {
-        let statements = transaction.statements.get(side);
+    fn new(number: usize, transaction: &Transaction, arm: Arm) -> TransactionProgram {
+        let statements = transaction.statements.get(arm);
         let mut requests: Vec<Request> = Vec::new();
         let mut last = None;
         for (index, statement) in statements.iter().enumerate() {
@@ -199,15 +195,15 @@ impl Source {
     }
 }
 
-/// The statements of a side as the record describes them.
-pub fn describe(transaction: &Transaction, side: Side) -> Vec<StatementRecord> {
+/// The statements of an arm as the record describes them.
+pub fn describe(transaction: &Transaction, arm: Arm) -> Vec<StatementRecord> {
     let describe = |statement: &Statement| StatementRecord {
         name: statement.name.clone(),
         sql: statement.sql.trim().to_owned(),
         executions: transaction.executions(statement),
         controls_transaction: statement.controls_transaction,
-        expect: statement.expected.as_ref().map(|expected| expected.expect),
+        expect: statement.expected.as_ref().map(|expected| expected.expect.clone()),
         expect_why: statement.expected.as_ref().map(|expected| expected.why.clone()),
     };
-    transaction.statements.get(side).iter().map(describe).collect()
+    transaction.statements.get(arm).iter().map(describe).collect()
 }

@@ -1,19 +1,19 @@
-//! Measured blocks, and why a pair of them may be unusable.
+//! Measured blocks, and why some of them may be unusable.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Histogram, NoProcessorTime, ProcessorTime, Side};
+use super::{Arm, Histogram, NoProcessorTime, ProcessorTime};
 
-/// Closed-loop capacity of one side.
+/// Closed-loop capacity of one arm.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct ProbeRecord {
     /// The scenario.
     pub scenario: String,
-    /// The side.
-    pub side: Side,
+    /// The arm.
+    pub arm: Arm,
     /// Connections in use.
     pub connections: u32,
     /// Transactions a second.
@@ -34,7 +34,7 @@ pub enum BlockKind {
     FixedWork,
     /// Closed loop for a fixed time, all connections busy: capacity.
     Capacity,
-    /// Open loop at half of the side's own capacity: what users of that side alone would see.
+    /// Open loop at half of the arm's own capacity: what users of that arm alone would see.
     OwnRate,
 }
 
@@ -51,23 +51,23 @@ impl BlockKind {
     }
 }
 
-/// One measured block: one stretch of one scenario on one side.
+/// One measured block: one stretch of one scenario on one arm.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct BlockRecord {
     /// The scenario.
     pub scenario: String,
-    /// Pair it belongs to; block pairs are the sampling unit.
-    pub pair: u32,
+    /// Round it belongs to: one block of every arm. What arms differ by within rounds is the sampling unit.
+    pub round: u32,
     /// Position in the run, counting all blocks of the scenario.
     pub position: u32,
-    /// The side.
-    pub side: Side,
-    /// Which build of the side's database it ran on: two builds of one variant differ in their physical layout.
+    /// The arm.
+    pub arm: Arm,
+    /// Which build of the arm's database it ran on: two builds of one variant differ in their physical layout.
     #[serde(default)]
     pub build: u32,
     /// How work was given.
     pub kind: BlockKind,
-    /// First sequence number of its arrivals; the other block of the pair has the same.
+    /// First sequence number of its arrivals; the other blocks of the round have the same.
     pub first_sequence: u64,
     /// Offset from the start of the run, ns.
     pub started_ns: u64,
@@ -94,7 +94,7 @@ pub struct BlockRecord {
     pub generator: GeneratorReport,
     /// What the server counted meanwhile.
     pub server: ServerDelta,
-    /// Why the pair of this block must not be used, decided without looking at its latency.
+    /// Why this block must not be used, and the others of its round not against it; decided without looking at its latency.
     pub discard: Option<Discard>,
 }
 
@@ -283,8 +283,8 @@ pub struct ServerDelta {
     pub no_processor: Option<NoProcessorTime>,
 }
 
-/// Why a pair is not used: one side alone suffered from something that is not its own work, or a block could not be measured. Every reason can
-/// be seen without looking at latency. What may have disturbed a block and keeps its pair is a [`super::Disturbance`].
+/// Why a block is not used: one arm alone suffered from something that is not its own work, or the block could not be measured. Every reason can
+/// be seen without looking at latency. What may have disturbed a block and keeps it is a [`super::Disturbance`].
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum Discard {
@@ -293,18 +293,18 @@ pub enum Discard {
         /// Lag that half of the transactions exceeded, ns.
         lag_ns: u64,
     },
-    /// A checkpoint fell on one side only.
+    /// A checkpoint fell on one arm only.
     Checkpoint,
-    /// An autovacuum or autoanalyze fell on one side only.
+    /// An autovacuum or autoanalyze fell on one arm only.
     Autovacuum,
-    /// Blocks were read from disk on one side only though the data fits in memory.
+    /// Blocks were read from disk on one arm only though the data fits in memory.
     DiskReads {
         /// Per mille of blocks read.
         per_mille: u32,
     },
     /// The server restarted, or closed its connections as in a restart, so that its counters and caches are not what they were.
     ServerRestarted,
-    /// The run was interrupted in this pair.
+    /// The run was interrupted in this block.
     Interrupted,
 }
 
@@ -313,9 +313,9 @@ impl Discard {
     pub fn reason(&self) -> &'static str {
         match self {
             Discard::NotOffered { .. } => "the generator could not offer the load",
-            Discard::Checkpoint => "a checkpoint fell on one side only",
-            Discard::Autovacuum => "an autovacuum fell on one side only",
-            Discard::DiskReads { .. } => "one side only read from disk",
+            Discard::Checkpoint => "a checkpoint fell on one arm only",
+            Discard::Autovacuum => "an autovacuum fell on one arm only",
+            Discard::DiskReads { .. } => "one arm only read from disk",
             Discard::ServerRestarted => "the server restarted in it",
             Discard::Interrupted => "the run was interrupted in it",
         }
@@ -353,9 +353,9 @@ pub(crate) mod tests {
             GeneratorReport { threads: 1, connections: 1, lag: histogram(lags), cpu_share: 0.1, achieved_share: 1.0, ..Default::default() };
         BlockRecord {
             scenario: "s".to_owned(),
-            pair: 0,
+            round: 0,
             position: 0,
-            side: Side::Before,
+            arm: Arm::BASELINE,
             build: 0,
             kind: BlockKind::Timed,
             first_sequence: 0,

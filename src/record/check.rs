@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Histogram, Side};
+use super::{Arm, Histogram};
 
 /// What the checks before timing found for one transaction or table.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -16,8 +16,8 @@ pub struct CheckRecord {
     pub kind: CheckKind,
     /// What was checked: a transaction, a table, or a statement.
     pub subject: String,
-    /// The side, where only one is concerned.
-    pub side: Option<Side>,
+    /// The arm, where only one is concerned.
+    pub arm: Option<Arm>,
     /// How many cases were looked at (draws, identities).
     pub cases: u64,
     /// How it came out.
@@ -28,8 +28,8 @@ pub struct CheckRecord {
 
 impl CheckRecord {
     /// A warning: something to know, which nothing fails for.
-    pub fn warning(scenario: String, kind: CheckKind, subject: String, side: Option<Side>, finding: String) -> CheckRecord {
-        CheckRecord { scenario, kind, subject, side, cases: 1, outcome: CheckOutcome::Warning, findings: vec![finding] }
+    pub fn warning(scenario: String, kind: CheckKind, subject: String, arm: Option<Arm>, finding: String) -> CheckRecord {
+        CheckRecord { scenario, kind, subject, arm, cases: 1, outcome: CheckOutcome::Warning, findings: vec![finding] }
     }
 }
 
@@ -37,7 +37,7 @@ impl CheckRecord {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckKind {
-    /// Both sides give the answers that the scenario says they must.
+    /// All arms give the answers that the scenario says they must.
     Answers,
     /// Every identity sees exactly the keys that the model gives it.
     Isolation,
@@ -66,8 +66,8 @@ pub enum CheckOutcome {
 pub struct TenantClassRecord {
     /// The scenario.
     pub scenario: String,
-    /// The side.
-    pub side: Side,
+    /// The arm.
+    pub arm: Arm,
     /// The transaction.
     pub transaction: String,
     /// `whale`, `middle`, or `tail`.
@@ -76,13 +76,13 @@ pub struct TenantClassRecord {
     pub service: Histogram,
 }
 
-/// Plan and counters of one statement on one side, taken outside the timed blocks.
+/// Plan and counters of one statement on one arm, taken outside the timed blocks.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct EvidenceRecord {
     /// The scenario.
     pub scenario: String,
-    /// The side.
-    pub side: Side,
+    /// The arm.
+    pub arm: Arm,
     /// `transaction/statement`.
     pub statement: String,
     /// Who the plan was taken for, such as `whale member`.

@@ -1,5 +1,5 @@
-//! What the machine or the generator did to a block while it was measured. A block that was disturbed keeps its pair: such noise does not know
-//! which side runs, so it costs width and no honesty. Response and acquire times count from intended starts, so they hold all of what is told here.
+//! What the machine or the generator did to a block while it was measured. A block that was disturbed is used all the same: such noise does not know
+//! which arm runs, so it costs width and no honesty. Response and acquire times count from intended starts, so they hold all of what is told here.
 //! Service times count from the first byte sent: a late start is not in them, a wait of the answer for a busy generator is.
 
 use super::{BlockKind, BlockRecord, Histogram};
@@ -16,7 +16,8 @@ const STALL_LIMIT_NS: u64 = 10_000_000;
 const ACHIEVED_LIMIT: f64 = 0.99;
 
 /// One thing that disturbed a block.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Disturbance {
     /// Transactions entered the pool's queue late.
     Late {
@@ -61,7 +62,7 @@ impl BlockRecord {
         .collect()
     }
 
-    /// Whether the generator had so much to do that it adds to the times of both sides, and hides a difference: answers wait for it, and what it
+    /// Whether the generator had so much to do that it adds to the times of all arms, and hides a difference: answers wait for it, and what it
     /// takes to receive one is in a service time also where a session has its thread to itself.
     pub fn generator_adds_time(&self) -> bool {
         self.generator.cpu_share > BUSY_LIMIT

@@ -1,11 +1,11 @@
 //! Writing and reading `run.jsonl`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Header, Line, SCHEMA_VERSION};
+use super::{Header, Line, SCHEMA_VERSION, TransactionRecord};
 
 /// Longest line that is read, 64 MiB: more is not a record of ours.
 const LONGEST_LINE: usize = 64 << 20;
@@ -118,6 +118,8 @@ pub enum ReadError {
 #[derive(Default)]
 struct Contents {
     told: HashSet<String>,
+    /// Arms by scenario, where it is described.
+    arms: HashMap<String, usize>,
     ended: bool,
 }
 
@@ -138,13 +140,14 @@ impl Contents {
             Line::Scenario(one) => (&one.scenario, Some(DESCRIPTION.to_owned())),
             // Two may say the same.
             Line::Check(one) => (&one.scenario, None),
-            Line::Variant(one) => (&one.scenario, Some(format!("variant, {}", one.side.name()))),
-            Line::Probe(one) => (&one.scenario, Some(format!("probe, {}", one.side.name()))),
-            Line::Block(one) => (&one.scenario, Some(format!("{} block of pair {}, {}", one.kind.name(), one.pair + 1, one.side.name()))),
-            Line::TenantClass(one) => (&one.scenario, Some(format!("{} times of {}, {}", one.class, one.transaction, one.side.name()))),
-            Line::Evidence(one) => (&one.scenario, Some(format!("evidence of {}, {}", one.statement, one.side.name()))),
+            Line::Variant(one) => (&one.scenario, Some(format!("variant, {}", one.arm))),
+            Line::Probe(one) => (&one.scenario, Some(format!("probe, {}", one.arm))),
+            Line::Block(one) => (&one.scenario, Some(format!("{} block of round {}, {}", one.kind.name(), one.round + 1, one.arm))),
+            Line::TenantClass(one) => (&one.scenario, Some(format!("{} times of {}, {}", one.class, one.transaction, one.arm))),
+            Line::Evidence(one) => (&one.scenario, Some(format!("evidence of {}, {}", one.statement, one.arm))),
             Line::ScenarioEnd(one) => (&one.scenario, Some(END.to_owned())),
         };
+        self.arms(scenario, line)?;
         let of = |thing: &str| format!("{thing}, of scenario {scenario}");
         if self.told.contains(&of(END)) {
             return Err(format!("scenario {scenario} is over above"));
@@ -155,6 +158,35 @@ impl Contents {
         match thing.and_then(|thing| self.told.replace(of(&thing))) {
             Some(thing) => Err(format!("the {thing} is told a second time")),
             None => Ok(()),
+        }
+    }
+}
+
+impl Contents {
+    /// Whether a line is of an arm that the scenario has, and a description has of each arm what it has of arms.
+    fn arms(&mut self, scenario: &str, line: &Line) -> Result<(), String> {
+        let arm = match line {
+            Line::Scenario(one) => {
+                let arms = one.arms.count();
+                let whole =
+                    |transaction: &TransactionRecord| transaction.statements.count() == arms && transaction.requests.count() == arms;
+                if let Some(odd) = one.transactions.iter().find(|transaction| !whole(transaction)) {
+                    return Err(format!("transaction {} of scenario {scenario} has not statements and requests of {arms} arms", odd.name));
+                }
+                self.arms.insert(scenario.to_owned(), arms);
+                return Ok(());
+            }
+            Line::Block(one) => Some(one.arm),
+            Line::TenantClass(one) => Some(one.arm),
+            Line::Evidence(one) => Some(one.arm),
+            Line::Probe(one) => Some(one.arm),
+            Line::Variant(one) => Some(one.arm),
+            Line::Check(one) => one.arm,
+            Line::Header(_) | Line::ScenarioEnd(_) | Line::End(_) => None,
+        };
+        match (arm, self.arms.get(scenario)) {
+            (Some(arm), Some(arms)) if arm.place() >= *arms => Err(format!("{arm} of scenario {scenario}, which has {arms}")),
+            _ => Ok(()),
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Header {
     pub suite: String,
     /// Length and aim.
     pub mode: Mode,
-    /// Whether both sides are the same variant (`--aa`): a run that must find nothing.
+    /// Whether every arm is the baseline (`--aa`): a run that must find nothing.
     pub aa: bool,
     /// Seed of data, arrivals and parameters.
     pub seed: u64,

@@ -8,6 +8,7 @@
 //! nothing else. It therefore knows neither PostgreSQL clients nor statistics, and no percentile is stored in it, only histograms.
 //! All times are nanoseconds unless a name says otherwise.
 
+mod arm;
 mod block;
 mod check;
 mod disturbance;
@@ -21,6 +22,7 @@ mod scenario;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use arm::{Arm, Arms};
 pub use block::{
     Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes,
 };
@@ -32,12 +34,12 @@ pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
-    AppliedFile, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
+    AppliedFile, ArmRecord, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
     comparable_by_statement,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// One line of `run.jsonl`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -47,17 +49,17 @@ pub enum Line {
     Header(Box<Header>),
     /// A scenario as it was run: transactions, statements, load, expectations.
     Scenario(Box<ScenarioRecord>),
-    /// How one variant's database was made, and how large it is.
+    /// How one arm's database was made, and how large it is.
     Variant(VariantRecord),
     /// What the checks before timing found.
     Check(CheckRecord),
-    /// Closed-loop capacity of one side, found by a short probe.
+    /// Closed-loop capacity of one arm, found by a short probe.
     Probe(ProbeRecord),
     /// One measured block.
     Block(Box<BlockRecord>),
-    /// Service times by tenant class, summed over the kept blocks of a side.
+    /// Service times by tenant class, summed over the kept blocks of an arm.
     TenantClass(TenantClassRecord),
-    /// Plan and counters of one statement on one side.
+    /// Plan and counters of one statement on one arm.
     Evidence(Box<EvidenceRecord>),
     /// The scenario is over, and why it stopped.
     ScenarioEnd(ScenarioEnd),
@@ -65,80 +67,17 @@ pub enum Line {
     End(End),
 }
 
-/// One of the two variants of a duel. The first one named is `Before`, the baseline.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The baseline.
-    Before,
-    /// The candidate.
-    After,
-}
-
-impl Side {
-    /// Both sides, baseline first.
-    pub const BOTH: [Side; 2] = [Side::Before, Side::After];
-
-    /// The opposite side.
-    pub fn other(self) -> Side {
-        match self {
-            Side::Before => Side::After,
-            Side::After => Side::Before,
-        }
-    }
-
-    /// `before` or `after`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Side::Before => "before",
-            Side::After => "after",
-        }
-    }
-}
-
-/// A value for each side.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub struct Sides<T> {
-    /// The baseline's.
-    pub before: T,
-    /// The candidate's.
-    pub after: T,
-}
-
-impl<T> Sides<T> {
-    /// The value of `side`.
-    pub fn get(&self, side: Side) -> &T {
-        match side {
-            Side::Before => &self.before,
-            Side::After => &self.after,
-        }
-    }
-
-    /// The value of `side`, to change it.
-    pub fn get_mut(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Before => &mut self.before,
-            Side::After => &mut self.after,
-        }
-    }
-
-    /// The same computation for both sides.
-    pub fn map<U>(&self, mut f: impl FnMut(&T) -> U) -> Sides<U> {
-        Sides { before: f(&self.before), after: f(&self.after) }
-    }
-}
-
 /// The length and the aim of a run.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// A first look: short blocks, few pairs.
+    /// A first look: short blocks, few rounds.
     Quick,
     /// The full measurement.
     Default,
     /// Checks only; nothing was timed.
     ChecksOnly,
-    /// One variant under load, in one block that counts as `before`; nothing was checked or compared.
+    /// One arm under load; nothing was checked or compared.
     Run,
 }
 
@@ -171,13 +110,13 @@ pub struct ScenarioEnd {
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "why", rename_all = "kebab-case")]
 pub enum StopReason {
-    /// The wanted number of pairs was measured and every interval is narrow enough.
+    /// The wanted number of rounds was measured and every interval is narrow enough.
     Precise,
-    /// Quick mode measured as many pairs as it takes.
-    Pairs,
-    /// Quick mode ran twice the pairs that it needs, and too few of them could be kept.
+    /// Quick mode measured as many rounds as it takes.
+    Rounds,
+    /// Quick mode ran twice the rounds that it needs, and too few of them could be kept.
     Attempts,
-    /// The generator could not offer the load in any of the first pairs.
+    /// The generator could not offer the load in any of the first rounds.
     NotOffered,
     /// The budget was spent; for a run of one variant, its time.
     Budget,

@@ -1,9 +1,11 @@
 //! A scenario as it was run: what it says, how load was offered, how its databases were made.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Expect, Side, Sides};
+use super::{Arm, Arms, Expect};
 
 /// A scenario as it was run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -18,8 +20,8 @@ pub struct ScenarioRecord {
     pub claims: Vec<String>,
     /// SHA-256 of the scenario file, hexadecimal.
     pub digest: String,
-    /// Names of the two variants.
-    pub variants: Sides<String>,
+    /// Its arms.
+    pub arms: Arms<ArmRecord>,
     /// Overlays of the dataset that it was run on.
     #[serde(default)]
     pub overlays: Vec<String>,
@@ -33,7 +35,7 @@ pub struct ScenarioRecord {
     pub expect_why: Option<String>,
     /// Margins that decide what matters.
     pub margins: Margins,
-    /// Injected round-trip time of each side, ns: 0 when none was injected.
+    /// Injected round-trip time, ns: 0 when none was injected.
     pub rtt_ns: u64,
     /// What one such time was charged for.
     #[serde(default)]
@@ -49,13 +51,21 @@ pub struct ScenarioRecord {
 }
 
 impl ScenarioRecord {
+    /// What an arm is called, for people.
+    pub fn arm_name(&self, arm: Arm) -> String {
+        match self.arms.has(arm) {
+            true => self.arms.get(arm).name.clone(),
+            false => arm.to_string(),
+        }
+    }
+
     /// Takes out what is expected of it and of its parts: of one variant against itself nothing is.
     pub fn expect_nothing(&mut self) {
         (self.expect, self.expect_why) = (None, None);
         for transaction in &mut self.transactions {
             (transaction.expect, transaction.expect_why) = (None, None);
             let statements = &mut transaction.statements;
-            for statement in statements.before.iter_mut().chain(&mut statements.after) {
+            for statement in statements.values_mut().flatten() {
                 (statement.expect, statement.expect_why) = (None, None);
             }
         }
@@ -101,12 +111,11 @@ pub struct TransactionRecord {
     pub identity: String,
     /// Whether it changes data.
     pub writes: bool,
-    /// Statements by side, in order. Statements of one name on both sides are compared; if the lists or the requests differ, the whole
-    /// transaction is.
-    pub statements: Sides<Vec<StatementRecord>>,
-    /// Requests that the application makes for it, by side: each is a transaction of the server, with a preamble and a commit.
-    #[serde(default = "one_each")]
-    pub requests: Sides<u64>,
+    /// Statements by arm, in order. Statements of one name on an arm and the baseline are compared; if the lists or the requests differ, the
+    /// whole transaction is.
+    pub statements: Arms<Vec<StatementRecord>>,
+    /// Requests that the application makes for it, by arm: each is a transaction of the server, with a preamble and a commit.
+    pub requests: Arms<u64>,
     /// What the author expects of the transaction and those of its statements that state nothing of their own, if it is stated there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expect>,
@@ -116,27 +125,63 @@ pub struct TransactionRecord {
 }
 
 impl TransactionRecord {
-    /// Whether its statements can be compared one by one.
-    pub fn comparable_by_statement(&self) -> bool {
-        let names = |side| self.statements.get(side).iter().map(|one| one.name.as_str()).collect();
-        comparable_by_statement(Sides { before: names(Side::Before), after: names(Side::After) }, self.requests)
+    /// Whether an arm's statements can be compared with the baseline's one by one.
+    pub fn comparable_by_statement(&self, arm: Arm) -> bool {
+        let of = |arm: Arm| (self.statements.get(arm).iter().map(|one| one.name.as_str()), *self.requests.get(arm));
+        comparable_by_statement(of(Arm::BASELINE), of(arm))
     }
 }
 
-/// Whether a transaction's statements can be compared one by one: the same names in the same order on both sides, and as many requests around
-/// them.
-pub fn comparable_by_statement(names: Sides<Vec<&str>>, requests: Sides<u64>) -> bool {
-    names.before == names.after && !names.before.is_empty() && requests.before == requests.after
+/// Whether statements of two arms can be compared one by one: the same names in the same order, and as many requests around them.
+pub fn comparable_by_statement<'a>(
+    (names, requests): (impl ExactSizeIterator<Item = &'a str>, u64),
+    (other_names, other_requests): (impl Iterator<Item = &'a str>, u64),
+) -> bool {
+    names.len() > 0 && names.eq(other_names) && requests == other_requests
 }
 
-fn one_each() -> Sides<u64> {
-    Sides { before: 1, after: 1 }
+/// An arm as it was run.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct ArmRecord {
+    /// Its name, which no other arm of the scenario has.
+    pub name: String,
+    /// The variant that it runs on.
+    pub variant: String,
+    /// Settings of its connections.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// Connections in its pool, where they are not the load's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Injected round-trip time, ns, where it is not the scenario's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtt_ns: Option<u64>,
+}
+
+/// Its name, and what it changes beside statements.
+impl std::fmt::Display for ArmRecord {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.name)?;
+        let variant = (self.variant != self.name).then(|| format!("on {}", self.variant));
+        let settings = self.settings.iter().map(|(name, value)| format!("{name} = {value}"));
+        let connections = self.connections.map(|connections| format!("{connections} connections"));
+        let rtt = self.rtt_ns.map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
+        let changes: Vec<String> = variant.into_iter().chain(settings).chain(connections).chain(rtt).collect();
+        if changes.is_empty() { Ok(()) } else { write!(out, " ({})", changes.join(", ")) }
+    }
+}
+
+impl ArmRecord {
+    /// A variant, and nothing else that differs.
+    pub fn of(name: &str, variant: &str) -> ArmRecord {
+        ArmRecord { name: name.to_owned(), variant: variant.to_owned(), settings: BTreeMap::new(), connections: None, rtt_ns: None }
+    }
 }
 
 /// A statement as it was run.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub struct StatementRecord {
-    /// Its name, unique in its transaction and side.
+    /// Its name, unique in its transaction and arm.
     pub name: String,
     /// Its text, with `:name` parameters.
     pub sql: String,
@@ -185,7 +230,7 @@ impl Stage {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum LoadRecord {
-    /// Open loop at one rate for both sides.
+    /// Open loop at one rate for all arms.
     Open {
         /// Arrivals a second.
         rate_per_second: f64,
@@ -209,8 +254,8 @@ pub enum LoadRecord {
     FixedWork {
         /// Sessions that work side by side.
         sessions: u32,
-        /// Transactions a block, by side.
-        iterations: Sides<u64>,
+        /// Transactions a block.
+        transactions: u64,
         /// Why fixed work was chosen.
         why: String,
     },
@@ -232,13 +277,13 @@ pub enum LoadRecord {
     Nothing,
 }
 
-/// How one variant's database was made.
+/// How the database of an arm was made.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct VariantRecord {
     /// The scenario.
     pub scenario: String,
-    /// The side.
-    pub side: Side,
+    /// The arm.
+    pub arm: Arm,
     /// Name of the variant.
     pub variant: String,
     /// Files applied on top of the template, in order, with the time each took.
@@ -247,9 +292,9 @@ pub struct VariantRecord {
     pub table_bytes: u64,
     /// Bytes of all indexes.
     pub index_bytes: u64,
-    /// Whether the working sets of both sides, in all their builds, fit in shared buffers (1.2 times their sizes).
+    /// Whether the working sets of all arms, in all their builds, fit in shared buffers (1.2 times their sizes).
     pub resident: bool,
-    /// How often the database was built from the template; pairs alternate between the builds, two at a time.
+    /// How often the database was built from the template; rounds alternate between the builds, two at a time.
     #[serde(default = "once")]
     pub builds: u32,
 }

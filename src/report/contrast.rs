@@ -9,7 +9,7 @@ use crate::contrast::{Contrast, Fact, Row, ScenarioContrast, Two, Unit};
 use crate::shown::plain;
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.
-pub const CONTRAST_JSON_VERSION: u32 = 1;
+pub const CONTRAST_JSON_VERSION: u32 = 2;
 
 /// No terminal is served below this width; text is then wrapped by the terminal.
 const NARROWEST: usize = 60;
@@ -135,11 +135,11 @@ impl Page {
         let rest: usize = widths[1..].iter().map(|width| width + 2).sum();
         widths[0] = widths[0].min(self.width.saturating_sub(rest + 2).max(12));
         for row in [&head].into_iter().chain(&cells) {
-            let [what, side, baseline, run, ratio] = row;
+            let [what, arm, baseline, run, ratio] = row;
             let what = pad(&shorten(what, widths[0]), widths[0], false);
-            let side = pad(side, widths[1], false);
+            let arm = pad(arm, widths[1], false);
             let (baseline, run) = (pad(baseline, widths[2], true), pad(run, widths[3], true));
-            self.line(&format!("  {what}  {side}  {baseline}  {run}  {ratio}"));
+            self.line(&format!("  {what}  {arm}  {baseline}  {run}  {ratio}"));
         }
     }
 }
@@ -159,10 +159,10 @@ fn wrap_hard(text: &str, width: usize) -> Vec<String> {
 
 fn cells(row: &Row) -> [String; 5] {
     let what = format!("{} {}", row.subject, row.quantity).trim().to_owned();
-    let side = match (row.side, row.unit) {
-        (Some(side), _) => side.name(),
-        (None, Unit::Ratio) => "after / before",
-        (None, _) => "",
+    let arm = match (&row.arm, row.unit) {
+        (Some(arm), Unit::Ratio) => format!("{arm} / baseline"),
+        (Some(arm), _) => arm.clone(),
+        (None, _) => String::new(),
     };
     let value = row.value;
     let known: Vec<f64> = [value.baseline, value.run].into_iter().flatten().collect();
@@ -178,7 +178,7 @@ fn cells(row: &Row) -> [String; 5] {
         (Some(ratio), Unit::PerSecond) => times(ratio, ["less", "more"]),
         (Some(ratio), Unit::Ns) => times(ratio, ["faster", "slower"]),
     };
-    [what, side.to_owned(), show(value.baseline), show(value.run), ratio]
+    [what, arm, show(value.baseline), show(value.run), ratio]
 }
 
 /// A ratio in words: below 1 the first one, above 1 the second one.

@@ -33,14 +33,20 @@ pub fn all(scenario: &ScenarioComparison) -> Vec<ExpectationView> {
     if scenario.stop == StopReason::ChecksOnly {
         return Vec::new();
     }
-    let stated_together =
-        |one: &StatedExpectation, other: &StatedExpectation| (&one.transaction, &one.statement) == (&other.transaction, &other.statement);
+    let stated_together = |one: &StatedExpectation, other: &StatedExpectation| {
+        (one.arm, &one.transaction, &one.statement) == (other.arm, &other.transaction, &other.statement)
+    };
     let excuses = |stated: &[StatedExpectation]| {
         let regressed = scenario.metrics.iter().filter(|metric| words::expected_regression(metric));
         regressed.filter_map(|metric| scenario.expectation_of(metric)).any(|speaking| stated.contains(speaking))
     };
+    let several = scenario.scenario.arms.count() > 2;
+    let of = |stated: &[StatedExpectation]| match stated.first() {
+        Some(first) if several => format!("On {}: ", scenario.scenario.arm_name(first.arm)),
+        _ => String::new(),
+    };
     let view = |stated: &[StatedExpectation]| ExpectationView {
-        text: sentences(stated),
+        text: format!("{}{}", of(stated), sentences(stated)),
         contradicted: stated.iter().any(|one| one.met == Some(false)),
         excuses: excuses(stated),
     };

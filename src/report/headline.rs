@@ -1,11 +1,11 @@
 //! The run in a sentence or two: its outcome, and beside it what a reader must not miss though it is neither good nor bad.
 
 use crate::judge::{Comparison, Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
-use crate::record::{Mode, StopReason};
+use crate::record::{Arm, Mode, StopReason};
 
 use super::expectations::{expected_to, subject};
 use super::format::change;
-use super::words::{Tone, gated, plural, tally};
+use super::words::{Tone, gated, named, plural, tally};
 use super::{Run, recall};
 
 /// Scenarios that a sentence names; more are counted.
@@ -33,7 +33,7 @@ pub fn headline(run: &Run<'_>) -> Headline {
     };
     let mut sentences = Vec::new();
     if run.header.aa {
-        sentences.push("A/A run, both sides are the same variant.".to_owned());
+        sentences.push("A/A run, every arm is the baseline.".to_owned());
     }
     sentences.push(sentence(run, comparison.outcome));
     // The worst decides the exit code, but must not hide the others.
@@ -126,14 +126,15 @@ fn surprises(comparison: &Comparison) -> String {
 
 /// A search that finds something else is not merely faster or slower.
 fn recall_changed(one: &ScenarioComparison) -> Option<String> {
-    let found = recall::shift(one)?.sentence();
-    let first = one.metrics.iter().find(|metric| metric.gate == Gate::Gated);
-    let speed = first.map(|metric| format!("is {} and ", changed(metric))).unwrap_or_default();
+    let (arm, shift) = recall::widest(one)?;
+    let found = shift.sentence();
+    let first = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.arm == arm);
+    let speed = first.map(|metric| format!("is {} and ", changed(metric, one))).unwrap_or_default();
     Some(format!("{} {speed}{found}", one.scenario.scenario))
 }
 
-fn and_finds(one: &ScenarioComparison) -> String {
-    recall::shift(one).map(|shift| format!(" and {}", shift.sentence())).unwrap_or_default()
+fn and_finds(one: &ScenarioComparison, arm: Arm) -> String {
+    recall::shift(one, arm).map(|shift| format!(" and {}", shift.sentence())).unwrap_or_default()
 }
 
 /// The first regression that nobody expected and no contradicted expectation tells of; where there is neither, transactions that fail.
@@ -142,13 +143,15 @@ fn regression(one: &ScenarioComparison) -> Option<String> {
     let contradicted = |metric: &Metric| one.expectation_of(metric).is_some_and(|stated| stated.met == Some(false));
     let slower = |metric: &&Metric| metric.verdict == Verdict::Regressed && metric.standing == Some(Standing::Surprise);
     match one.metrics.iter().filter(slower).find(|metric| !contradicted(metric)) {
-        Some(metric) => Some(format!("{name} is {}{}", changed(metric), and_finds(one))),
+        Some(metric) => Some(format!("{name} is {}{}", changed(metric, one), and_finds(one, metric.arm))),
         None if one.expectations.iter().any(|stated| stated.met == Some(false)) => None,
-        None => Some(format!(
-            "{name} fails in {:.1}% of its transactions after, {:.1}% before",
-            one.failed_share.after * 100.0,
-            one.failed_share.before * 100.0
-        )),
+        None => {
+            let (arm, most) = one.failed_share.iter().skip(1).max_by(|(_, one), (_, other)| one.total_cmp(other))?;
+            let baseline = one.failed_share.baseline;
+            let names = [arm, Arm::BASELINE].map(|arm| one.scenario.arm_name(arm));
+            let [share, others] = [*most, baseline].map(|share| format!("{:.1}%", share * 100.0));
+            Some(format!("{name} fails in {share} of its transactions on {}, {others} on {}", names[0], names[1]))
+        }
     }
 }
 
@@ -164,12 +167,12 @@ fn contradiction(one: &ScenarioComparison, at: usize, stated: &StatedExpectation
     };
     // The gated metrics stand before the others, and medians before 95th percentiles.
     let decided = |metric: &&Metric| metric.expectation == Some(at) && metric.standing == Some(Standing::Surprise);
-    let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric)));
-    format!("{of}{} was expected {}, but {came}{}", one.scenario.scenario, expected_to(stated.expect), and_finds(one))
+    let came = one.metrics.iter().find(decided).map_or_else(|| "did not".to_owned(), |metric| format!("is {}", changed(metric, one)));
+    format!("{of}{} was expected {}, but {came}{}", one.scenario.scenario, expected_to(stated.expect), and_finds(one, stated.arm))
 }
 
-fn changed(metric: &Metric) -> String {
+fn changed(metric: &Metric, one: &ScenarioComparison) -> String {
     let words = change(metric.ratio.as_ref(), metric.verdict).words;
     let words = if metric.verdict == Verdict::Unchanged { "the same".to_owned() } else { words };
-    format!("{words} ({} {})", metric.subject(), metric.quantity.name())
+    format!("{words} ({})", named(metric, one))
 }

@@ -78,15 +78,16 @@ fn measured(one: &ScenarioComparison) -> String {
 fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
     let both =
         |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> { Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat()) };
+    let arms = &one.scenario.arms;
     let mut charts = Vec::new();
     // Statements first: their service time is what is judged.
     let (statements, transactions): (Vec<_>, Vec<_>) = one.curves.iter().partition(|(name, _)| name.contains('/'));
     for (name, curve) in statements {
-        charts.push(both(&|page| chart::latency(&format!("{name}, service time"), curve, page))?);
+        charts.push(both(&|page| chart::latency(&format!("{name}, service time"), arms, curve, page))?);
     }
-    let blocks = both(&|page| chart::blocks(&measured(one), &one.blocks, page))?;
+    let blocks = both(&|page| chart::blocks(&measured(one), arms, &one.blocks, page))?;
     for (name, curve) in transactions {
-        charts.push(both(&|page| chart::latency(&format!("{name}, response time"), curve, page))?);
+        charts.push(both(&|page| chart::latency(&format!("{name}, response time"), arms, curve, page))?);
     }
     let more = if charts.len() > CHARTS_SHOWN { charts.split_off(CHARTS_SHOWN) } else { Vec::new() };
     charts.push(blocks);

@@ -8,7 +8,7 @@ use crate::record::Header;
 use super::{Ending, Run};
 
 /// Version of the JSON report. Raised when a reader of the former version would misread it.
-pub const JSON_VERSION: u32 = 1;
+pub const JSON_VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct Report<'a> {

@@ -10,7 +10,7 @@ use crate::shown::plain;
 use crate::summary::{Load, Percentiles, RunOutcome, Summary};
 
 /// Version of the JSON form. Raised when a reader of the former version would misread it.
-pub const LOAD_JSON_VERSION: u32 = 1;
+pub const LOAD_JSON_VERSION: u32 = 2;
 
 /// No terminal is served below this width; text is then wrapped by the terminal.
 const NARROWEST: usize = 40;
@@ -98,7 +98,7 @@ impl Page {
             self.line(&format!("{}: no scenario was run", header.suite));
             return;
         };
-        let variant = &scenario.variants.before;
+        let variant = &scenario.arms.baseline.variant;
         self.line(&format!("{} on {variant}", scenario.scenario));
         let server = header.server.version.split(" on ").next().unwrap_or_default();
         let rtt = words::rtt(scenario.rtt_ns, scenario.rtt_per, header.server.local);

@@ -54,28 +54,28 @@ pub fn terminal(run: &Run<'_>, style: &Style<'_>) -> String {
 /// Column widths that all scenarios share.
 struct Widths {
     name: usize,
-    before: usize,
-    after: usize,
+    baseline: usize,
+    value: usize,
     change: usize,
     verdict: usize,
-    pairs: usize,
+    rounds: usize,
 }
 
 impl Widths {
     fn of(view: &RunView, width: usize) -> Widths {
         let metrics: Vec<&MetricView> = view.scenarios.iter().flat_map(shown).collect();
         let widest = |read: &dyn Fn(&MetricView) -> usize, least: usize| metrics.iter().map(|one| read(one)).max().unwrap_or(0).max(least);
-        let before = widest(&|one| letters(&one.before), 6);
-        let after = widest(&|one| letters(&one.after), 6);
+        let baseline = widest(&|one| letters(&one.baseline), 8);
+        let value = widest(&|one| letters(&one.value), 6);
         let change = widest(&|one| letters(&change_text(one)), 6);
         let verdict = widest(&|one| letters(&verdict_text(one)), 7);
-        let pairs = 5;
-        let rest = before + after + change + verdict + pairs + 6 * 2 + 1;
-        Widths { name: width.saturating_sub(rest).max(14), before, after, change, verdict, pairs }
+        let rounds = 6;
+        let rest = baseline + value + change + verdict + rounds + 6 * 2 + 1;
+        Widths { name: width.saturating_sub(rest).max(14), baseline, value, change, verdict, rounds }
     }
 
     fn each(&self) -> [usize; 6] {
-        [self.name, self.before, self.after, self.change, self.verdict, self.pairs]
+        [self.name, self.baseline, self.value, self.change, self.verdict, self.rounds]
     }
 
     fn total(&self) -> usize {
@@ -122,8 +122,8 @@ impl Page {
     fn scenario(&mut self, scenario: &ScenarioView, widths: &Widths, headed: &mut bool) {
         self.out.push('\n');
         let name = self.painted(&plain(&scenario.path), Paint::Bold);
-        let parts = [format!("{} → {}", scenario.before, scenario.after), scenario.rtt.clone(), scenario.pairs.clone()];
-        // Where nothing was to be timed, there are no pairs to miss.
+        let parts = [scenario.versus.clone(), scenario.rtt.clone(), scenario.rounds.clone()];
+        // Where nothing was to be timed, there are no rounds to miss.
         let parts = if scenario.timed { &parts[..] } else { &parts[..1] };
         let facts = plain(&parts.join(SEPARATOR));
         if letters(&scenario.path) + 2 + letters(&facts) <= self.width {
@@ -151,7 +151,7 @@ impl Page {
             let text = format!("and {} not gated, in the report", words::plural(hidden as u64, "metric"));
             self.paragraph("  ", &text, Some(Paint::Dim));
         }
-        for line in &scenario.recall {
+        for line in scenario.best.iter().chain(&scenario.recall) {
             self.paragraph("  ", line, None);
         }
         for expectation in &scenario.expectations {
@@ -172,19 +172,19 @@ impl Page {
         } else {
             table.force_no_tty();
         }
-        let head = ["", "before", "after", "change", "verdict", "pairs"].map(|label| self.cell(label, Some(Paint::Dim)));
+        let head = ["", "baseline", "arm", "change", "verdict", "rounds"].map(|label| self.cell(label, Some(Paint::Dim)));
         if !std::mem::replace(headed, true) {
             table.set_header(head);
         }
         for metric in metrics {
             let tone = Some(Paint::Tone(metric.tone));
             table.add_row([
-                self.cell(&wrapped_name(&plain(&format!("{} {}", metric.subject, metric.quantity)), widths.name).join("\n"), None),
-                self.cell(&metric.before, None),
-                self.cell(&metric.after, None),
+                self.cell(&wrapped_name(&plain(&metric.name), widths.name).join("\n"), None),
+                self.cell(&metric.baseline, None),
+                self.cell(&metric.value, None),
                 self.cell(&change_text(metric), tone),
                 self.cell(&verdict_text(metric), tone),
-                self.cell(&metric.pairs.to_string(), None),
+                self.cell(&metric.rounds.to_string(), None),
             ]);
         }
         for (column, width) in table.column_iter_mut().zip(widths.each()) {
@@ -204,10 +204,10 @@ impl Page {
 
     fn stacked(&mut self, metrics: &[&MetricView]) {
         for metric in metrics {
-            let name = format!("{} {}:", metric.subject, metric.quantity);
-            self.parts("  ", &[name, format!("{} → {}", metric.before, metric.after)], " ", None);
-            let pairs = words::plural(u64::from(metric.pairs), "pair");
-            self.parts("    ", &[change_text(metric), verdict_text(metric), pairs], SEPARATOR, Some(Paint::Tone(metric.tone)));
+            let name = format!("{}:", metric.name);
+            self.parts("  ", &[name, format!("{} → {}", metric.baseline, metric.value)], " ", None);
+            let rounds = words::plural(u64::from(metric.rounds), "round");
+            self.parts("    ", &[change_text(metric), verdict_text(metric), rounds], SEPARATOR, Some(Paint::Tone(metric.tone)));
         }
     }
 

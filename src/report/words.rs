@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge::{Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
-use crate::record::{CheckKind, CheckOutcome, LoadRecord, RttPer, Spacing, Stage, StopReason};
+use crate::judge::{Best, Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
+use crate::record::{Arm, ArmRecord, CheckKind, CheckOutcome, LoadRecord, RttPer, ScenarioRecord, Spacing, Stage, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, duration, factor, percent, significant};
@@ -71,6 +71,35 @@ pub fn verdict_in(metric: &Metric, scenario: &ScenarioComparison) -> String {
     }
 }
 
+/// What a metric is called: `fetch/history p50`, and of which arm where there are several beside the baseline.
+pub fn named(metric: &Metric, scenario: &ScenarioComparison) -> String {
+    let arm = scenario.arm_of(metric).map(|arm| format!(", {arm}")).unwrap_or_default();
+    format!("{} {}{arm}", metric.subject(), metric.quantity.name())
+}
+
+/// What an arm changes beside its variant and its statements.
+pub fn changes(arm: &ArmRecord) -> Vec<String> {
+    let settings = arm.settings.iter().map(|(name, value)| format!("{name} = {value}"));
+    let connections = arm.connections.map(|connections| plural(u64::from(connections), "connection"));
+    let rtt = arm.rtt_ns.map(|rtt| format!("{} ms RTT", trimmed(rtt as f64 / 1e6)));
+    settings.chain(connections).chain(rtt).collect()
+}
+
+/// Which arm is the fastest by a metric, and which cannot be told apart from it.
+pub fn best(best: &Best, scenario: &ScenarioRecord) -> String {
+    let names = |arms: &[Arm]| arms.iter().map(|arm| scenario.arm_name(*arm)).collect::<Vec<_>>().join(", ");
+    let of = best.statement.as_ref().map(|statement| format!("/{statement}")).unwrap_or_default();
+    let tied = match best.tied.as_slice() {
+        [] => "all others are slower".to_owned(),
+        tied => format!("{} cannot be told apart from it", names(tied)),
+    };
+    let slower = match (best.tied.is_empty(), best.slower.as_slice()) {
+        (true, _) | (_, []) => String::new(),
+        (false, slower) => format!(", and {} {} slower", names(slower), if slower.len() == 1 { "is" } else { "are" }),
+    };
+    format!("By {}{of} {}, {} is the fastest: {tied}{slower}.", best.transaction, best.quantity.name(), scenario.arm_name(best.arm))
+}
+
 /// Whether a metric regressed as its author said it would.
 pub fn expected_regression(metric: &Metric) -> bool {
     metric.verdict == Verdict::Regressed && metric.standing == Some(Standing::Expected)
@@ -126,12 +155,9 @@ pub fn load(load: &LoadRecord) -> String {
             plural(u64::from(*connections), "connection")
         ),
         LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
-        LoadRecord::FixedWork { sessions, iterations, .. } => format!(
-            "fixed work, {}, {} a block before and {} after",
-            plural(u64::from(*sessions), "session"),
-            plural(iterations.before, "transaction"),
-            count(iterations.after)
-        ),
+        LoadRecord::FixedWork { sessions, transactions, .. } => {
+            format!("fixed work, {}, {} a block", plural(u64::from(*sessions), "session"), plural(*transactions, "transaction"))
+        }
     }
 }
 
@@ -142,15 +168,15 @@ pub fn stage(stage: &Stage) -> String {
     if stage.from_per_second == stage.to_per_second { format!("{to}/s for {length}") } else { format!("{from}/s → {to}/s in {length}") }
 }
 
-/// `1 pair`, `2 pairs`.
+/// `1 round`, `2 rounds`.
 pub fn plural(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
 }
 
-/// Pairs kept and discarded.
-pub fn pairs(scenario: &ScenarioComparison) -> String {
-    let kept = plural(u64::from(scenario.pairs.kept), "pair");
-    match scenario.pairs.discarded {
+/// Rounds kept and discarded.
+pub fn rounds(scenario: &ScenarioComparison) -> String {
+    let kept = plural(u64::from(scenario.rounds.kept), "round");
+    match scenario.rounds.discarded {
         0 => kept,
         discarded => format!("{kept} ({discarded} discarded)"),
     }
@@ -172,7 +198,7 @@ pub fn disturbed(blocks: &DisturbedBlocks) -> Option<String> {
         let all = plural(u64::from(blocks.blocks), "block");
         format!(
             "Of {all}, {}. What starts late is in response times and in waits for a connection, and not in service times, which are judged; where \
-             the generator stood still or was busy, answers waited for it, on either side alike.",
+             the generator stood still or was busy, answers waited for it, on all arms alike.",
             found.join(", ")
         )
     })
@@ -182,7 +208,7 @@ pub fn disturbed(blocks: &DisturbedBlocks) -> Option<String> {
 pub fn stop(stop: &StopReason) -> String {
     match stop {
         StopReason::Precise => "Stopped when every gated interval was narrow enough.".to_owned(),
-        StopReason::Pairs => "Stopped after the wanted number of pairs.".to_owned(),
+        StopReason::Rounds => "Stopped after the wanted number of rounds.".to_owned(),
         StopReason::Budget => "Stopped, because the budget was spent.".to_owned(),
         StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
@@ -191,7 +217,7 @@ pub fn stop(stop: &StopReason) -> String {
             "Stopped, because the generator could not offer this load: half of the transactions started late by more than a tenth of the block, and by more than 75 ms. Ask for a lower rate."
                 .to_owned()
         }
-        StopReason::Attempts => "Stopped after twice the wanted number of pairs, as too few of them could be kept.".to_owned(),
+        StopReason::Attempts => "Stopped after twice the wanted number of rounds, as too few of them could be kept.".to_owned(),
         StopReason::Interrupted => "Interrupted.".to_owned(),
         StopReason::Infrastructure { message } => format!("The server or the machine failed: {message}"),
     }
@@ -209,7 +235,7 @@ pub fn stopped_short(scenario: &ScenarioComparison) -> Option<(Tone, &'static st
         }
         StopReason::ChecksOnly => Some((Tone::Passed, "checks passed")),
         StopReason::Interrupted => Some((Tone::Inconclusive, "interrupted")),
-        StopReason::Precise | StopReason::Pairs | StopReason::Attempts | StopReason::Budget => None,
+        StopReason::Precise | StopReason::Rounds | StopReason::Attempts | StopReason::Budget => None,
     }
 }
 
@@ -234,19 +260,19 @@ pub fn check(kind: CheckKind) -> &'static str {
     }
 }
 
-/// What failed, a line a kind and side: which tables or transactions, and of how many identities findings tell.
+/// What failed, a line a kind and arm: which tables or transactions, and of how many identities findings tell.
 pub fn failed_checks(checks: &[CheckView]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut groups: Vec<(&str, Option<&str>)> = Vec::new();
     for check in checks {
-        if !groups.contains(&(check.kind, check.side)) {
-            groups.push((check.kind, check.side));
+        if !groups.contains(&(check.kind, check.arm.as_deref())) {
+            groups.push((check.kind, check.arm.as_deref()));
         }
     }
     for group in groups {
-        let of: Vec<&CheckView> = checks.iter().filter(|check| (check.kind, check.side) == group).collect();
+        let of: Vec<&CheckView> = checks.iter().filter(|check| (check.kind, check.arm.as_deref()) == group).collect();
         let subjects: Vec<&str> = of.iter().map(|check| check.subject.as_str()).collect();
-        let side = group.1.map(|side| format!(" ({side})")).unwrap_or_default();
+        let arm = group.1.map(|arm| format!(" ({arm})")).unwrap_or_default();
         let whom = of.iter().flat_map(|check| &check.findings).filter_map(|finding| identity(finding));
         let whom = match whom.collect::<BTreeSet<&str>>().len() {
             number if number > 0 && group.0 == check(CheckKind::Isolation) => {
@@ -254,7 +280,7 @@ pub fn failed_checks(checks: &[CheckView]) -> Vec<String> {
             }
             _ => String::new(),
         };
-        lines.push(format!("{} of {}{side} failed{whom}", group.0, subjects.join(", ")));
+        lines.push(format!("{} of {}{arm} failed{whom}", group.0, subjects.join(", ")));
     }
     lines
 }
@@ -286,26 +312,26 @@ pub fn margin(metric: &Metric, scenario: &ScenarioComparison) -> String {
     format!("±{}", percent(metric.margin - 1.0))
 }
 
-/// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes. A run of `minimum_pairs` is the
-/// shortest that can decide anything. What more it takes is not said of a scenario that was cut short: its few pairs say little of spread.
-pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_pairs: u32) -> String {
+/// What "inconclusive" means for this metric: the effect that could have been seen, and what more it takes. A run of `minimum_rounds` is the
+/// shortest that can decide anything. What more it takes is not said of a scenario that was cut short: its few rounds say little of spread.
+pub fn inconclusive(metric: &Metric, scenario: &ScenarioComparison, minimum_rounds: u32) -> String {
     let margin = margin(metric, scenario);
     let margin = margin.trim_start_matches('±');
-    let pairs = plural(u64::from(metric.pairs), "pair");
+    let rounds = plural(u64::from(metric.rounds), "round");
     let seen = match metric.detectable {
-        Some(effect) if effect.is_finite() => format!("{pairs} show a change of {}× or more nine times in ten", factor(effect, 2)),
-        _ if metric.pairs < minimum_pairs => format!("{pairs} cannot decide anything, which takes {minimum_pairs} at least"),
-        _ if metric.pairs == 1 => format!("{pairs} is too little to say what it could have shown"),
-        _ => format!("{pairs} are too few to say what they could have shown"),
+        Some(effect) if effect.is_finite() => format!("{rounds} show a change of {}× or more nine times in ten", factor(effect, 2)),
+        _ if metric.rounds < minimum_rounds => format!("{rounds} cannot decide anything, which takes {minimum_rounds} at least"),
+        _ if metric.rounds == 1 => format!("{rounds} is too little to say what it could have shown"),
+        _ => format!("{rounds} are too few to say what they could have shown"),
     };
     if stopped_short(scenario).is_some() {
         return seen;
     }
     if let Some(why) = metric.taken_back {
-        return format!("{seen}; {why}, so more pairs would not settle it");
+        return format!("{seen}; {why}, so more rounds would not settle it");
     }
-    let more = match metric.pairs_needed {
-        Some(needed) if needed > metric.pairs => format!("about {} would settle the {margin} margin", count(u64::from(needed))),
+    let more = match metric.rounds_needed {
+        Some(needed) if needed > metric.rounds => format!("about {} would settle the {margin} margin", count(u64::from(needed))),
         Some(_) => format!("that should settle the {margin} margin, so the change itself is too close to it to call"),
         None => format!("how many the {margin} margin takes cannot be told yet"),
     };
@@ -329,23 +355,21 @@ pub fn legend(comparison: &Comparison) -> Vec<String> {
     if let Some(example) = metrics.iter().find_map(|metric| crossing(metric.ratio.as_ref(), metric.verdict)) {
         told.push(format!("{example}."));
     }
-    // The mean of all blocks and the median of the pairs may disagree where there is little to tell.
+    // The mean of all blocks and the median of the rounds may disagree where there is little to tell.
     let disagree = |metric: &&Metric| {
-        let [before, after] = [metric.value_ns.before, metric.value_ns.after];
+        let value = metric.value_ns;
         let direction = change(metric.ratio.as_ref(), metric.verdict).direction;
-        (direction == Direction::Slower && after < before) || (direction == Direction::Faster && after > before)
+        (direction == Direction::Slower && value.arm < value.baseline) || (direction == Direction::Faster && value.arm > value.baseline)
     };
     if metrics.iter().any(disagree) {
-        told.push(
-            "The change is that of the median pair, before and after are means over all blocks: they may differ a little.".to_owned(),
-        );
+        told.push("The change is that of the median round, times are means over all blocks: they may differ a little.".to_owned());
     }
     let one_sided = |metric: &&Metric| metric.ratio.is_some_and(|ratio| ratio.lower <= 0.0 || !ratio.upper.is_finite());
     if metrics.iter().any(one_sided) {
-        told.push("[≤ b] and [≥ a] have no other bound, for want of pairs.".to_owned());
+        told.push("[≤ b] and [≥ a] have no other bound, for want of rounds.".to_owned());
     }
     if metrics.iter().any(|metric| metric.verdict == Verdict::Unchanged) {
-        told.push("The interval of \"same\" is of the ratio of after to before.".to_owned());
+        told.push("The interval of \"same\" is of the ratio to the baseline.".to_owned());
     }
     told
 }

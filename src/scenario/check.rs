@@ -3,7 +3,7 @@
 use super::{Draw, Identity, Pick, Scenario, Transaction, Within};
 use crate::diagnostic::document::did_you_mean;
 use crate::diagnostic::{Diagnostic, Findings, closest, list};
-use crate::record::Side;
+use crate::record::Arm;
 use crate::suite::Suite;
 
 /// What a dataset holds, by name. Tables are named as SQL has them (`messages`, `auth.users`).
@@ -70,19 +70,20 @@ impl Checker<'_> {
     }
 
     fn variants(&mut self, known: &[String]) {
-        for (index, side) in Side::BOTH.into_iter().enumerate() {
-            let name = self.scenario.duel.get(side);
-            self.exists(&format!("duel[{index}]"), "variant", name, known);
+        for (index, arm) in self.scenario.arms.values().enumerate() {
+            let short = self.scenario.origin.has("duel");
+            let path = if short { format!("duel[{index}]") } else { format!("arm[{index}].variant") };
+            self.exists(&path, "variant", &arm.variant, known);
         }
     }
 
     /// What was committed must not be run again.
     fn tries(&mut self, transaction: &Transaction) {
-        let commits = |side: Side| match &transaction.identity {
-            Identity::None => transaction.commits(side),
-            _ => transaction.requests(side),
+        let commits = |arm: Arm| match &transaction.identity {
+            Identity::None => transaction.commits(arm),
+            _ => transaction.requests(arm),
         };
-        if self.scenario.load.max_tries > 1 && Side::BOTH.into_iter().any(|side| commits(side) > 1) {
+        if self.scenario.load.max_tries > 1 && self.scenario.arms.arms().any(|arm| commits(arm) > 1) {
             let message =
                 format!("is more than 1, but {} commits more than once, and what it has committed would be run again", transaction.name);
             self.fault("load.max-tries", message, "1, or transactions of one request each".to_owned());

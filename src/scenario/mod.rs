@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Expect, Margins, RttPer, Side, Sides, Spacing, Stage, comparable_by_statement};
+use crate::record::{Arm, Arms, Expect, Margins, RttPer, Spacing, Stage, comparable_by_statement};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -48,8 +48,8 @@ pub struct Scenario {
     pub analysis: String,
     /// Claim ids.
     pub claims: Vec<String>,
-    /// The two variants.
-    pub duel: Sides<String>,
+    /// The arms, the baseline first; at least two.
+    pub arms: Arms<ArmSpec>,
     /// Overlays of the dataset it needs.
     pub overlays: Vec<String>,
     /// What is expected of all transactions that state nothing of their own.
@@ -71,6 +71,105 @@ impl Scenario {
     /// Whether any transaction changes data.
     pub fn writes(&self) -> bool {
         self.transactions.iter().any(|transaction| transaction.writes)
+    }
+
+    /// Connections in an arm's pool.
+    pub fn connections(&self, arm: Arm) -> u32 {
+        self.arms.get(arm).connections.unwrap_or(self.load.connections)
+    }
+
+    /// An arm's injected round-trip time.
+    pub fn rtt(&self, arm: Arm) -> Duration {
+        self.arms.get(arm).rtt.unwrap_or(self.load.rtt)
+    }
+
+    /// Round-trip time to hold every message of an arm back for; none where requests are charged, before each of which there is a pause instead.
+    pub fn wire_rtt(&self, arm: Arm) -> Duration {
+        match self.load.rtt_per {
+            RttPer::RoundTrip => self.rtt(arm),
+            RttPer::Request => Duration::ZERO,
+        }
+    }
+
+    /// Connections that carry load at once, at most.
+    pub fn sessions(&self) -> u32 {
+        let connections = self.arms.arms().map(|arm| self.connections(arm)).max().unwrap_or(0);
+        match self.load.arrival {
+            Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(connections),
+            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Stages { .. } | Arrival::Users { .. } => connections,
+        }
+    }
+
+    /// Which of the databases of its variant an arm has: as many arms of that variant come before it.
+    pub fn copy_of(&self, arm: Arm) -> usize {
+        let variant = &self.arms.get(arm).variant;
+        self.arms.values().take(arm.place()).filter(|other| other.variant == *variant).count()
+    }
+
+    /// The databases that its arms run on: variants, each with its number among the arms of it.
+    pub fn databases(&self) -> impl Iterator<Item = (String, usize)> {
+        self.arms.iter().map(|(arm, spec)| (spec.variant.clone(), self.copy_of(arm)))
+    }
+
+    /// The same with other arms, each of which runs the statements of an arm that is there. What is expected stays with the arms that it was stated
+    /// of, where the baseline is what it was.
+    pub fn with_arms(mut self, arms: &Arms<(ArmSpec, Arm)>) -> Scenario {
+        let is_there = |arm: &&ArmSpec| arms.others.iter().any(|(other, _)| other == *arm);
+        let rivals: Vec<String> = self.arms.others.iter().filter(is_there).map(|arm| arm.name.clone()).collect();
+        let same = arms.baseline.0 == self.arms.baseline;
+        let stays = |expected: &mut Option<Expected>| {
+            let Some(stated) = expected.take().filter(|_| same) else { return };
+            let of = |name: &String| Some((name.clone(), stated.expect.of(name)?.clone()));
+            *expected = Some(Expected { expect: Expect::Arms(rivals.iter().filter_map(of).collect()), why: stated.why.clone() });
+        };
+        stays(&mut self.expected);
+        for transaction in &mut self.transactions {
+            stays(&mut transaction.expected);
+            transaction.statements.values_mut().flatten().for_each(|statement| stays(&mut statement.expected));
+        }
+        self.arms = arms.map(|(spec, _)| spec.clone());
+        for transaction in &mut self.transactions {
+            transaction.statements = arms.map(|(_, runs)| transaction.statements.get(*runs).clone());
+        }
+        self
+    }
+
+    /// The same with the baseline on every arm, which must find nothing. Recall is what it is there, and nothing is expected of it.
+    pub fn against_itself(self) -> Scenario {
+        let baseline = self.arms.baseline.clone();
+        let arms = self.arms.each(|arm| {
+            let name = if arm.is_baseline() { baseline.name.clone() } else { format!("{}-{}", baseline.name, arm.place() + 1) };
+            (ArmSpec { name, ..baseline.clone() }, Arm::BASELINE)
+        });
+        let mut scenario = self.with_arms(&arms);
+        for transaction in &mut scenario.transactions {
+            if let AnswerRule::Recall(least) = &mut transaction.answers.rule {
+                *least = 0.0;
+            }
+        }
+        scenario
+    }
+}
+
+/// An arm of the experiment: what is set against the others.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ArmSpec {
+    /// Its name, which no other arm has.
+    pub name: String,
+    /// The variant that it runs on.
+    pub variant: String,
+    /// Settings of its connections, in file order.
+    pub settings: Vec<(String, String)>,
+    /// Connections in its pool, if they are its own.
+    pub connections: Option<u32>,
+    /// Injected round-trip time, if it is its own.
+    pub rtt: Option<Duration>,
+}
+
+impl ArmSpec {
+    /// A variant, and nothing else that differs.
+    pub fn of(variant: &str) -> ArmSpec {
+        ArmSpec { name: variant.to_owned(), variant: variant.to_owned(), settings: Vec::new(), connections: None, rtt: None }
     }
 }
 
@@ -113,24 +212,6 @@ impl Default for Load {
             plans: Plans::Auto,
             acquire_timeout: None,
             max_tries: 1,
-        }
-    }
-}
-
-impl Load {
-    /// Round-trip time to hold every message back for; none where requests are charged, before each of which there is a pause instead.
-    pub fn wire_rtt(&self) -> Duration {
-        match self.rtt_per {
-            RttPer::RoundTrip => self.rtt,
-            RttPer::Request => Duration::ZERO,
-        }
-    }
-
-    /// Connections that carry load at once, at most.
-    pub fn sessions(&self) -> u32 {
-        match self.arrival {
-            Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(self.connections),
-            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Stages { .. } | Arrival::Users { .. } => self.connections,
         }
     }
 }
@@ -193,12 +274,12 @@ pub struct Transaction {
     pub tenants: TenantPick,
     /// Whether it changes data.
     pub writes: bool,
-    /// How both sides' answers must relate.
+    /// How each arm's answers must relate to the baseline's.
     pub answers: Answers,
     /// Parameters, by name, in file order.
     pub draws: Vec<(String, Draw)>,
-    /// Statements by side. If the file does not tell sides apart, both are the same.
-    pub statements: Sides<Vec<Statement>>,
+    /// Statements by arm. If the file does not tell arms apart, all are the same.
+    pub statements: Arms<Vec<Statement>>,
     /// The pgbench script that the statements are from.
     pub script: Option<Arc<ScriptedTransaction>>,
     /// What is expected of it, and of its statements that state nothing of their own.
@@ -206,11 +287,10 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Whether its statements can be compared one by one.
-    pub fn comparable_by_statement(&self) -> bool {
-        let names = |side| self.statements.get(side).iter().map(|one| one.name.as_str()).collect();
-        let names = Sides { before: names(Side::Before), after: names(Side::After) };
-        comparable_by_statement(names, Sides { before: self.requests(Side::Before), after: self.requests(Side::After) })
+    /// Whether an arm's statements can be compared with the baseline's one by one.
+    pub fn comparable_by_statement(&self, arm: Arm) -> bool {
+        let of = |arm: Arm| (self.statements.get(arm).iter().map(|one| one.name.as_str()), self.requests(arm));
+        comparable_by_statement(of(Arm::BASELINE), of(arm))
     }
 
     /// Executions of a statement of this transaction.
@@ -223,10 +303,10 @@ impl Transaction {
         count.unwrap_or(1).div_ceil(u64::from(each.chunk.max(1)))
     }
 
-    /// Transactions of the server that a side makes where no identity is set: one for each execution, but for what stands between begin and
+    /// Transactions of the server that an arm makes where no identity is set: one for each execution, but for what stands between begin and
     /// commit.
-    pub fn commits(&self, side: Side) -> u64 {
-        let statements = self.statements.get(side);
+    pub fn commits(&self, arm: Arm) -> u64 {
+        let statements = self.statements.get(arm);
         let word =
             |statement: &Statement| statement.sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_lowercase();
         let branches = self.script.as_ref().is_some_and(|script| script.branches());
@@ -241,9 +321,9 @@ impl Transaction {
         if is_one(statements) { 1 } else { statements.iter().map(|statement| self.executions(statement)).sum() }
     }
 
-    /// Requests that a side makes: each is a transaction of the server.
-    pub fn requests(&self, side: Side) -> u64 {
-        let statements = self.statements.get(side);
+    /// Requests that an arm makes: each is a transaction of the server.
+    pub fn requests(&self, arm: Arm) -> u64 {
+        let statements = self.statements.get(arm);
         let repeated = |statement: &&Statement| statement.repeats_request();
         let numbers: std::collections::BTreeSet<Option<u32>> = statements.iter().filter(|s| !repeated(s)).map(|s| s.request).collect();
         statements.iter().filter(repeated).map(|statement| self.executions(statement)).sum::<u64>() + numbers.len() as u64
@@ -277,7 +357,7 @@ pub enum TenantPick {
     Whale,
 }
 
-/// How both sides' answers must relate.
+/// How each arm's answers must relate to the baseline's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answers {
     /// The rule.
@@ -299,14 +379,14 @@ pub enum AnswerRule {
     SameCount,
     /// May differ, for this reason.
     Differs(String),
-    /// Vector search: the share of exact nearest neighbours on the after side must reach this.
+    /// Vector search: the share of exact nearest neighbours on every arm but the baseline must reach this.
     Recall(f64),
 }
 
 /// One statement.
 #[derive(Clone, Debug)]
 pub struct Statement {
-    /// Name, unique in its transaction and side.
+    /// Name, unique in its transaction and arm.
     pub name: String,
     /// Text as written.
     pub sql: String,

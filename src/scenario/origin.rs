@@ -26,6 +26,11 @@ impl Origin {
         &self.source
     }
 
+    /// Whether the file has this path.
+    pub fn has(&self, path: &str) -> bool {
+        self.spans.contains_key(path)
+    }
+
     /// Adds a finding at a path such as `transaction[0].draw.page.from`, or at the nearest key above it that the file has.
     pub fn fault(&self, findings: &mut Findings, path: &str, message: impl Into<String>, help: impl Into<String>) {
         findings.add(self.span(path), path, message, help);

@@ -29,14 +29,16 @@ fn pretty<T: JsonSchema>(version: u32) -> String {
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
-/// A pgduel scenario: what is replayed, by whom, how fast, and which two variants duel.
+/// A pgduel scenario: what is replayed, by whom, how fast, and which variants duel.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ScenarioFile {
     /// One line for people.
     pub title: String,
-    /// The two variants of the suite, the baseline first.
-    pub duel: [String; 2],
+    /// Two or more variants of the suite, the baseline first. In its place each arm may be written out.
+    pub duel: Option<Vec<String>>,
+    /// The arms, the baseline first, where duel does not name them.
+    pub arm: Option<Vec<Arm>>,
     /// Ids of the published claims that it bears on.
     pub claims: Option<Vec<String>>,
     /// Overlays of the dataset that are loaded for it.
@@ -55,6 +57,22 @@ pub struct ScenarioFile {
     pub transaction: Vec<Transaction>,
 }
 
+/// An arm: what is set against the others.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Arm {
+    /// Its name, by which statements tell arms apart: letters, digits, - and _. Default: the variant's.
+    pub name: Option<String>,
+    /// The variant of the suite that it runs on.
+    pub variant: String,
+    /// Settings of its connections, such as { work_mem = "64MB" }.
+    pub set: Option<BTreeMap<String, super::schema_draw::Scalar>>,
+    /// Connections in its pool. Default: those of the load.
+    pub connections: Option<u32>,
+    /// Injected round-trip time with a unit. Default: that of the load.
+    pub rtt: Option<String>,
+}
+
 /// What is expected. A statement's own expectation goes before its transaction's, and that before the file's.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -63,6 +81,8 @@ pub enum Expect {
     Verdict(Expected),
     /// Of the quantities that are named.
     Quantities(Quantities),
+    /// Of the arms that are named.
+    Arms(BTreeMap<String, Expect>),
 }
 
 /// A verdict for each quantity that can decide.
@@ -81,9 +101,9 @@ pub struct Quantities {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expected {
-    /// The after side is faster.
+    /// Faster than the baseline.
     Improved,
-    /// The after side is slower.
+    /// Slower than the baseline.
     Regressed,
     /// No difference that matters.
     Unchanged,
@@ -267,7 +287,7 @@ pub struct Transaction {
     pub tenants: Option<Tenants>,
     /// Whether it changes data. Default false.
     pub writes: Option<bool>,
-    /// How both sides' answers must relate. Default "same".
+    /// How each arm's answers must relate to the baseline's. Default "same".
     pub answers: Option<Answers>,
     /// Columns of the answer that are not compared.
     pub ignore: Option<Vec<String>>,
@@ -311,7 +331,7 @@ pub enum Tenants {
     Whale,
 }
 
-/// How both sides' answers must relate.
+/// How each arm's answers must relate to the baseline's.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Answers {
@@ -319,7 +339,7 @@ pub enum Answers {
     Rule(AnswerRule),
     /// They may differ, and why.
     Differs(Differs),
-    /// Vector search: the share of exact nearest neighbours that the after side must reach.
+    /// Vector search: the share of exact nearest neighbours that every arm but the baseline must reach.
     Recall(Recall),
 }
 
@@ -347,7 +367,7 @@ pub struct Differs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recall {
-    /// From 0.01 to 1, such as 0.95. A statement of the after side needs its `exact` form.
+    /// From 0.01 to 1, such as 0.95. A statement of each of these arms needs its `exact` form.
     pub recall: f64,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where a parameter's value comes from. The same on both sides: a pure function of the seed and the transaction's number.
+/// Where a parameter's value comes from. The same on all arms: a pure function of the seed and the transaction's number.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Draw {
@@ -213,34 +213,24 @@ pub enum Scalar {
     Bool(bool),
 }
 
-/// One value for both sides, or one for each.
+/// One value for all arms, or one for each by its name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum PerSide<T> {
+pub enum PerArm<T> {
+    /// The same for all.
+    Plain(T),
     /// Told apart.
-    Apart(Apart<T>),
-    /// The same for both.
-    Both(T),
+    Apart(BTreeMap<String, T>),
 }
 
-/// A value for each side.
+/// The arms that run a statement.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Apart<T> {
-    /// The before side's.
-    pub before: Option<T>,
-    /// The after side's.
-    pub after: Option<T>,
-}
-
-/// A side of the duel.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(untagged)]
 pub enum Only {
-    /// The baseline.
-    Before,
-    /// The candidate.
-    After,
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
 }
 
 /// What each repetition of a statement is.
@@ -257,26 +247,26 @@ pub enum Repeat {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Statement {
-    /// Its name: letters, digits, - and _. Statements of one name on both sides are compared.
+    /// Its name: letters, digits, - and _. Statements of one name on an arm and the baseline are compared.
     pub name: String,
-    /// The one side that runs it. Default: both.
+    /// The arms that run it, by name. Default: all.
     pub only: Option<Only>,
     /// Number of the request that it belongs to; statements of one request share a transaction. Default: all in one.
     pub request: Option<u32>,
-    /// One SQL statement with :name parameters, or { before, after }.
-    pub sql: PerSide<String>,
-    /// The exact form of a vector search, for recall; or { before, after }.
-    pub exact: Option<PerSide<String>>,
-    /// Run once per chunk of a `rows` draw: { rows = 1 }; or { before, after }.
-    pub each: Option<PerSide<BTreeMap<String, u32>>>,
+    /// One SQL statement with :name parameters, or one for each arm.
+    pub sql: PerArm<String>,
+    /// The exact form of a vector search, for recall; or one for each arm.
+    pub exact: Option<PerArm<String>>,
+    /// Run once per chunk of a `rows` draw: { rows = 1 }; or one for each arm.
+    pub each: Option<PerArm<BTreeMap<String, u32>>>,
     /// What each repetition is. Default: a statement, all in one request.
     pub repeat: Option<Repeat>,
-    /// Settings that are set locally, such as { "hnsw.ef_search" = "100" }; or { before, after }.
-    pub set: Option<PerSide<BTreeMap<String, Scalar>>>,
-    /// Texts that the plan of the after (or only) side must hold; or { before, after }.
-    pub plan_has: Option<PerSide<Vec<String>>>,
-    /// Texts that the plan of the after (or only) side must not hold; or { before, after }.
-    pub plan_lacks: Option<PerSide<Vec<String>>>,
+    /// Settings that are set locally, such as { "hnsw.ef_search" = "100" }; or one for each arm.
+    pub set: Option<PerArm<BTreeMap<String, Scalar>>>,
+    /// Texts that the plan must hold, on all arms but the baseline; or one for each arm.
+    pub plan_has: Option<PerArm<Vec<String>>>,
+    /// Texts that the plan must not hold, on all arms but the baseline; or one for each arm.
+    pub plan_lacks: Option<PerArm<Vec<String>>>,
     /// What the author expects of it. Needs expect-why.
     pub expect: Option<super::schema::Expect>,
     /// Why that is expected.

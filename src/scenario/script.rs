@@ -1,7 +1,7 @@
 //! A pgbench script as a transaction: the statements that it makes, and where each of their parameters comes from.
 //!
 //! What a script reckons (`\set`, `\if`, `\sleep`) is reckoned before its first statement is sent, from the arrival's own random numbers: so
-//! both sides get the same values and take the same branches. What `\gset` takes from an answer can only be known later, and goes
+//! all arms get the same values and take the same branches. What `\gset` takes from an answer can only be known later, and goes
 //! into statements, but not into what is reckoned.
 
 use std::ops::Range;
@@ -211,7 +211,7 @@ impl ScriptedTransaction {
             let line = self.line(command.line);
             if self.may_be_captured(variable, at) {
                 let name = self.symbols.name(variable);
-                let help = "a scenario reckons before it sends, so that both sides get the same: use the column in SQL, or draw a value";
+                let help = "a scenario reckons before it sends, so that all arms get the same: use the column in SQL, or draw a value";
                 f.add(line, "", format!(":{name} would have to come from \\gset, which is not known yet"), help);
             } else {
                 self.unknown(variable, given, line, f);

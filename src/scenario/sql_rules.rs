@@ -70,7 +70,7 @@ fn word(word: &str, before: &str, next: &str) -> Option<(String, String)> {
     }
     (RANDOM.contains(&word) && next == "(").then(|| {
         let help = "draw the value: draw.n = { int = [1, 100] }";
-        (format!("{word} differs from run to run and from side to side"), help.into())
+        (format!("{word} differs from run to run and from arm to arm"), help.into())
     })
 }
 

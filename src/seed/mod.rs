@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::dataset::{Dataset, TableId};
 
 pub use encode::EncodeError;
-pub use progress::{Bars, Progress, Quiet};
+pub use progress::{Progress, Quiet};
 
 use catalogue::TableShape;
 

@@ -72,7 +72,7 @@ async fn caught(project: &Project, row: &str, how: &str) -> Finished {
     finished.expect_code(6)
 }
 
-/// Checks that pass on both sides.
+/// Checks that pass on both arms.
 async fn agreed(project: &Project) -> Finished {
     let server = TestServer::shared().await;
     let scale = SCALE.to_string();
@@ -196,11 +196,11 @@ sql  = "update notes set title = 'renamed' where id = :note"
 "#;
     let policy = "create policy notes_change on notes for update to authenticated using (workspace_id in (select my_workspaces()));";
     let project = Project::with_scenario(["after", "wrong"], "", update).variant("wrong", "after", policy);
-    caught(&project, "statement update", "before affects 0 rows, after 1").await;
+    caught(&project, "statement update", "after affects 0 rows, wrong 1").await;
 }
 
 #[tokio::test]
-async fn what_a_stranger_sees_on_one_side_only() {
+async fn what_a_stranger_sees_on_one_arm_only() {
     // Members get the same answer; only who is in no workspace at all sees more.
     let wrong = "create or replace function newest(workspace uuid) returns setof notes language sql stable security definer
                  set search_path = '' as $$
@@ -209,7 +209,7 @@ async fn what_a_stranger_sees_on_one_side_only() {
                       and (workspace_id in (select public.my_workspaces()) or not exists (select public.my_workspaces()))
                     order by created_at desc, id limit 20 $$;";
     let project = Project::with_scenario(["right", "wrong"], "", LIST).variant("right", "after", NEWEST).variant("wrong", "right", wrong);
-    caught(&project, "a user in no tenant", "before returns 0 rows, after 20").await;
+    caught(&project, "a user in no tenant", "right returns 0 rows, wrong 20").await;
 }
 
 #[tokio::test]

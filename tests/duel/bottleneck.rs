@@ -1,4 +1,4 @@
-//! A generator that is the bottleneck says so; one that is disturbed says so too, and its pairs count.
+//! A generator that is the bottleneck says so; one that is disturbed says so too, and its rounds count.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn a_generator_that_stands_still_costs_no_pair() {
     let finished = run.finish().expect_said("blocks of the run were disturbed");
     assert!(matches!(finished.code, Some(0 | 1)), "{:?}: {}", finished.code, finished.stdout);
     let why = project.lines("scenario-end")[0]["stop"]["why"].clone();
-    assert!(why == "precise" || why == "pairs", "{why}");
+    assert!(why == "precise" || why == "rounds", "{why}");
     let blocks = project.lines("block");
     // Others write to this server: their checkpoints may cost a pair.
     let kept = blocks.iter().filter(|block| block["discard"].is_null()).count();

@@ -166,7 +166,7 @@ async fn writes_reach_the_working_copies_only_and_checks_write_nothing() {
     let sides: Vec<_> = seen.iter().filter(|(name, _)| !name.ends_with("_w")).collect();
     let copies: Vec<_> = seen.iter().filter(|(name, _)| name.ends_with("_w")).collect();
     assert_eq!((sides.len(), copies.len()), (2, 2), "{seen:?}");
-    assert!(sides.iter().all(|(_, range)| **range == (2_000, 2_000)), "a side was written to: {seen:?}");
+    assert!(sides.iter().all(|(_, range)| **range == (2_000, 2_000)), "a database under test was written to: {seen:?}");
     // Who looks rarely may not have seen them before anything was written.
     assert!(copies.iter().all(|(_, (_, most))| *most > 2_000), "nothing was written: {seen:?}");
     let blocks = project.lines("block");
@@ -208,14 +208,14 @@ async fn a_repeated_request_commits_each_time_and_is_compared_as_a_whole() {
     let finished = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
     assert!(matches!(finished.code, Some(0 | 1)), "{:?}\n{}", finished.code, finished.stderr);
     let scenario = &project.lines("scenario")[0];
-    assert_eq!(scenario["transactions"][0]["requests"], serde_json::json!({ "before": 10, "after": 1 }));
+    assert_eq!(scenario["transactions"][0]["requests"], serde_json::json!([10, 1]));
     let blocks = project.lines("block");
     assert!(!blocks.is_empty());
     for block in &blocks {
         let commits = block["server"]["commits"].as_u64().unwrap_or(0);
-        let expected = if block["side"] == "before" { 200 } else { 20 };
+        let expected = if block["arm"] == 0 { 200 } else { 20 };
         // The harness itself commits a few: snapshots and counts of plans.
-        assert!((expected..expected + 15).contains(&commits), "{commits} commits on the {} side", block["side"]);
+        assert!((expected..expected + 15).contains(&commits), "{commits} commits on arm {}", block["arm"]);
     }
     let report = std::fs::read_to_string(project.out().join("report.json")).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
@@ -245,5 +245,22 @@ async fn a_long_run_under_open_load_ends_with_its_budget() {
         *builds.entry(block["build"].as_u64().expect("a build")).or_default() += 1;
         builds
     });
-    assert!(blocks.len() < 8 || builds.len() == 2, "pairs alternate between the builds: {builds:?}");
+    assert!(blocks.len() < 8 || builds.len() == 2, "rounds alternate between the builds: {builds:?}");
+}
+
+#[tokio::test]
+async fn progress_can_be_read_by_tools() {
+    let project = Project::with_scenario(["before", "after", "again"], "", ADD).variant("again", "after", "select 1;");
+    let server = TestServer::shared().await;
+    let mut command = project.duel("notes/planted", &["--quick", "--scale", "0.1", "--progress", "json"]);
+    let finished = finish(command.env("DATABASE_URL", server.url("postgres")));
+    let events: Vec<serde_json::Value> = finished.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    assert_eq!(named("scenario")[0]["scenario"], "notes/planted");
+    assert!(named("round-kept").len() >= 12 && named("table-begun").len() == named("table-done").len(), "{}", finished.stderr);
+    // Every round has a block of each arm, whoever reads it.
+    let arms = |name: &str| named("block").iter().filter(|event| event["arm"] == name).count();
+    assert!(arms("before") >= 12 && arms("before") == arms("after") && arms("after") == arms("again"), "{}", finished.stderr);
+    assert!(events.iter().all(|event| event["elapsed_seconds"].as_f64().is_some()));
+    assert_eq!(named("scenario-ended").len(), 1);
 }

@@ -11,7 +11,7 @@ use pgduel::load::patience::{BlockEnd, Patience};
 use pgduel::load::program::Program;
 use pgduel::load::schedule::Process;
 use pgduel::load::wire::{ConnectTarget, Host, Password, SslMode};
-use pgduel::record::{NoProcessorTime, Side};
+use pgduel::record::{Arm, NoProcessorTime};
 use pgduel::target::{ConnInfo, EmbeddedServer, Endpoint};
 use pgduel::{scenario, suite};
 use rustix::process::{Pid, Signal, kill_process};
@@ -57,13 +57,13 @@ pub fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> Block
     let dataset = Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("the example's data");
     BlockSpec {
         target: target(info),
-        program: Arc::new(Program::new(&scenario, Side::Before)),
+        program: Arc::new(Program::new(&scenario, Arm::BASELINE)),
         mix: Arc::new(Mix::new(Arc::new(dataset), &scenario, 1).expect("nothing to draw")),
         connections: CONNECTIONS,
         threads: 1,
         warm_up_sequence: SequenceRange::WarmUp(0).first(),
         warm_up: 1,
-        first_sequence: SequenceRange::Pair(0).first(),
+        first_sequence: SequenceRange::Round(0).first(),
         seed: 1,
         work,
         patience,

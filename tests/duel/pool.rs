@@ -134,8 +134,8 @@ async fn stages_are_run_and_shown_and_are_the_same_on_both_sides_of_a_duel() {
     let of_stages = |block: &serde_json::Value| {
         block["stages"].as_array().expect("stages").iter().map(|stage| stage["scheduled"].clone()).collect::<Vec<_>>()
     };
-    let sides = |side: &str| blocks.iter().filter(|block| block["side"] == side && block["pair"] == 0).map(of_stages).collect::<Vec<_>>();
-    assert!(!sides("before").is_empty() && sides("before") == sides("after"), "{:?} and {:?}", sides("before"), sides("after"));
+    let of_arm = |arm: u64| blocks.iter().filter(|block| block["arm"] == arm && block["round"] == 0).map(of_stages).collect::<Vec<_>>();
+    assert!(!of_arm(0).is_empty() && of_arm(0) == of_arm(1), "{:?} and {:?}", of_arm(0), of_arm(1));
     assert!(blocks.iter().all(|block| block["duration_ns"] == 800_000_000), "a block is as long as its stages");
 }
 

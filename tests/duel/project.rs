@@ -35,10 +35,9 @@ impl Project {
     }
 
     /// The example with one scenario, `notes/planted`: the head (title and duel are there) and transactions are the caller's.
-    pub fn with_scenario(duel: [&str; 2], head: &str, transactions: &str) -> Project {
+    pub fn with_scenario<const ARMS: usize>(duel: [&str; ARMS], head: &str, transactions: &str) -> Project {
         let project = Project::example();
-        let [before, after] = duel;
-        let text = format!("title = \"Planted\"\nduel = [\"{before}\", \"{after}\"]\n{head}\n{SHORT_BLOCKS}\n{transactions}");
+        let text = format!("title = \"Planted\"\nduel = {duel:?}\n{head}\n{SHORT_BLOCKS}\n{transactions}");
         project.write("scenarios/notes/planted.toml", &text);
         project
     }

@@ -41,7 +41,7 @@ async fn an_old_script_duels_unchanged() {
     let project = project(transactions);
     let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
     finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(0).expect_said("tpcb/update-6").expect_said("improved");
-    let names: Vec<String> = project.lines("scenario")[0]["transactions"][0]["statements"]["before"]
+    let names: Vec<String> = project.lines("scenario")[0]["transactions"][0]["statements"][0]
         .as_array()
         .expect("statements")
         .iter()
@@ -93,7 +93,7 @@ async fn a_script_that_postgresql_rejects_is_told_with_its_line() {
     let project = project("[[transaction]]\nname = \"look\"\nscript = \"wrong.sql\"\n");
     project.write("scenarios/notes/wrong.sql", "\\set aid 1\nSELECT 1;\nSELECT abalance\n  FROM pgbench_acounts WHERE aid = :aid;\n");
     let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
-    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrong.sql:4: before, look/select-3");
+    finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrong.sql:4: tables, look/select-3");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_script_that_leaves_its_transaction_open_fails_instead_of_swallowing_t
     let server = TestServer::shared().await;
     let project = project("[[transaction]]\nname = \"open\"\nscript = \"open.sql\"\n");
     project.write("scenarios/notes/open.sql", "BEGIN; SELECT 1; SELECT 2;\n");
-    let names = |line: &serde_json::Value| line["transactions"][0]["statements"]["before"].as_array().expect("statements").clone();
+    let names = |line: &serde_json::Value| line["transactions"][0]["statements"][0].as_array().expect("statements").clone();
     let mut duel = project.duel("notes/planted", &["--quick", "--scale", "0.1"]);
     finish(duel.env("DATABASE_URL", server.url("postgres"))).expect_code(4);
     let found: Vec<_> =

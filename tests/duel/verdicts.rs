@@ -39,14 +39,14 @@ fn the_example_improves_as_it_says() {
     assert!(project.lines("check").iter().all(|check| check["outcome"] == "passed"), "{:?}", project.lines("check"));
     assert!(project.lines("check").iter().any(|check| check["kind"] == "plan"), "plan-has was looked at");
     let counted: Vec<_> = project.lines("evidence").into_iter().map(|line| line["statistics"].clone()).collect();
-    assert_eq!(counted.len(), 2, "a statement on two sides");
+    assert_eq!(counted.len(), 2, "a statement on two arms");
     for statistics in &counted {
         let timed = statistics["processor_ns"].as_u64() > Some(0) || !cfg!(target_os = "linux");
         assert!(timed, "it is no parallel query: {statistics}");
         assert_eq!(statistics["calls"], statistics["transactions"], "one execution a transaction: {statistics}");
         assert!(statistics["calls"].as_u64() > Some(0) && statistics["execution_ns"].as_u64() > Some(0), "{statistics}");
     }
-    let blocks = |side: usize| counted[side]["blocks_hit"].as_f64().unwrap_or(0.0) / counted[side]["calls"].as_f64().unwrap_or(1.0);
+    let blocks = |arm: usize| counted[arm]["blocks_hit"].as_f64().unwrap_or(0.0) / counted[arm]["calls"].as_f64().unwrap_or(1.0);
     assert!(blocks(0) > 2.0 * blocks(1), "before reads all notes, after twenty: {counted:?}");
 }
 
@@ -95,7 +95,7 @@ async fn the_walk_through_shows_files_of_the_example_and_its_leak_is_caught() {
 fn a_variant_against_itself_shows_no_difference() {
     let project = Project::with_scenario(["after", "before"], "", LIST);
     finish(&mut project.duel("notes/planted", &["--quick", "--aa", "--scale", "0.1"])).expect_code(0);
-    assert!(project.lines("variant").iter().all(|line| line["variant"] == "after"), "both sides are the first variant");
+    assert!(project.lines("variant").iter().all(|line| line["variant"] == "after"), "both arms are the first variant");
     let found = verdicts(&project);
     assert!(!found.is_empty() && found.iter().all(|verdict| verdict == "unchanged" || verdict == "inconclusive"), "{found:?}");
 }
@@ -108,7 +108,7 @@ async fn a_variant_against_itself_runs_the_same_statements() {
     let mut command = project.duel("notes/planted", &["--checks-only", "--aa", "--scale", "0.1"]);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
     let statements = &project.lines("scenario")[0]["transactions"][0]["statements"];
-    assert!(statements["before"].to_string().contains("from notes") && statements["before"] == statements["after"], "{statements}");
+    assert!(statements[0].to_string().contains("from notes") && statements[0] == statements[1], "{statements}");
 }
 
 #[test]
@@ -136,8 +136,7 @@ fn the_exit_code_reports_surprises_only() {
 #[test]
 fn a_plan_that_is_not_the_expected_one_is_reported() {
     let list = format!("{LIST}plan-has = [\"a_wanted_index\"]\nplan-lacks = [\"Index Scan\"]\n");
-    let project =
-        Project::with_scenario(["after", "after"], "", &list.replace("sql  =", "set = { after = { enable_sort = \"on\" } }\nsql  ="));
+    let project = Project::with_scenario(["before", "after"], "", &list);
     finish(&mut project.duel("notes/planted", &["--quick", "--scale", "0.1"]))
         .expect_code(0)
         .expect_said("the plan lacks \"a_wanted_index\"");
@@ -147,4 +146,29 @@ fn a_plan_that_is_not_the_expected_one_is_reported() {
     for report in ["report.md", "report.html"] {
         assert!(project.read(&format!("out/{report}")).contains("a_wanted_index"), "{report}");
     }
+}
+
+/// Three arms in one experiment: each is held against the baseline, and the best is named.
+#[test]
+fn several_arms_are_judged_against_one_baseline() {
+    let project = Project::with_scenario(["no-index", "after", "sorted"], "", LIST).variant("no-index", "after", DROP_INDEX).variant(
+        "sorted",
+        "no-index",
+        "select 1;",
+    );
+    let finished = finish(&mut project.duel("notes/planted", &QUICK)).expect_code(0);
+    for said in
+        ["no-index → after, sorted", "list/newest p50, after", "list/newest p50, sorted", "after is the fastest: all others are slower"]
+    {
+        assert!(finished.stdout.contains(said), "{said}\n{}", finished.stdout);
+    }
+    let arms: Vec<_> = project.lines("block").iter().map(|block| block["arm"].as_u64()).collect();
+    assert!((0..3).all(|arm| arms.iter().filter(|one| **one == Some(arm)).count() * 3 == arms.len()), "{arms:?}");
+    // The same arms by the command line, on another scenario's statements.
+    let chosen = Project::example().variant("no-index", "after", DROP_INDEX);
+    let mut command = chosen.duel("notes/list-notes", &["--arms", "before,after,no-index", "--checks-only", "--scale", "0.1"]);
+    finish(&mut command).expect_code(0).expect_said("before → after, no-index");
+    finish(&mut chosen.duel("notes/list-notes", &["--arms", "before,before"])).expect_code(2).expect_said("names before twice");
+    finish(&mut chosen.duel("notes/list-notes", &["--arms", "before"])).expect_code(2).expect_said("takes two arms or more");
+    finish(&mut chosen.duel("notes/list-notes", &["--arms", "before,aftre"])).expect_code(2).expect_said("Did you mean after?");
 }

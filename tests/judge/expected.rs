@@ -1,7 +1,7 @@
 //! Expectations of a scenario, a transaction and a statement, of all quantities or of one.
 
 use pgduel::judge::{Comparison, Outcome, Quantity, ScenarioComparison, Standing, StatedQuantity, Verdict, compare};
-use pgduel::record::{Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord, Sides};
+use pgduel::record::{Arms, Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord};
 
 use crate::records::{Made, Statement, made, run};
 
@@ -38,11 +38,11 @@ fn stating(made: Made, state: impl FnOnce(&mut ScenarioRecord)) -> Record {
     record
 }
 
-/// The same on both sides, as a file states it.
+/// The same on all arms, as a file states it.
 fn of_statement(scenario: &mut ScenarioRecord, at: usize, expect: Expect) {
     let statements = &mut scenario.transactions[0].statements;
-    for statement in [&mut statements.before[at], &mut statements.after[at]] {
-        (statement.expect, statement.expect_why) = (Some(expect), Some("made up".into()));
+    for statement in [&mut statements.baseline[at], &mut statements.others[0][at]] {
+        (statement.expect, statement.expect_why) = (Some(expect.clone()), Some("made up".into()));
     }
 }
 
@@ -106,7 +106,7 @@ fn a_quantity_that_is_named_covers_no_other() {
         (0.5, p50(Improved), Some(true), Outcome::Passed, ""),
     ];
     for (ratio, expect, wanted, outcome, surprise) in cases {
-        let comparison = compare(&stating(made("one", ratio), |scenario| of_statement(scenario, 0, expect)));
+        let comparison = compare(&stating(made("one", ratio), |scenario| of_statement(scenario, 0, expect.clone())));
         assert_eq!((met(&comparison.scenarios[0]), comparison.outcome), (wanted, outcome), "{ratio} {expect:?}");
         for (name, _, standing) in standings(&comparison) {
             assert_eq!(standing == Some(Standing::Surprise), !surprise.is_empty() && name.ends_with(surprise), "{ratio} {expect:?} {name}");
@@ -140,7 +140,7 @@ fn what_is_not_named_is_left_to_the_next_one() {
 fn an_inconclusive_quantity_contradicts_nothing() {
     for expect in [p50(Regressed), p95(Improved), p95(Unchanged)] {
         let noisy = Made { spread: 0.4, ..made("noisy", 1.0) };
-        let comparison = compare(&stating(noisy, |scenario| of_statement(scenario, 0, expect)));
+        let comparison = compare(&stating(noisy, |scenario| of_statement(scenario, 0, expect.clone())));
         assert_eq!((met(&comparison.scenarios[0]), comparison.outcome), (None, Outcome::Inconclusive), "{expect:?}");
     }
 }
@@ -148,8 +148,8 @@ fn an_inconclusive_quantity_contradicts_nothing() {
 /// Few transactions of fixed work have a median, and no 95th percentile.
 #[test]
 fn p50_is_the_median_of_fixed_work() {
-    let samples = Sides { before: 30, after: 30 };
-    let work = || Made { kind: pgduel::record::BlockKind::FixedWork, samples, ..made("work", 1.5) };
+    let samples = Arms::two(30, 30);
+    let work = || Made { kind: pgduel::record::BlockKind::FixedWork, samples: samples.clone(), ..made("work", 1.5) };
     let comparison = compare(&stating(work(), |scenario| of_statement(scenario, 0, p50(Regressed))));
     assert_eq!((comparison.outcome, met(&comparison.scenarios[0])), (Outcome::Passed, Some(true)));
     let comparison = compare(&stating(work(), |scenario| of_statement(scenario, 0, p95(Regressed))));

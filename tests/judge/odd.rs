@@ -1,7 +1,7 @@
 //! Records that no run should leave, and expectations that only some metrics bear out.
 
 use pgduel::judge::{Comparison, Gate, Outcome, Verdict, compare, precision};
-use pgduel::record::{Accounting, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, Side, Sides, StopReason};
+use pgduel::record::{Accounting, Arm, Arms, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, StopReason};
 
 use crate::expected::met;
 use crate::records::{Machine, Made, Statement, made, run, scenario, times};
@@ -47,22 +47,22 @@ fn a_killed_run_is_interrupted() {
 
 #[test]
 fn one_side_only_is_no_pair() {
-    let comparison = compare(&without(run(1, &[made("half", 0.5)]), |line| matches!(line, Line::Block(one) if one.side == Side::After)));
-    let pairs = &comparison.scenarios[0].pairs;
-    assert_eq!((pairs.kept, pairs.discarded, comparison.outcome), (0, 12, Outcome::Invalid));
-    assert!(pairs.reasons.contains_key("only one block of the pair was finished"), "{pairs:?}");
+    let comparison = compare(&without(run(1, &[made("half", 0.5)]), |line| matches!(line, Line::Block(one) if one.arm == Arm::at(1))));
+    let rounds = &comparison.scenarios[0].rounds;
+    assert_eq!((rounds.kept, rounds.discarded, comparison.outcome), (0, 12, Outcome::Invalid));
+    assert!(rounds.reasons.contains_key("not every block of the round was finished"), "{rounds:?}");
 }
 
 #[test]
 fn a_pair_cut_short_by_the_budget_does_not_make_a_run_invalid() {
     let record = run(1, &[Made { pairs: 10, stop: StopReason::Budget, ..made("cut", 0.5) }]);
     let cut = edit(record, |block| {
-        if block.pair >= 7 {
+        if block.round >= 7 {
             block.discard = Some(Discard::Interrupted);
         }
     });
     let comparison = compare(&cut);
-    assert_eq!((comparison.scenarios[0].pairs.kept, comparison.scenarios[0].pairs.discarded), (7, 3));
+    assert_eq!((comparison.scenarios[0].rounds.kept, comparison.scenarios[0].rounds.discarded), (7, 3));
     assert_ne!(comparison.outcome, Outcome::Invalid);
 }
 
@@ -78,7 +78,7 @@ fn a_pair_number_used_twice_makes_two_pairs() {
     let mut record = run(1, &[Made { pairs: 6, ..made("twice", 0.5) }]);
     let again = run(2, &[Made { pairs: 6, ..made("twice", 0.5) }]);
     record.lines.extend(again.lines.into_iter().filter(|line| matches!(line, Line::Block(_))));
-    assert_eq!(compare(&record).scenarios[0].pairs.kept, 12);
+    assert_eq!(compare(&record).scenarios[0].rounds.kept, 12);
 }
 
 #[test]
@@ -96,26 +96,22 @@ fn counts_that_do_not_add_up_are_invalid_even_beyond_64_bits() {
 #[test]
 fn failures_and_unfinished_transactions_are_told() {
     let record = edit(run(1, &[made("failing", 0.5)]), |block| {
-        if block.side == Side::After {
+        if block.arm == Arm::at(1) {
             block.accounting = Accounting { scheduled: 420, ok: 400, error: 19, dropped: 0, in_flight: 1, ..Accounting::default() };
             block.errors.insert("57014".into(), times(1e8, 1.0, 19));
         }
     });
     let comparison = compare(&record);
-    assert!(
-        warns(&comparison, "4.8% of the transactions failed or had no answer on the after side"),
-        "{:?}",
-        comparison.scenarios[0].warnings
-    );
-    assert!(warns(&comparison, "12 transactions on the after side had not finished"));
-    assert_eq!(comparison.scenarios[0].errors["57014"], Sides { before: 0, after: 19 * 12 });
+    assert!(warns(&comparison, "4.8% of the transactions failed or had no answer on after"), "{:?}", comparison.scenarios[0].warnings);
+    assert!(warns(&comparison, "12 transactions on after had not finished"));
+    assert_eq!(comparison.scenarios[0].errors["57014"], Arms::two(0, 19 * 12));
 }
 
 #[test]
 fn whoever_fails_is_not_called_improved() {
     let failing = |ratio: f64, before: u64, after: u64| {
         compare(&edit(run(1, &[made("failing", ratio)]), move |block| {
-            let error = if block.side == Side::After { after } else { before };
+            let error = if block.arm == Arm::at(1) { after } else { before };
             block.accounting = Accounting { scheduled: 400 + error, ok: 400, error, dropped: 0, in_flight: 0, ..Accounting::default() };
         }))
     };
@@ -144,22 +140,22 @@ fn failing_by(code: &str, failures: impl Fn(&BlockRecord) -> u64) -> Comparison 
 }
 
 #[test]
-fn failures_on_either_side_alike_are_no_regression() {
-    // 1.1% of the after side, 0.9% of the before side; half of the pairs lean each way.
-    let alike = failing_by("XX000", |block| match (block.side, block.pair % 2) {
-        (Side::After, 0) => 6,
-        (Side::After, _) => 3,
-        (Side::Before, 0) => 2,
-        (Side::Before, _) => 5,
+fn failures_on_either_arm_alike_are_no_regression() {
+    // 1.1% on the arm, 0.9% on the baseline; half of the pairs lean each way.
+    let alike = failing_by("XX000", |block| match (block.arm.is_baseline(), block.round % 2) {
+        (false, 0) => 6,
+        (false, _) => 3,
+        (true, 0) => 2,
+        (true, _) => 5,
     });
     assert_eq!((alike.outcome, alike.scenarios[0].metrics[0].verdict), (Outcome::Inconclusive, Verdict::Inconclusive));
-    assert!(warns(&alike, "not in more pairs than chance would make it"), "{:?}", alike.scenarios[0].warnings);
+    assert!(warns(&alike, "not in more rounds than chance would make it"), "{:?}", alike.scenarios[0].warnings);
     // One of twelve blocks, as with fixed work of few transactions.
-    let once = failing_by("XX000", |block| if block.side == Side::After && block.pair == 3 { 100 } else { 0 });
+    let once = failing_by("XX000", |block| if block.arm == Arm::at(1) && block.round == 3 { 100 } else { 0 });
     assert_eq!((once.outcome, once.scenarios[0].metrics[0].verdict), (Outcome::Inconclusive, Verdict::Inconclusive));
-    let seven = failing_by("XX000", |block| if block.side == Side::After && block.pair < 7 { 20 } else { 0 });
+    let seven = failing_by("XX000", |block| if block.arm == Arm::at(1) && block.round < 7 { 20 } else { 0 });
     assert_eq!(seven.outcome, Outcome::Inconclusive);
-    let eight = failing_by("XX000", |block| if block.side == Side::After && block.pair < 8 { 20 } else { 0 });
+    let eight = failing_by("XX000", |block| if block.arm == Arm::at(1) && block.round < 8 { 20 } else { 0 });
     assert_eq!(eight.outcome, Outcome::Surprise);
 }
 
@@ -172,7 +168,7 @@ fn timeouts_and_conflicts_on_both_sides_are_the_loads_and_refusals_the_scenarios
             (Outcome::Inconclusive, Verdict::Inconclusive),
             "{code}"
         );
-        assert!(warns(&comparison, "both sides fail, by timeouts and conflicts"), "{:?}", comparison.scenarios[0].warnings);
+        assert!(warns(&comparison, "after and the baseline fail, by timeouts and conflicts"), "{:?}", comparison.scenarios[0].warnings);
     }
     for code in ["23505", "XX000", "connection"] {
         assert_eq!(failing_by(code, |_| 10).outcome, Outcome::Invalid, "{code}");
@@ -186,7 +182,7 @@ fn timeouts_and_conflicts_on_both_sides_are_the_loads_and_refusals_the_scenarios
 #[test]
 fn what_was_never_answered_is_a_failure() {
     let hanging = compare(&edit(run(1, &[made("hanging", 0.5)]), |block| {
-        let in_flight = if block.side == Side::After { 10 } else { 0 };
+        let in_flight = if block.arm == Arm::at(1) { 10 } else { 0 };
         block.accounting = Accounting { scheduled: 400, ok: 400 - in_flight, in_flight, ..Accounting::default() };
     }));
     assert_eq!((hanging.outcome, hanging.scenarios[0].metrics[0].verdict), (Outcome::Surprise, Verdict::Inconclusive));
@@ -195,27 +191,27 @@ fn what_was_never_answered_is_a_failure() {
 #[test]
 fn a_side_that_never_answers_cannot_pass() {
     let record = edit(run(1, &[made("mute", 0.5)]), |block| {
-        if block.side == Side::After {
+        if block.arm == Arm::at(1) {
             block.statements.values_mut().for_each(Histogram::clear);
             block.transactions.clear();
         }
     });
     let comparison = compare(&record);
     assert_eq!(comparison.outcome, Outcome::Inconclusive);
-    assert!(warns(&comparison, "has no sample on the after side"));
+    assert!(warns(&comparison, "has no sample on after"));
     let metric = &comparison.scenarios[0].metrics[0];
-    assert!(metric.gate == Gate::Gated && metric.ratio.is_none() && metric.pairs == 0);
+    assert!(metric.gate == Gate::Gated && metric.ratio.is_none() && metric.rounds == 0);
     assert!(serde_json::to_string(&comparison).is_ok());
 }
 
 #[test]
 fn a_statement_that_some_blocks_lack_rests_on_fewer_pairs() {
     let record = edit(run(1, &[made("gaps", 0.5)]), |block| {
-        if block.pair == 3 {
+        if block.round == 3 {
             block.statements.clear();
         }
     });
-    assert_eq!(compare(&record).scenarios[0].metrics[0].pairs, 11);
+    assert_eq!(compare(&record).scenarios[0].metrics[0].rounds, 11);
 }
 
 #[test]
@@ -233,15 +229,15 @@ fn margins_without_sense_decide_nothing() {
 #[test]
 fn mixed_kinds_of_blocks_are_not_compared_with_each_other() {
     let record = edit(run(1, &[made("mixed", 0.5)]), |block| {
-        if block.pair == 4 {
+        if block.round == 4 {
             block.kind = BlockKind::FixedWork;
         }
-        if block.pair == 5 {
+        if block.round == 5 {
             block.kind = BlockKind::Capacity;
         }
     });
-    let pairs = &compare(&record).scenarios[0].pairs;
-    assert_eq!((pairs.kept, pairs.discarded), (10, 1));
+    let rounds = &compare(&record).scenarios[0].rounds;
+    assert_eq!((rounds.kept, rounds.discarded), (10, 1));
 }
 
 /// Two statements with these ratios, and one that is too noisy to tell.
@@ -283,7 +279,7 @@ fn what_is_inconclusive_never_contradicts() {
 fn precision_grows_with_pairs_and_shrinks_with_metrics() {
     let made = Made { spread: 0.03, ..made("precise", 0.1) };
     let mut machine = Machine::new(7);
-    let both = |machine: &mut Machine, pair| Side::BOTH.map(|side| machine.block(&made, pair, side));
+    let both = |machine: &mut Machine, pair| [Arm::BASELINE, Arm::at(1)].map(|side| machine.block(&made, pair, side));
     let blocks: Vec<BlockRecord> = (0..60).flat_map(|pair| both(&mut machine, pair)).collect();
     let at = |pairs: usize, metrics| precision(&blocks[..pairs * 2], &scenario(&made), metrics);
     assert_eq!(at(0, 2).kept_pairs, 0);
@@ -305,7 +301,8 @@ fn precision_is_blind_to_the_effect() {
     let widths = [0.2, 1.0, 3.0].map(|ratio| {
         let made = Made { spread: 0.05, ..made("blind", ratio) };
         let mut machine = Machine::new(8);
-        let blocks: Vec<BlockRecord> = (0..16).flat_map(|pair| Side::BOTH.map(|side| machine.block(&made, pair, side))).collect();
+        let blocks: Vec<BlockRecord> =
+            (0..16).flat_map(|pair| [Arm::BASELINE, Arm::at(1)].map(|side| machine.block(&made, pair, side))).collect();
         precision(&blocks, &scenario(&made), 2).widest_half_width_over_margin
     });
     // The same noise, up to the buckets of a histogram.
@@ -315,7 +312,7 @@ fn precision_is_blind_to_the_effect() {
 #[test]
 fn other_scenarios_and_odd_blocks_do_not_make_it_precise() {
     let made = made("one", 1.0);
-    let mut block = Machine::new(9).block(&made, 0, Side::Before);
+    let mut block = Machine::new(9).block(&made, 0, Arm::BASELINE);
     assert!(!precision(&[block.clone()], &scenario(&made), 1).is_enough(Mode::Default));
     block.scenario = "another".into();
     assert_eq!(precision(&[block.clone(), block], &scenario(&made), 1).kept_pairs, 0);

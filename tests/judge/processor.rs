@@ -1,7 +1,7 @@
 //! Processor time of the server beside service times.
 
 use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, Standing, Verdict, compare};
-use pgduel::record::{Expect, Expectation, Line, NoProcessorTime, ProcessorTime, QuantityExpectations, Record, Side};
+use pgduel::record::{Arm, Expect, Expectation, Line, NoProcessorTime, ProcessorTime, QuantityExpectations, Record};
 
 use crate::records::{Made, made, run};
 
@@ -10,8 +10,8 @@ fn working(made: Made, before_ns: f64, after_ns: f64) -> Record {
     let mut record = run(21, &[made]);
     for line in &mut record.lines {
         let Line::Block(block) = line else { continue };
-        let each = if block.side == Side::Before { before_ns } else { after_ns };
-        let noise = 1.0 + 0.01 * f64::from((block.pair * 7 + u32::from(block.side == Side::After) * 3) % 5);
+        let each = if block.arm == Arm::BASELINE { before_ns } else { after_ns };
+        let noise = 1.0 + 0.01 * f64::from((block.round * 7 + u32::from(block.arm == Arm::at(1)) * 3) % 5);
         let on_processor_ns = (each * noise * block.server.transactions as f64) as u64;
         block.server.processor = Some(ProcessorTime { on_processor_ns, waiting_ns: on_processor_ns / 2 });
     }
@@ -36,7 +36,7 @@ fn more_work_is_a_regression_also_where_times_do_not_show_it() {
     let comparison = compare(&working(calm(1.0), 1e6, 1.3e6));
     let work = work(&comparison).expect("processor time");
     assert_eq!((&work.gate, work.verdict, work.transaction.as_str()), (&Gate::Gated, Verdict::Regressed, "fetch"));
-    assert!((work.ratio.unwrap().point - 1.3).abs() < 0.02 && (work.value_ns.before / 1e6 - 1.0).abs() < 0.05, "{work:?}");
+    assert!((work.ratio.unwrap().point - 1.3).abs() < 0.02 && (work.value_ns.baseline / 1e6 - 1.0).abs() < 0.05, "{work:?}");
     assert_eq!((comparison.outcome, comparison.gated_metrics), (Outcome::Surprise, 3));
     assert!(warned(&comparison, "more processor time for the same service times"), "{:?}", comparison.scenarios[0].warnings);
 }
@@ -60,7 +60,7 @@ fn what_follows_when_work_and_times_disagree() {
 fn without(mut record: Record, pair: u32, why: NoProcessorTime) -> Record {
     for line in &mut record.lines {
         if let Line::Block(block) = line
-            && block.pair == pair
+            && block.round == pair
         {
             (block.server.processor, block.server.no_processor) = (None, Some(why));
         }
@@ -71,7 +71,7 @@ fn without(mut record: Record, pair: u32, why: NoProcessorTime) -> Record {
 #[test]
 fn a_lost_connection_costs_its_pair_and_parallel_workers_all_of_it() {
     let lost = compare(&without(working(calm(1.0), 1e6, 1e6), 3, NoProcessorTime::ConnectionLost));
-    assert_eq!(work(&lost).map(|metric| metric.pairs), Some(19));
+    assert_eq!(work(&lost).map(|metric| metric.rounds), Some(19));
     assert_eq!(lost.scenarios[0].no_processor, Some(NoProcessorTime::ConnectionLost));
     // Blocks without workers are those of small tenants: other work.
     let parallel = compare(&without(working(calm(1.0), 1e6, 1e6), 3, NoProcessorTime::ParallelWorkers));
@@ -89,7 +89,7 @@ fn what_is_expected_of_a_part_says_nothing_of_the_work_of_all() {
         for line in &mut record.lines {
             if let Line::Scenario(scenario) = line {
                 let statement = Some(Expect::Verdict(Expectation::Regressed)).filter(|_| of_statement);
-                (scenario.transactions[0].statements.after[0].expect, scenario.expect) = (statement, expect);
+                (scenario.transactions[0].statements.others[0][0].expect, scenario.expect) = (statement, expect.clone());
             }
         }
         let comparison = compare(&record);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pgduel::record::{
-    Accounting, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expect, Expectation, GeneratorReport, Header,
-    Histogram, Line, LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta, Side, Sides,
+    Accounting, Arm, ArmRecord, Arms, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expect, Expectation,
+    GeneratorReport, Header, Histogram, Line, LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta,
     StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
 };
 use rand_chacha::ChaCha8Rng;
@@ -37,7 +37,7 @@ pub struct Made {
     /// Statements of the after side, if they are others.
     pub after: Option<Vec<Statement>>,
     pub kind: BlockKind,
-    pub samples: Sides<u64>,
+    pub samples: Arms<u64>,
     pub pairs: u32,
     /// Standard deviation of the pairs' log ratios of a median.
     pub spread: f64,
@@ -47,6 +47,8 @@ pub struct Made {
     pub stop: StopReason,
     pub check: CheckOutcome,
     pub depth: Depth,
+    /// Arms more, by how many times as long their statements take as the baseline's.
+    pub more: Vec<f64>,
 }
 
 pub fn made(name: &'static str, ratio: f64) -> Made {
@@ -55,15 +57,21 @@ pub fn made(name: &'static str, ratio: f64) -> Made {
         before: vec![Statement { name: "history", median_ns: 2e6, ratio }],
         after: None,
         kind: BlockKind::Timed,
-        samples: Sides { before: 420, after: 420 },
+        samples: Arms::two(420, 420),
         pairs: 12,
         spread: 0.015,
         discarded: 0,
         expect: None,
-        stop: StopReason::Pairs,
+        stop: StopReason::Rounds,
         check: CheckOutcome::Passed,
         depth: Depth::Full,
+        more: vec![],
     }
+}
+
+/// The other one of two arms.
+pub fn other(arm: Arm) -> Arm {
+    if arm.is_baseline() { Arm::at(1) } else { Arm::BASELINE }
 }
 
 /// Blocks of a made-up machine: every block of a pair has a level of its own.
@@ -90,27 +98,33 @@ impl Machine {
     /// The lines of one scenario.
     pub fn scenario(&mut self, made: &Made) -> Vec<Line> {
         let mut lines = vec![Line::Scenario(Box::new(scenario(made))), Line::Check(check(made))];
-        for (side, capacity_per_second) in [(Side::Before, 2000.0), (Side::After, 2500.0)] {
-            let probe = ProbeRecord { scenario: path(made), side, connections: 4, capacity_per_second, transactions: 400 };
+        for (arm, capacity_per_second) in [(Arm::BASELINE, 2000.0), (Arm::at(1), 2500.0)] {
+            let probe = ProbeRecord { scenario: path(made), arm, connections: 4, capacity_per_second, transactions: 400 };
             lines.push(Line::Probe(probe));
         }
         for pair in 0..made.pairs + made.discarded {
             // One after every second good one.
             let discard = (pair % 3 == 2 && pair / 3 < made.discarded).then_some(Discard::Checkpoint);
-            let first = if pair % 4 == 1 || pair % 4 == 2 { Side::After } else { Side::Before };
-            for (offset, side) in [first, first.other()].into_iter().enumerate() {
-                let mut block = self.block(made, pair, side);
+            let first = if pair % 4 == 1 || pair % 4 == 2 { Arm::at(1) } else { Arm::BASELINE };
+            for (offset, arm) in [first, other(first)].into_iter().enumerate() {
+                let mut block = self.block(made, pair, arm);
                 block.position = pair * 2 + offset as u32;
                 block.started_ns = u64::from(block.position) * 1_000_000_000;
-                block.discard = discard.clone().filter(|_| side == Side::After);
+                block.discard = discard.clone().filter(|_| arm == Arm::at(1));
+                lines.push(Line::Block(Box::new(block)));
+            }
+            for (place, ratio) in made.more.iter().enumerate() {
+                let slower = |one: &Statement| Statement { ratio: *ratio, ..*one };
+                let other = Made { before: made.before.iter().map(slower).collect(), ..made.clone() };
+                let block = self.block(&other, pair, Arm::at(place + 2));
                 lines.push(Line::Block(Box::new(block)));
             }
         }
-        for (side, class) in [(Side::Before, "tail"), (Side::After, "tail"), (Side::Before, "whale"), (Side::After, "whale")] {
+        for (arm, class) in [(Arm::BASELINE, "tail"), (Arm::at(1), "tail"), (Arm::BASELINE, "whale"), (Arm::at(1), "whale")] {
             let service = times(made.before[0].median_ns, 1.0, 30);
             lines.push(Line::TenantClass(TenantClassRecord {
                 scenario: path(made),
-                side,
+                arm,
                 transaction: "fetch".into(),
                 class: class.into(),
                 service,
@@ -126,18 +140,18 @@ impl Machine {
     }
 
     /// One block. Half of a pair's variance is each block's; a 95th percentile scatters three times as much as a median.
-    pub fn block(&mut self, made: &Made, pair: u32, side: Side) -> BlockRecord {
-        let statements = match (side, &made.after) {
-            (Side::After, Some(after)) => after,
+    pub fn block(&mut self, made: &Made, pair: u32, arm: Arm) -> BlockRecord {
+        let statements = match &made.after {
+            Some(after) if !arm.is_baseline() => after,
             _ => &made.before,
         };
-        let samples = *made.samples.get(side);
+        let samples = *made.samples.get(arm);
         let mut sum = Histogram::new();
         let mut by_statement = BTreeMap::new();
         let mut total_ns = 0.0;
         for statement in statements {
             let level = made.spread / std::f64::consts::SQRT_2;
-            let ratio = if side == Side::After { statement.ratio } else { 1.0 };
+            let ratio = if !arm.is_baseline() { statement.ratio } else { 1.0 };
             let median_ns = statement.median_ns * ratio * libm::exp(level * self.normal());
             let histogram = times(median_ns, libm::exp(3.0 * level * self.normal()), samples);
             total_ns += median_ns;
@@ -161,9 +175,9 @@ impl Machine {
         };
         BlockRecord {
             scenario: path(made),
-            pair,
+            round: pair,
             position: 0,
-            side,
+            arm,
             build: 0,
             kind: made.kind,
             first_sequence: u64::from(pair) * 100_000,
@@ -220,19 +234,20 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
         analysis: String::new(),
         claims: vec![],
         digest: "0".repeat(64),
-        variants: Sides { before: "before".into(), after: "after".into() },
+        arms: Arms::new("before", ["after", "third", "fourth"].into_iter().take(1 + made.more.len()).collect())
+            .map(|name| ArmRecord::of(name, name)),
         transactions: vec![TransactionRecord {
             name: "fetch".into(),
             weight: 1.0,
             identity: "member".into(),
             writes: false,
-            statements: Sides { before: statements(&made.before), after: statements(after) },
-            requests: Sides { before: 1, after: 1 },
+            statements: Arms::new(statements(&made.before), vec![statements(after); 1 + made.more.len()]),
+            requests: Arms::new(1, vec![1; 1 + made.more.len()]),
             expect: None,
             expect_why: None,
         }],
         load: match made.kind {
-            BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, iterations: made.samples, why: "made up".into() },
+            BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, transactions: made.samples.baseline, why: "made up".into() },
             BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
             BlockKind::Users => LoadRecord::Users { users: 4, think_ns: 0, connections: 4 },
             BlockKind::Timed | BlockKind::OwnRate => {
@@ -260,7 +275,7 @@ fn check(made: &Made) -> CheckRecord {
         scenario: path(made),
         kind: CheckKind::Answers,
         subject: "fetch".into(),
-        side: None,
+        arm: None,
         cases: 200,
         outcome: made.check,
         findings,

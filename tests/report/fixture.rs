@@ -48,7 +48,7 @@ pub fn header() -> Header {
 
 pub fn comparison() -> Comparison {
     let scenarios = vec![history(), policy(), lookup(), leak(), ingestion()];
-    Comparison { scenarios, outcome: Outcome::WrongAnswers, minimum_pairs: 12, gated_metrics: 8 }
+    Comparison { scenarios, outcome: Outcome::WrongAnswers, minimum_rounds: 12, gated_metrics: 8 }
 }
 
 /// The same run without the scenario that leaks.
@@ -85,21 +85,22 @@ fn metric(transaction: &str, measured: Measured) -> Metric {
     };
     let open = measured.verdict == Verdict::Inconclusive;
     Metric {
+        arm: Arm::at(1),
         transaction: transaction.into(),
         statement: measured.statement.map(Into::into),
         quantity: measured.quantity,
-        value_ns: Sides { before: measured.ns.0, after: measured.ns.1 },
+        value_ns: Both { baseline: measured.ns.0, arm: measured.ns.1 },
         ratio: measured.ratio,
-        pairs: 12,
+        rounds: 12,
         samples_per_block: 318,
         gate,
         verdict: measured.verdict,
         margin,
         p: (0.9998, 0.0002),
         level: 0.0011,
-        pair_spread: 0.047,
+        spread: 0.047,
         detectable: if open { Some(1.118) } else { Some(1.06) },
-        pairs_needed: if open { Some(34) } else { Some(9) },
+        rounds_needed: if open { Some(34) } else { Some(9) },
         taken_back: None,
         expectation: None,
         standing: None,
@@ -120,17 +121,17 @@ fn curve(median: f64, tail: f64) -> Vec<(f64, f64)> {
 fn blocks(before: f64, after: f64, pairs: u32) -> Vec<BlockPoint> {
     let mut points = Vec::new();
     for pair in 0..pairs {
-        let first = if matches!(pair % 4, 0 | 3) { Side::Before } else { Side::After };
-        for (index, side) in [first, first.other()].into_iter().enumerate() {
+        let first = if matches!(pair % 4, 0 | 3) { Arm::BASELINE } else { Arm::at(1) };
+        for (index, arm) in [first, if first.is_baseline() { Arm::at(1) } else { Arm::BASELINE }].into_iter().enumerate() {
             let position = pair * 2 + index as u32;
             let wobble = 1.0 + 0.03 * f64::from((position * 7) % 5) - 0.06 + if pair == 5 { 0.45 } else { 0.0 };
             points.push(BlockPoint {
                 position,
-                pair,
-                side,
+                round: pair,
+                arm,
                 started_seconds: 14.0 + f64::from(position) * 1.12,
-                value_ns: (wobble * if side == Side::Before { before } else { after }).round(),
-                discarded: (pair == 5).then(|| "checkpoint on one side only".to_owned()),
+                value_ns: (wobble * if arm == Arm::BASELINE { before } else { after }).round(),
+                discarded: (pair == 5).then(|| "checkpoint on one arm only".to_owned()),
             });
         }
     }
@@ -152,14 +153,14 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
         analysis: analysis.into(),
         claims: vec!["O-01".into(), "O-03".into()],
         digest: "00".into(),
-        variants: Sides { before: "before-domain".into(), after: "after".into() },
+        arms: Arms::two("before-domain", "after").map(|name| ArmRecord::of(name, name)),
         transactions: vec![TransactionRecord {
             name: "fetch".into(),
             weight: 1.0,
             identity: "member".into(),
             writes: false,
-            statements: Sides { before: vec![statement.clone()], after: vec![statement] },
-            requests: Sides { before: 1, after: 1 },
+            statements: Arms::two(vec![statement.clone()], vec![statement]),
+            requests: Arms::two(1, 1),
             expect: None,
             expect_why: None,
         }],
@@ -177,9 +178,9 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
 }
 
 fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> ScenarioComparison {
-    let database = |side, variant: &str, indexes| VariantRecord {
+    let database = |arm, variant: &str, indexes| VariantRecord {
         scenario: record.scenario.clone(),
-        side,
+        arm,
         variant: variant.into(),
         applied: vec![AppliedFile { file: format!("seeds/omniops/{variant}.sql"), statements: 23, duration_ns: 184_000_000 }],
         table_bytes: 96 << 20,
@@ -191,30 +192,31 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         scenario: record.scenario.clone(),
         kind,
         subject: subject.into(),
-        side: None,
+        arm: None,
         cases,
         outcome: CheckOutcome::Passed,
         findings: vec![],
     };
     ScenarioComparison {
-        variants: vec![database(Side::Before, "before-domain", 31 << 20), database(Side::After, "after", 38 << 20)],
+        variants: vec![database(Arm::BASELINE, "before-domain", 31 << 20), database(Arm::at(1), "after", 38 << 20)],
         checks: vec![check(CheckKind::Answers, "fetch", 200), check(CheckKind::Isolation, "conversations", 12)],
         metrics,
-        capacity: Sides { before: None, after: None },
-        capacity_ratio: None,
-        failed_share: Sides::default(),
-        own_rate: Sides { before: None, after: None },
+        best: vec![],
+        capacity: Arms::two(None, None),
+        capacity_ratio: Arms::two(None, None),
+        failed_share: Arms::two(Default::default(), Default::default()),
+        own_rate: Arms::two(None, None),
         evidence: vec![],
         curves: BTreeMap::new(),
         blocks: vec![],
         classes: vec![],
         errors: BTreeMap::new(),
-        server: Sides::default(),
+        server: Arms::two(Default::default(), Default::default()),
         no_processor: None,
-        pairs: PairCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
+        rounds: RoundCount { kept: 12, discarded: 0, reasons: BTreeMap::new() },
         disturbed: DisturbedBlocks { blocks: 24, ..Default::default() },
         stolen_share: None,
-        stop: StopReason::Pairs,
+        stop: StopReason::Rounds,
         warnings: vec![],
         outcome,
         expectations: vec![],
@@ -229,7 +231,15 @@ pub fn expect(one: &mut ScenarioComparison, quantity: Option<StatedQuantity>, ex
         None => (None, None),
     };
     let at = one.expectations.len();
-    one.expectations.push(StatedExpectation { transaction, statement, quantity, expect, why: why.map(str::to_owned), met: Some(met) });
+    one.expectations.push(StatedExpectation {
+        arm: Arm::at(1),
+        transaction,
+        statement,
+        quantity,
+        expect,
+        why: why.map(str::to_owned),
+        met: Some(met),
+    });
     let named = |metric: &&mut Metric| quantity.is_none_or(|quantity| metric.quantity.name() == quantity.name());
     for metric in one.metrics.iter_mut().filter(|metric| metric.gate == Gate::Gated).filter(named) {
         let standing = if met { Standing::Expected } else { Standing::Surprise };
@@ -254,34 +264,34 @@ fn history() -> ScenarioComparison {
     ];
     let mut one = scenario(record, metrics, Outcome::Passed);
     expect(&mut one, None, Expectation::Improved, None, true);
-    one.capacity = Sides { before: Some(824.6), after: Some(5_310.0) };
-    one.curves.insert("fetch".into(), Sides { before: curve(2_110_000.0, 1.4), after: curve(731_000.0, 0.8) });
-    one.curves.insert("fetch/history".into(), Sides { before: curve(1_243_000.0, 1.0), after: curve(112_400.0, 0.7) });
+    one.capacity = Arms::two(Some(824.6), Some(5_310.0));
+    one.curves.insert("fetch".into(), Arms::two(curve(2_110_000.0, 1.4), curve(731_000.0, 0.8)));
+    one.curves.insert("fetch/history".into(), Arms::two(curve(1_243_000.0, 1.0), curve(112_400.0, 0.7)));
     one.blocks = blocks(1_243_000.0, 112_400.0, 13);
-    one.pairs = PairCount { kept: 12, discarded: 1, reasons: [("checkpoint on one side only".to_owned(), 1)].into() };
+    one.rounds = RoundCount { kept: 12, discarded: 1, reasons: [("checkpoint on one arm only".to_owned(), 1)].into() };
     one.classes = [("whale", 1_600_000.0, 131_000.0), ("middle", 1_200_000.0, 110_000.0), ("tail", 910_000.0, 104_000.0)]
         .map(|(class, before, after)| ClassRow {
             transaction: "fetch".into(),
             class: class.into(),
-            count: Sides { before: 1_310, after: 1_310 },
-            p50_ns: Sides { before: Some(before), after: Some(after) },
-            p95_ns: Sides { before: Some(before * 2.9), after: if class == "tail" { None } else { Some(after * 2.1) } },
+            count: Arms::two(1_310, 1_310),
+            p50_ns: Arms::two(Some(before), Some(after)),
+            p95_ns: Arms::two(Some(before * 2.9), if class == "tail" { None } else { Some(after * 2.1) }),
         })
         .to_vec();
     let counters =
         |hit, generic| ServerPerTransaction { blocks_hit: hit, blocks_read: 0.0, wal_bytes: 0.0, temp_bytes: 0.0, generic_share: generic };
-    one.server = Sides { before: counters(1_243.0, 0.0), after: counters(12.4, 0.98) };
-    one.evidence = vec![evidence(Side::Before, SLOW_PLAN, 1_243, 612), evidence(Side::After, FAST_PLAN, 12, 1)];
+    one.server = Arms::two(counters(1_243.0, 0.0), counters(12.4, 0.98));
+    one.evidence = vec![evidence(Arm::BASELINE, SLOW_PLAN, 1_243, 612), evidence(Arm::at(1), FAST_PLAN, 12, 1)];
     one
 }
 
 const SLOW_PLAN: &str = "Limit  (cost=412.10..412.15 rows=20 width=118) (actual time=1.210..1.214 rows=20 loops=1)\n  Buffers: shared hit=1243\n  ->  Sort  (cost=412.10..412.55 rows=180 width=118) (actual time=1.209..1.211 rows=20 loops=1)\n        Sort Key: messages.created_at\n        Sort Method: top-N heapsort  Memory: 31kB\n        ->  Seq Scan on messages  (cost=0.00..407.31 rows=180 width=118) (actual time=0.012..1.150 rows=204 loops=1)\n              Filter: ((conversation_id = $1) AND (SubPlan 1))\n              Rows Removed by Filter: 5794\nPlanning Time: 0.210 ms\nExecution Time: 1.251 ms";
 const FAST_PLAN: &str = "Limit  (cost=0.28..18.40 rows=20 width=118) (actual time=0.031..0.058 rows=20 loops=1)\n  Buffers: shared hit=12\n  InitPlan 1 (returns $1)\n  ->  Index Scan using idx_messages_conversation_created on messages  (actual time=0.030..0.055 rows=20 loops=1)\n        Index Cond: (conversation_id = $1)\n        Filter: (note <> '<script>alert(''plan'')</script>')\nPlanning Time: 0.190 ms\nExecution Time: 0.081 ms";
 
-fn evidence(side: Side, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord {
+fn evidence(arm: Arm, plan: &str, buffers: u64, calls: u64) -> EvidenceRecord {
     EvidenceRecord {
         scenario: "omniops/history-fetch".into(),
-        side,
+        arm,
         statement: "fetch/history".into(),
         identity: "whale member".into(),
         plan: plan.into(),
@@ -310,7 +320,7 @@ fn policy() -> ScenarioComparison {
     let regressed = Some(Expectation::Regressed);
     let why = "the policy gains a join (X-45).";
     let statements = &mut record.transactions[0].statements;
-    for statement in [&mut statements.before[0], &mut statements.after[0]] {
+    for statement in [&mut statements.baseline[0], &mut statements.others[0][0]] {
         statement.expect = Some(Expect::Quantities(QuantityExpectations { p50: regressed, p95: regressed, processor: None }));
         statement.expect_why = Some(why.into());
     }
@@ -324,7 +334,7 @@ fn policy() -> ScenarioComparison {
     for quantity in [StatedQuantity::P50, StatedQuantity::P95] {
         expect(&mut one, Some(quantity), Expectation::Regressed, Some(why), true);
     }
-    one.curves.insert("fetch/history".into(), Sides { before: curve(211_000.0, 0.9), after: curve(274_000.0, 1.2) });
+    one.curves.insert("fetch/history".into(), Arms::two(curve(211_000.0, 0.9), curve(274_000.0, 1.2)));
     one.blocks = blocks(211_000.0, 274_000.0, 12);
     one
 }
@@ -345,9 +355,9 @@ fn lookup() -> ScenarioComparison {
     let mut one = scenario(record, metrics, Outcome::Inconclusive);
     one.stop = StopReason::Budget;
     one.warnings = vec!["The data fits in shared buffers before, but not after: caches differ.".into(), HOSTILE.into()];
-    one.errors.insert("40001 serialization_failure".into(), Sides { before: 3, after: 0 });
-    one.errors.insert("57014 query_canceled".into(), Sides { before: 0, after: 1_204 });
-    one.curves.insert("look-up/select".into(), Sides { before: curve(84_100.0, 2.0), after: curve(84_300.0, 1.9) });
+    one.errors.insert("40001 serialization_failure".into(), Arms::two(3, 0));
+    one.errors.insert("57014 query_canceled".into(), Arms::two(0, 1_204));
+    one.curves.insert("look-up/select".into(), Arms::two(curve(84_100.0, 2.0), curve(84_300.0, 1.9)));
     one.blocks = blocks(84_100.0, 84_300.0, 12);
     one
 }
@@ -361,12 +371,12 @@ fn leak() -> ScenarioComparison {
     );
     let mut one = scenario(record, vec![], Outcome::WrongAnswers);
     one.stop = StopReason::ChecksFailed;
-    one.pairs = PairCount::default();
+    one.rounds = RoundCount::default();
     let failed = CheckRecord {
         scenario: one.scenario.scenario.clone(),
         kind: CheckKind::Isolation,
         subject: "conversations".into(),
-        side: Some(Side::After),
+        arm: Some(Arm::at(1)),
         cases: 12,
         outcome: CheckOutcome::Failed,
         findings: vec![
@@ -397,8 +407,8 @@ fn ingestion() -> ScenarioComparison {
     record.writes = true;
     record.load = LoadRecord::FixedWork {
         sessions: 1,
-        iterations: Sides { before: 12, after: 1_150 },
-        why: "one side takes 110 times as long as the other: no rate is fair to both".into(),
+        transactions: 1_150,
+        why: "one arm takes 110 times as long as another: no rate is fair to both".into(),
     };
     let of = |quantity, ns, ratio, verdict| metric("ingest", Measured { statement: None, quantity, ns, ratio, verdict });
     let metrics = vec![
@@ -406,9 +416,9 @@ fn ingestion() -> ScenarioComparison {
         of(Quantity::ServiceMean, (1_510_000_000.0, 12_900_000.0), interval(0.00854, 0.0077, 0.0095), Verdict::Improved),
     ];
     let mut one = scenario(record, metrics, Outcome::Passed);
-    one.curves.insert("ingest".into(), Sides { before: vec![(0.5, 1.4e9), (0.9, 1.9e9), (1.0, 2e9)], after: curve(12_100_000.0, 0.5) });
+    one.curves.insert("ingest".into(), Arms::two(vec![(0.5, 1.4e9), (0.9, 1.9e9), (1.0, 2e9)], curve(12_100_000.0, 0.5)));
     one.blocks = blocks(1_480_000_000.0, 12_100_000.0, 12);
     let counters = |wal| ServerPerTransaction { blocks_hit: 812.0, blocks_read: 1.5, wal_bytes: wal, temp_bytes: 0.0, generic_share: 1.0 };
-    one.server = Sides { before: counters(1_310_720.0), after: counters(655_360.0) };
+    one.server = Arms::two(counters(1_310_720.0), counters(655_360.0));
     one
 }

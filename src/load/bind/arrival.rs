@@ -12,8 +12,8 @@ pub const SEQUENCES_PER_BLOCK: u64 = 1 << SEQUENCE_BITS;
 /// What a range of sequence numbers is for. Ranges never overlap, so no warm-up ever replays what is measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SequenceRange {
-    /// The measured part of pair `n`, both blocks alike.
-    Pair(u32),
+    /// The measured part of round `n`, all its blocks alike.
+    Round(u32),
     /// Warm-up before block `n`.
     WarmUp(u32),
     /// Capacity probe `n`.
@@ -30,7 +30,7 @@ impl SequenceRange {
     /// First sequence number of the range.
     pub fn first(self) -> u64 {
         let (purpose, number) = match self {
-            SequenceRange::Pair(n) => (0, n),
+            SequenceRange::Round(n) => (0, n),
             SequenceRange::WarmUp(n) => (1, n),
             SequenceRange::Probe(n) => (2, n),
             SequenceRange::Check(n) => (3, n),

@@ -40,7 +40,7 @@ pub struct Mix {
 impl Mix {
     /// Looks up every name of the scenario in the dataset.
     pub fn new(dataset: Arc<Dataset>, scenario: &Scenario, seed: u64) -> Result<Mix, BindError> {
-        let clients = scenario.load.sessions();
+        let clients = scenario.sessions();
         let bindable = |transaction| Bindable::new(&dataset, transaction, clients, seed);
         let mut transactions = scenario.transactions.iter().map(bindable).collect::<Result<Vec<_>, _>>()?;
         let total_weight = transactions.iter().map(|t| t.weight).sum();

@@ -1,9 +1,9 @@
-//! Blocks in the order they ran: drift, steps and discarded pairs can be seen.
+//! Blocks in the order they ran: drift, steps and discarded blocks can be seen.
 
 use crate::judge::BlockPoint;
-use crate::record::Side;
+use crate::record::{Arm, ArmRecord, Arms};
 
-use super::latency::{name_ends, time_axis};
+use super::latency::{name_ends, room_for_names, time_axis};
 use super::scale::linear_ticks;
 use super::{Anchor, Ink, Page, Px, Sheet, Weight, chart, fitted, place};
 
@@ -11,7 +11,7 @@ use super::{Anchor, Ink, Page, Px, Sheet, Weight, chart, fitted, place};
 const WIDE_RANGE: f64 = 4.0;
 
 /// The blocks of a scenario; empty if there are none. `title` says what is measured in them.
-pub fn blocks(title: &str, points: &[BlockPoint], page: Page) -> anyhow::Result<String> {
+pub fn blocks(title: &str, arms: &Arms<ArmRecord>, points: &[BlockPoint], page: Page) -> anyhow::Result<String> {
     let usable: Vec<&BlockPoint> =
         points.iter().filter(|point| point.value_ns > 0.0 && point.value_ns.is_finite() && point.started_seconds.is_finite()).collect();
     let Some(start) = usable.iter().map(|point| point.started_seconds).reduce(f64::min) else { return Ok(String::new()) };
@@ -21,9 +21,9 @@ pub fn blocks(title: &str, points: &[BlockPoint], page: Page) -> anyhow::Result<
     let logarithmic = highest / lowest > WIDE_RANGE;
     let (low, high) = if logarithmic { (lowest / 1.3, highest * 1.3) } else { (0.0, highest * 1.15) };
     let (width, height) = page.pick((520, 290), (350, 260));
-    let description = "One mark a block, in the order they ran; hollow marks are of discarded pairs.";
-    chart(page, (width, height), &format!("{title} by block, over time, before and after"), description, |sheet| {
-        let (across, down) = (62..width - 58, 30..height - 44);
+    let description = "One mark a block, in the order they ran; hollow marks are discarded.";
+    chart(page, (width, height), &format!("{title} by block and arm, over time"), description, |sheet| {
+        let (across, down) = (62..width - room_for_names(arms), 30..height - 44);
         let y = |ns: f64| if logarithmic { libm::log10(ns) } else { ns };
         let from = if logarithmic { libm::log10(low) } else { low };
         let plane = sheet.plane(-end * 0.02..end * 1.02, from..y(high), across.clone(), down.clone());
@@ -36,32 +36,33 @@ pub fn blocks(title: &str, points: &[BlockPoint], page: Page) -> anyhow::Result<
         let label = format!("seconds into the scenario{hollow}");
         sheet.text((middle, f64::from(height) - 8.0), &label, 12.0, Ink::Muted, Anchor::Middle, Weight::Normal)?;
         let mut ends: Vec<(Px, Ink, &str)> = Vec::new();
-        for (side, ink) in [(Side::Before, Ink::Before), (Side::After, Ink::After)] {
-            let of_side: Vec<(&&BlockPoint, Px)> = usable
+        for arm in arms.arms() {
+            let ink = Ink::of_arm(arm);
+            let of_arm: Vec<(&&BlockPoint, Px)> = usable
                 .iter()
-                .filter(|point| point.side == side)
+                .filter(|point| point.arm == arm)
                 .map(|point| (point, place(&plane, point.started_seconds - start, y(point.value_ns))))
                 .collect();
-            let kept: Vec<Px> = of_side.iter().filter(|(point, _)| point.discarded.is_none()).map(|(_, at)| *at).collect();
+            let kept: Vec<Px> = of_arm.iter().filter(|(point, _)| point.discarded.is_none()).map(|(_, at)| *at).collect();
             sheet.line(&kept, ink, 2)?;
-            for (point, at) in &of_side {
-                mark(sheet, *at, side, ink, point.discarded.is_some())?;
+            for (point, at) in &of_arm {
+                mark(sheet, *at, arm, ink, point.discarded.is_some())?;
             }
-            let last = kept.last().copied().or(of_side.last().map(|(_, at)| *at));
-            // Both names stand at the right edge, beside the last value of their side.
-            ends.extend(last.map(|at| ((f64::from(across.end) - 4.0, at.1), ink, side.name())));
+            let last = kept.last().copied().or(of_arm.last().map(|(_, at)| *at));
+            // Names stand at the right edge, beside the last value of their arm.
+            ends.extend(last.map(|at| ((f64::from(across.end) - 4.0, at.1), ink, arms.get(arm).name.as_str())));
         }
         name_ends(sheet, &mut ends)
     })
 }
 
-/// Squares before, discs after: the shape tells the side too.
-fn mark(sheet: &Sheet<'_>, (x, y): Px, side: Side, ink: Ink, hollow: bool) -> anyhow::Result<()> {
-    match (side, hollow) {
-        (Side::After, false) => sheet.dot((x, y), 8, ink),
-        (Side::After, true) => sheet.ring((x, y), 8, ink),
-        (Side::Before, false) => sheet.rect((x - 3.5, y - 3.5), (x + 3.5, y + 3.5), ink),
-        (Side::Before, true) => {
+/// Squares for the baseline, discs for the others: the shape tells them apart too.
+fn mark(sheet: &Sheet<'_>, (x, y): Px, arm: Arm, ink: Ink, hollow: bool) -> anyhow::Result<()> {
+    match (arm.is_baseline(), hollow) {
+        (false, false) => sheet.dot((x, y), 8, ink),
+        (false, true) => sheet.ring((x, y), 8, ink),
+        (true, false) => sheet.rect((x - 3.5, y - 3.5), (x + 3.5, y + 3.5), ink),
+        (true, true) => {
             sheet.rect((x - 4.0, y - 4.0), (x + 4.0, y + 4.0), ink)?;
             sheet.rect((x - 2.5, y - 2.5), (x + 2.5, y + 2.5), Ink::Paper)
         }

@@ -63,12 +63,12 @@ fn rows(comparison: &Comparison) -> Vec<Row> {
             words::stopped_short_briefly(one).or(if gated.is_empty() { Some((Tone::Inconclusive, "nothing to decide")) } else { None });
         let word = word.map(|(tone, word)| (tone, format!("{} {word}", words::symbol(tone))));
         // A change of speed says little of a search that finds something else.
-        let word = word.or_else(|| recall::shift(one).map(|shift| (Tone::Inconclusive, shift.brief())));
+        let word = word.or_else(|| recall::widest(one).map(|(_, shift)| (Tone::Inconclusive, shift.brief())));
         rows.push(Row::Scenario { name: one.scenario.scenario.clone(), word });
         rows.extend(gated.into_iter().map(|metric| {
             let view = metric_view(metric, one);
             Row::Metric {
-                label: format!("{} {}", view.subject, view.quantity),
+                label: view.name,
                 change: format!("{} {}", view.change, view.interval),
                 tone: view.tone,
                 verdict: metric.verdict,

@@ -22,6 +22,7 @@ use plotters::style::{Color, FontStyle, RGBColor, ShapeStyle};
 
 use super::prose::escaped;
 use super::words::Tone;
+use crate::record::Arm;
 
 pub use blocks::blocks;
 pub use forest::forest;
@@ -52,6 +53,14 @@ impl Page {
     }
 }
 
+/// Colours of arms; with more arms than that, some share one.
+const COLORS: usize = 8;
+
+/// The number of an arm's colour. The baseline has its own.
+pub fn color(arm: Arm) -> usize {
+    if arm.is_baseline() { 0 } else { 1 + (arm.place() - 1) % (COLORS - 1) }
+}
+
 /// Units a CSS pixel.
 const UNITS: i32 = 2;
 /// plotters writes text smaller by this factor than it is told.
@@ -65,8 +74,14 @@ enum Ink {
     Muted,
     Grid,
     Axis,
-    Before,
-    After,
+    Arm0,
+    Arm1,
+    Arm2,
+    Arm3,
+    Arm4,
+    Arm5,
+    Arm6,
+    Arm7,
     Improved,
     Regressed,
     Unchanged,
@@ -77,13 +92,19 @@ enum Ink {
 }
 
 impl Ink {
-    const ALL: [Ink; 13] = [
+    const ALL: [Ink; 19] = [
         Ink::Text,
         Ink::Muted,
         Ink::Grid,
         Ink::Axis,
-        Ink::Before,
-        Ink::After,
+        Ink::Arm0,
+        Ink::Arm1,
+        Ink::Arm2,
+        Ink::Arm3,
+        Ink::Arm4,
+        Ink::Arm5,
+        Ink::Arm6,
+        Ink::Arm7,
         Ink::Improved,
         Ink::Regressed,
         Ink::Unchanged,
@@ -92,6 +113,11 @@ impl Ink {
         Ink::Band,
         Ink::Paper,
     ];
+    const ARMS: [Ink; COLORS] = [Ink::Arm0, Ink::Arm1, Ink::Arm2, Ink::Arm3, Ink::Arm4, Ink::Arm5, Ink::Arm6, Ink::Arm7];
+
+    fn of_arm(arm: Arm) -> Ink {
+        Ink::ARMS[color(arm)]
+    }
 
     fn of(tone: Tone) -> Ink {
         match tone {
@@ -113,8 +139,14 @@ impl Ink {
             Ink::Muted => "muted",
             Ink::Grid => "grid",
             Ink::Axis => "axis",
-            Ink::Before => "before",
-            Ink::After => "after",
+            Ink::Arm0 => "arm-0",
+            Ink::Arm1 => "arm-1",
+            Ink::Arm2 => "arm-2",
+            Ink::Arm3 => "arm-3",
+            Ink::Arm4 => "arm-4",
+            Ink::Arm5 => "arm-5",
+            Ink::Arm6 => "arm-6",
+            Ink::Arm7 => "arm-7",
             Ink::Improved => "improved",
             Ink::Regressed => "regressed",
             Ink::Unchanged => "unchanged",

@@ -5,8 +5,6 @@ mod scenario;
 
 use serde::Serialize;
 
-use crate::record::Sides;
-
 use super::words::Tone;
 
 pub use run::view;
@@ -30,14 +28,21 @@ pub struct RunView {
     /// What a reader must know besides, of all scenarios.
     pub notes: Vec<Note>,
     pub ending: Option<&'static str>,
-    /// Both variants, where all scenarios duel the same two.
-    pub duel: Option<(String, String)>,
+    /// The arms, where all scenarios have the same.
+    pub arms: Option<Vec<ArmView>>,
     pub tiles: Vec<Tile>,
     pub scenarios: Vec<ScenarioView>,
     pub facts: Vec<FactGroup>,
     pub command: String,
     pub gated_metrics: u32,
-    pub minimum_pairs: u32,
+    pub minimum_rounds: u32,
+}
+
+/// An arm, and the number of its colour.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ArmView {
+    pub name: String,
+    pub color: usize,
 }
 
 /// A warning of one scenario.
@@ -72,23 +77,26 @@ pub struct ScenarioView {
     pub title: String,
     pub analysis: String,
     pub claims: Vec<String>,
-    pub before: String,
-    pub after: String,
+    pub arms: Vec<ArmView>,
+    /// The arms in a line.
+    pub versus: String,
     pub tone: Tone,
     pub symbol: &'static str,
     pub verdict: String,
     /// What was expected, and what came of it.
     pub expectations: Vec<ExpectationView>,
-    /// How much of what a search should find it found, a line a side.
+    /// Which of several arms is the fastest, a line a metric.
+    pub best: Vec<String>,
+    /// How much of what a search should find it found, a line an arm.
     pub recall: Vec<String>,
-    /// Both sides' recall, short, where it differs: to stand beside a change of speed.
+    /// Recall of the arm in which it differs most, short: to stand beside a change of speed.
     pub recall_shift: Option<String>,
-    /// Whether it came to timing: where it did not, there are no pairs to miss.
+    /// Whether it came to timing: where it did not, there are no rounds to miss.
     pub timed: bool,
     pub load: String,
     pub load_why: Option<String>,
     pub rtt: String,
-    pub pairs: String,
+    pub rounds: String,
     pub discarded: Vec<String>,
     /// What disturbed blocks that count.
     pub disturbed: Option<String>,
@@ -99,18 +107,21 @@ pub struct ScenarioView {
     pub stopped_short: Option<&'static str>,
     pub metrics: Vec<MetricView>,
     pub inconclusive: Vec<String>,
-    pub capacity: Option<Sides<String>>,
-    /// How capacity changed, with its interval.
-    pub capacity_change: Option<String>,
-    /// Rates and times at half of each side's own capacity.
-    pub own_rate: Vec<(String, Sides<String>)>,
+    /// By arm; empty where it was not measured.
+    pub capacity: Vec<String>,
+    /// How capacity changed, with its interval, of each arm for which it was measured.
+    pub capacity_change: Vec<String>,
+    /// Rates and times at half of each arm's own capacity, by arm.
+    pub own_rate: Vec<(String, Vec<String>)>,
     pub classes: Vec<ClassView>,
-    pub errors: Vec<(String, Sides<String>)>,
+    /// By SQLSTATE and arm.
+    pub errors: Vec<(String, Vec<String>)>,
     pub checks: Vec<CheckView>,
     pub failures: Vec<CheckView>,
     pub warnings: Vec<String>,
     pub evidence: Vec<EvidenceView>,
-    pub counters: Vec<(&'static str, Sides<String>)>,
+    /// By arm.
+    pub counters: Vec<(&'static str, Vec<String>)>,
     pub statements: Vec<StatementView>,
     pub databases: Vec<DatabaseView>,
 }
@@ -129,19 +140,25 @@ pub struct ExpectationView {
 pub struct MetricView {
     pub subject: String,
     pub quantity: &'static str,
-    pub before: String,
-    pub after: String,
+    /// The arm, where there are several beside the baseline.
+    pub arm: Option<String>,
+    /// Subject, quantity, arm.
+    pub name: String,
+    pub baseline: String,
+    pub value: String,
     pub change: String,
     pub interval: String,
     pub tone: Tone,
     pub symbol: &'static str,
     pub verdict: String,
-    pub pairs: u32,
+    pub rounds: u32,
     pub samples: String,
     pub margin: String,
     pub gated: bool,
     /// Against what the author stated.
     pub unexpected: bool,
+    /// Recall of its arm, where it is not the baseline's.
+    pub recall_shift: Option<String>,
     pub why: Option<String>,
 }
 
@@ -150,9 +167,10 @@ pub struct MetricView {
 pub struct ClassView {
     pub transaction: String,
     pub class: String,
-    pub count: Sides<String>,
-    pub p50: Sides<String>,
-    pub p95: Sides<String>,
+    /// By arm.
+    pub count: Vec<String>,
+    pub p50: Vec<String>,
+    pub p95: Vec<String>,
 }
 
 /// One check, or several of a kind that passed.
@@ -162,7 +180,7 @@ pub struct CheckView {
     pub subject: String,
     /// Checks in this row.
     pub number: usize,
-    pub side: Option<&'static str>,
+    pub arm: Option<String>,
     pub cases: String,
     pub outcome: &'static str,
     pub tone: Tone,
@@ -170,22 +188,22 @@ pub struct CheckView {
     pub findings: Vec<String>,
 }
 
-/// Plan and counters of one statement for one identity, side by side.
+/// Plans and counters of one statement for one identity, by arm.
 #[derive(Clone, Debug, Serialize)]
 pub struct EvidenceView {
     pub statement: String,
     pub identity: String,
-    pub plan: Sides<Option<String>>,
-    /// Buffers, rows, function calls, recall: label, before, after.
-    pub counters: Vec<(String, Sides<String>)>,
+    pub plans: Vec<Option<String>>,
+    /// Buffers, rows, function calls, recall.
+    pub counters: Vec<(String, Vec<String>)>,
 }
 
-/// A statement's text; one for both sides where they agree.
+/// A statement's text; one for all arms where they agree.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatementView {
     pub name: String,
     pub identity: String,
-    pub side: &'static str,
+    pub arms: String,
     pub executions: String,
     pub sql: String,
 }
@@ -193,8 +211,10 @@ pub struct StatementView {
 /// How a database was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct DatabaseView {
-    pub side: &'static str,
+    pub arm: ArmView,
     pub variant: String,
+    /// What else differs from other arms.
+    pub changes: Vec<String>,
     pub tables: String,
     pub indexes: String,
     pub resident: &'static str,

@@ -6,14 +6,14 @@ use crate::report::words::{self, Tone};
 use crate::report::{Ending, Run, format, headline};
 
 use super::scenario::scenario;
-use super::{FactGroup, Note, RunView, ScenarioView, Tile};
+use super::{ArmView, FactGroup, Note, RunView, ScenarioView, Tile};
 
 /// The view of a run.
 pub fn view(run: &Run<'_>) -> RunView {
     let headline = headline::headline(run);
     let scenarios = run.comparison.scenarios.iter().enumerate();
     let scenarios: Vec<ScenarioView> =
-        scenarios.map(|(index, one)| scenario(index, one, run.header, run.comparison.minimum_pairs)).collect();
+        scenarios.map(|(index, one)| scenario(index, one, run.header, run.comparison.minimum_rounds)).collect();
     RunView {
         suite: run.header.suite.clone(),
         version: run.header.pgduel.clone(),
@@ -30,13 +30,13 @@ pub fn view(run: &Run<'_>) -> RunView {
             .chain(scenarios.iter().flat_map(notes))
             .collect(),
         ending: if run.ending == Ending::Complete { None } else { words::ending(run.ending) },
-        duel: duel(run),
+        arms: arms(&scenarios),
         tiles: tiles(run),
         scenarios,
         facts: vec![run_facts(run), machine_facts(run.header), dataset_facts(run.header)],
         command: run.header.command.clone(),
         gated_metrics: run.comparison.gated_metrics,
-        minimum_pairs: run.comparison.minimum_pairs,
+        minimum_rounds: run.comparison.minimum_rounds,
     }
 }
 
@@ -50,7 +50,7 @@ fn disturbed(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
         path: most.path.clone(),
         anchor: most.anchor.clone(),
         text: format!(
-            "{disturbed} of {} of the run were disturbed, most often here (transactions late in {}, generator stalled in {}, busy in {}{}): their pairs count, as noise falls on either side alike, and intervals are wider for it",
+            "{disturbed} of {} of the run were disturbed, most often here (transactions late in {}, generator stalled in {}, busy in {}{}): they count, as noise falls on all arms alike, and intervals are wider for it",
             words::plural(blocks, "block"),
             sum(|one| one.late),
             sum(|one| one.stalled),
@@ -87,20 +87,21 @@ fn stolen(run: &Run<'_>, scenarios: &[ScenarioView]) -> Option<Note> {
 /// Warnings, findings of checks that warn, errors; not what the scenario's stop says already.
 fn notes(one: &ScenarioView) -> Vec<Note> {
     let found = one.checks.iter().filter(|check| check.tone == Tone::Inconclusive).flat_map(|check| {
-        let side = check.side.map(|side| format!(" ({side})")).unwrap_or_default();
-        let of =
-            if check.kind == "plan" { format!("{}{side}", check.subject) } else { format!("{} of {}{side}", check.kind, check.subject) };
+        let arm = check.arm.as_ref().map(|arm| format!(" ({arm})")).unwrap_or_default();
+        let of = if check.kind == "plan" { format!("{}{arm}", check.subject) } else { format!("{} of {}{arm}", check.kind, check.subject) };
         check.findings.iter().filter(|finding| !one.stop.contains(finding.as_str())).map(move |finding| format!("{of}: {finding}"))
     });
-    let errors = one.errors.iter().map(|(code, counts)| format!("errors {code}: {} before, {} after", counts.before, counts.after));
+    let errors = one.errors.iter().map(|(code, counts)| {
+        let of_arms: Vec<String> = one.arms.iter().zip(counts).map(|(arm, count)| format!("{count} on {}", arm.name)).collect();
+        format!("errors {code}: {}", of_arms.join(", "))
+    });
     let texts = one.warnings.iter().cloned().chain(found).chain(errors);
     texts.map(|text| Note { path: one.path.clone(), anchor: one.anchor.clone(), text }).collect()
 }
 
-fn duel(run: &Run<'_>) -> Option<(String, String)> {
-    let mut duels = run.comparison.scenarios.iter().map(|one| &one.scenario.variants);
-    let first = duels.next()?;
-    duels.all(|other| other == first).then(|| (first.before.clone(), first.after.clone()))
+fn arms(scenarios: &[ScenarioView]) -> Option<Vec<ArmView>> {
+    let first = scenarios.first()?;
+    scenarios.iter().all(|other| other.arms == first.arms).then(|| first.arms.clone())
 }
 
 fn tiles(run: &Run<'_>) -> Vec<Tile> {
@@ -143,7 +144,7 @@ fn run_facts(run: &Run<'_>) -> FactGroup {
     }
     if run.comparison.gated_metrics > 0 {
         let value =
-            format!("{}, {} at least", run.comparison.gated_metrics, words::plural(u64::from(run.comparison.minimum_pairs), "pair"));
+            format!("{}, {} at least", run.comparison.gated_metrics, words::plural(u64::from(run.comparison.minimum_rounds), "round"));
         facts.push(fact("Gated metrics", value));
     }
     facts.push(fact("Exit code", headline::exit(run.comparison.outcome, run.header.inconclusive_fails)));

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::judge::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
 use crate::record::{
-    CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, Side, Sides, StatementStatistics, StopReason,
+    Arm, Arms, CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, ScenarioRecord, StatementStatistics, StopReason,
 };
 use crate::report::format::{self, NOTHING, TimeUnit, change};
 use crate::report::words::{self, Tone};
-use crate::report::{expectations, recall};
+use crate::report::{chart, expectations, recall};
 
-use super::{CheckView, ClassView, DatabaseView, EvidenceView, MetricView, ScenarioView, StatementView};
+use super::{ArmView, CheckView, ClassView, DatabaseView, EvidenceView, MetricView, ScenarioView, StatementView};
 
 /// The rows of one scenario.
-pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum_pairs: u32) -> ScenarioView {
+pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum_rounds: u32) -> ScenarioView {
     let record = &one.scenario;
     let (tone, verdict) = scenario_verdict(one);
     let load_why = match &record.load {
@@ -24,7 +24,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         | LoadRecord::Closed { .. }
         | LoadRecord::Nothing => None,
     };
-    let checks = checks(&one.checks);
+    let checks = checks(record, &one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
     ScenarioView {
         anchor: anchor(index, &record.scenario),
@@ -32,35 +32,36 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         title: record.title.clone(),
         analysis: record.analysis.clone(),
         claims: record.claims.clone(),
-        before: record.variants.before.clone(),
-        after: record.variants.after.clone(),
+        arms: record.arms.arms().map(|arm| arm_view(record, arm)).collect(),
+        versus: one.versus(),
         tone,
         symbol: words::symbol(tone),
         verdict,
         expectations: expectations::all(one),
-        recall: recall(&one.checks),
-        recall_shift: recall::shift(one).map(|shift| shift.brief()),
+        best: one.best.iter().map(|best| words::best(best, record)).collect(),
+        recall: recall(record, &one.checks),
+        recall_shift: recall::widest(one).map(|(_, shift)| shift.brief()),
         timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
         load: words::load(&record.load),
         load_why,
         rtt: words::rtt(record.rtt_ns, record.rtt_per, header.server.local),
-        pairs: words::pairs(one),
+        rounds: words::rounds(one),
         discarded: discarded(one),
         disturbed: words::disturbed(&one.disturbed),
         stop: stop(one),
         stopped_short: words::stopped_short(one).map(|(_, word)| word),
         first: first(one),
         metrics: one.metrics.iter().map(|metric| metric_view(metric, one)).collect(),
-        inconclusive: inconclusive(one, minimum_pairs),
-        capacity: capacity(one.capacity),
-        capacity_change: one.capacity_ratio.as_ref().map(capacity_change),
+        inconclusive: inconclusive(one, minimum_rounds),
+        capacity: capacity(&one.capacity),
+        capacity_change: capacity_change(one),
         own_rate: own_rate(&one.own_rate),
         classes: classes(one),
-        errors: one.errors.iter().map(|(code, counts)| (code.clone(), counts.map(|number| format::count(*number)))).collect(),
+        errors: one.errors.iter().map(|(code, counts)| (code.clone(), cells(counts, |number| format::count(*number)))).collect(),
         failures: checks.iter().filter(failed).cloned().collect(),
         checks,
         warnings: one.warnings.clone(),
-        evidence: evidence(&one.evidence),
+        evidence: evidence(record, &one.evidence),
         counters: counters(one),
         statements: statements(one),
         databases: databases(one),
@@ -68,32 +69,32 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
 }
 
 /// A search that became faster by finding less, or slower by finding more, must not pass for a mere change of speed.
-fn recall(checks: &[CheckRecord]) -> Vec<String> {
+fn recall(record: &ScenarioRecord, checks: &[CheckRecord]) -> Vec<String> {
     let said = checks.iter().filter(|check| check.kind == CheckKind::Recall);
     let line = |check: &CheckRecord| {
-        let side = check.side.map(|side| format!(", {}", side.name())).unwrap_or_default();
-        format!("Recall of {}{side}: {}", check.subject, check.findings.join("; "))
+        let arm = check.arm.map(|arm| format!(", {}", record.arm_name(arm))).unwrap_or_default();
+        format!("Recall of {}{arm}: {}", check.subject, check.findings.join("; "))
     };
     said.filter(|check| !check.findings.is_empty()).map(line).collect()
 }
 
-/// Why it stopped; where this was for discarded pairs, also why those were.
+/// Why it stopped; where this was for discarded rounds, also why those were.
 fn stop(one: &ScenarioComparison) -> String {
     let stop = words::stop(&one.stop);
     match one.stop {
-        StopReason::Attempts if !one.pairs.reasons.is_empty() => format!("{stop} Discarded: {}.", discarded(one).join("; ")),
+        StopReason::Attempts if !one.rounds.reasons.is_empty() => format!("{stop} Discarded: {}.", discarded(one).join("; ")),
         _ => stop,
     }
 }
 
 fn discarded(one: &ScenarioComparison) -> Vec<String> {
-    one.pairs.reasons.iter().map(|(reason, times)| format!("{times}× {reason}")).collect()
+    one.rounds.reasons.iter().map(|(reason, times)| format!("{times}× {reason}")).collect()
 }
 
 fn first(one: &ScenarioComparison) -> Option<(String, String)> {
     let metric = one.metrics.iter().find(|metric| metric.gate == Gate::Gated)?;
     let change = change(metric.ratio.as_ref(), metric.verdict).text();
-    Some((format!("{} {}", metric.subject(), metric.quantity.name()), change))
+    Some((words::named(metric, one), change))
 }
 
 /// One word for a scenario: that of its gated metrics if they agree, else how many are what.
@@ -137,24 +138,28 @@ fn anchor(index: usize, path: &str) -> String {
 
 /// One metric, laid out; also what charts label their rows with.
 pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
-    let unit = TimeUnit::of(&[metric.value_ns.before, metric.value_ns.after]);
+    let value = metric.value_ns;
+    let unit = TimeUnit::of(&[value.baseline, value.arm]);
     let change = change(metric.ratio.as_ref(), metric.verdict);
     let tone = words::verdict_tone(metric.verdict);
     MetricView {
         subject: metric.subject(),
         quantity: metric.quantity.name(),
-        before: unit.show(metric.value_ns.before),
-        after: unit.show(metric.value_ns.after),
+        arm: one.arm_of(metric).map(str::to_owned),
+        name: words::named(metric, one),
+        baseline: unit.show(value.baseline),
+        value: unit.show(value.arm),
         change: change.words,
         interval: change.interval,
         tone,
         symbol: words::symbol(tone),
         verdict: words::verdict_in(metric, one),
-        pairs: metric.pairs,
+        rounds: metric.rounds,
         samples: format::count(metric.samples_per_block),
         margin: words::margin(metric, one),
         gated: metric.gate == Gate::Gated,
         unexpected: words::unexpected(metric),
+        recall_shift: recall::shift(one, metric.arm).map(|shift| shift.brief()),
         why: match &metric.gate {
             Gate::Gated => None,
             Gate::Shown { why } => Some(why.clone()),
@@ -162,31 +167,50 @@ pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
     }
 }
 
-fn inconclusive(one: &ScenarioComparison, minimum_pairs: u32) -> Vec<String> {
+fn inconclusive(one: &ScenarioComparison, minimum_rounds: u32) -> Vec<String> {
     let open = one.metrics.iter().filter(|metric| metric.gate == Gate::Gated && metric.verdict == Verdict::Inconclusive);
-    open.map(|metric| format!("{} {}: {}.", metric.subject(), metric.quantity.name(), words::inconclusive(metric, one, minimum_pairs)))
-        .collect()
+    open.map(|metric| format!("{}: {}.", words::named(metric, one), words::inconclusive(metric, one, minimum_rounds))).collect()
 }
 
-fn capacity_change(ratio: &Interval) -> String {
+/// A text for each arm.
+fn cells<T>(values: &Arms<T>, show: impl Fn(&T) -> String) -> Vec<String> {
+    values.values().map(show).collect()
+}
+
+/// The same, where some arms have nothing to show.
+fn cells_or_nothing<T>(values: &Arms<Option<T>>, show: impl Fn(&T) -> String) -> Vec<String> {
+    cells(values, |value| value.as_ref().map_or_else(|| NOTHING.to_owned(), &show))
+}
+
+/// An arm as it is named and coloured.
+fn arm_view(record: &ScenarioRecord, arm: Arm) -> ArmView {
+    ArmView { name: record.arm_name(arm), color: chart::color(arm) }
+}
+
+fn capacity_change(one: &ScenarioComparison) -> Vec<String> {
     let bound = |value: f64| format::factor(value, 2);
-    format!("{}× as much [{}, {}]", bound(ratio.point), bound(ratio.lower), bound(ratio.upper))
+    let told = |(arm, ratio): (Arm, &Option<Interval>)| {
+        let ratio = ratio.as_ref()?;
+        let of = if one.scenario.arms.count() > 2 { format!("{}: ", one.scenario.arm_name(arm)) } else { String::new() };
+        Some(format!("{of}{}× as much [{}, {}]", bound(ratio.point), bound(ratio.lower), bound(ratio.upper)))
+    };
+    one.capacity_ratio.iter().filter_map(told).collect()
 }
 
-/// What users of one side alone would see, at half of what it can do.
-fn own_rate(rates: &Sides<Option<OwnRate>>) -> Vec<(String, Sides<String>)> {
-    let (Some(before), Some(after)) = (&rates.before, &rates.after) else { return Vec::new() };
-    let rate = |rate: &OwnRate| format!("{}/s", format::significant(rate.rate_per_second));
-    let disturbed = |rate: &OwnRate| format!("{} of {}", rate.disturbed, rate.blocks);
-    let mut rows = vec![("Rate".to_owned(), Sides { before: rate(before), after: rate(after) })];
-    if before.disturbed + after.disturbed > 0 {
+/// What users of one arm alone would see, at half of what it can do.
+fn own_rate(rates: &Arms<Option<OwnRate>>) -> Vec<(String, Vec<String>)> {
+    let all: Vec<&OwnRate> = rates.values().flatten().collect();
+    let (Some(first), true) = (all.first(), all.len() == rates.count()) else { return Vec::new() };
+    let of = |show: &dyn Fn(&OwnRate) -> String| all.iter().map(|rate| show(rate)).collect::<Vec<String>>();
+    let mut rows = vec![("Rate".to_owned(), of(&|rate| format!("{}/s", format::significant(rate.rate_per_second))))];
+    if all.iter().any(|rate| rate.disturbed > 0) {
         let label = "Disturbed blocks (late starts and a busy generator are in these times)";
-        rows.push((label.to_owned(), Sides { before: disturbed(before), after: disturbed(after) }));
+        rows.push((label.to_owned(), of(&|rate| format!("{} of {}", rate.disturbed, rate.blocks))));
     }
-    let shown = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), format::duration);
-    for (b, a) in before.transactions.iter().zip(&after.transactions) {
+    for (place, transaction) in first.transactions.iter().enumerate() {
         let mut row = |what: &str, value: fn(&OwnRateRow) -> Option<f64>| {
-            rows.push((format!("{} {what}", b.transaction), Sides { before: shown(value(b)), after: shown(value(a)) }));
+            let shown = |rate: &OwnRate| rate.transactions.get(place).and_then(value).map_or_else(|| NOTHING.to_owned(), format::duration);
+            rows.push((format!("{} {what}", transaction.transaction), of(&shown)));
         };
         row("response p50", |row| row.response_p50_ns);
         row("response p95", |row| row.response_p95_ns);
@@ -196,34 +220,34 @@ fn own_rate(rates: &Sides<Option<OwnRate>>) -> Vec<(String, Sides<String>)> {
     rows
 }
 
-fn capacity(capacity: Sides<Option<f64>>) -> Option<Sides<String>> {
-    if capacity.before.is_none() && capacity.after.is_none() {
-        return None;
+fn capacity(capacity: &Arms<Option<f64>>) -> Vec<String> {
+    if capacity.values().all(Option::is_none) {
+        return Vec::new();
     }
-    Some(capacity.map(|value| value.map_or_else(|| NOTHING.to_owned(), |value| format!("{}/s", format::significant(value)))))
+    cells_or_nothing(capacity, |value| format!("{}/s", format::significant(*value)))
 }
 
 fn classes(one: &ScenarioComparison) -> Vec<ClassView> {
     // One unit for the whole table: classes are compared with each other too.
-    let all = one.classes.iter().flat_map(|row| [row.p50_ns.before, row.p50_ns.after, row.p95_ns.before, row.p95_ns.after]);
-    let unit = TimeUnit::of(&all.flatten().collect::<Vec<_>>());
-    let times = |values: Sides<Option<f64>>| values.map(|value| value.map_or_else(|| NOTHING.to_owned(), |ns| unit.show(ns)));
+    let all = one.classes.iter().flat_map(|row| row.p50_ns.values().chain(row.p95_ns.values()));
+    let unit = TimeUnit::of(&all.flatten().copied().collect::<Vec<_>>());
+    let times = |values: &Arms<Option<f64>>| cells_or_nothing(values, |ns| unit.show(*ns));
     one.classes
         .iter()
         .map(|row| ClassView {
             transaction: row.transaction.clone(),
             class: row.class.clone(),
-            count: row.count.map(|number| format::count(*number)),
-            p50: times(row.p50_ns),
-            p95: times(row.p95_ns),
+            count: cells(&row.count, |number| format::count(*number)),
+            p50: times(&row.p50_ns),
+            p95: times(&row.p95_ns),
         })
         .collect()
 }
 
-/// Checks as rows: what passed without a finding takes one row a kind and side, or a kind where both sides had the same checks.
-fn checks(records: &[CheckRecord]) -> Vec<CheckView> {
+/// Checks as rows: what passed without a finding takes one row a kind and arm, or a kind where all arms had the same checks.
+fn checks(scenario: &ScenarioRecord, records: &[CheckRecord]) -> Vec<CheckView> {
     let quiet = |record: &&CheckRecord| record.outcome == CheckOutcome::Passed && record.findings.is_empty();
-    let mut rows: Vec<CheckView> = records.iter().filter(|record| !quiet(record)).map(check).collect();
+    let mut rows: Vec<CheckView> = records.iter().filter(|record| !quiet(record)).map(|record| check(scenario, record)).collect();
     let quiet: Vec<&CheckRecord> = records.iter().filter(quiet).collect();
     let mut kinds: Vec<CheckKind> = Vec::new();
     for record in &quiet {
@@ -232,31 +256,32 @@ fn checks(records: &[CheckRecord]) -> Vec<CheckView> {
         }
     }
     for kind in kinds {
-        let of = |side: Option<Side>| -> Vec<&CheckRecord> {
-            quiet.iter().copied().filter(|record| record.kind == kind && record.side == side).collect()
+        let of = |arm: Option<Arm>| -> Vec<&CheckRecord> {
+            quiet.iter().copied().filter(|record| record.kind == kind && record.arm == arm).collect()
         };
         let subjects = |all: &[&CheckRecord]| all.iter().map(|record| record.subject.clone()).collect::<Vec<_>>();
-        let (neither, before, after) = (of(None), of(Some(Side::Before)), of(Some(Side::After)));
-        rows.extend(together(&neither, subjects(&neither), None));
-        if subjects(&before) == subjects(&after) {
-            let names = subjects(&before);
-            rows.extend(together(&[before, after].concat(), names, Some("both sides")));
+        let together = |records: &[&CheckRecord], arm: Option<String>| {
+            let cases = records.iter().map(|record| record.cases).fold(0_u64, u64::saturating_add);
+            let mut subjects = subjects(records);
+            // Once each, where several arms have them.
+            let mut seen = BTreeSet::new();
+            subjects.retain(|subject| seen.insert(subject.clone()));
+            let first = check(scenario, records.first()?);
+            Some(CheckView { subject: subjects.join(", "), number: records.len(), arm, cases: format::count(cases), ..first })
+        };
+        rows.extend(together(&of(None), None));
+        let by_arm = scenario.arms.each(|arm| of(Some(arm)));
+        if by_arm.values().all(|records| subjects(records) == subjects(&by_arm.baseline)) {
+            let all: Vec<&CheckRecord> = by_arm.into_iter().flatten().collect();
+            rows.extend(together(&all, Some("all arms".to_owned())));
         } else {
-            rows.extend(together(&before, subjects(&before), Some(Side::Before.name())));
-            rows.extend(together(&after, subjects(&after), Some(Side::After.name())));
+            rows.extend(by_arm.iter().filter_map(|(arm, records)| together(records, Some(scenario.arm_name(arm)))));
         }
     }
     rows
 }
 
-/// Passed checks of one kind as one row.
-fn together(records: &[&CheckRecord], subjects: Vec<String>, side: Option<&'static str>) -> Option<CheckView> {
-    let cases = records.iter().map(|record| record.cases).fold(0_u64, u64::saturating_add);
-    let first = check(records.first()?);
-    Some(CheckView { subject: subjects.join(", "), number: records.len(), side, cases: format::count(cases), ..first })
-}
-
-fn check(record: &CheckRecord) -> CheckView {
+fn check(scenario: &ScenarioRecord, record: &CheckRecord) -> CheckView {
     let shown = recall::only_shown(record) && record.outcome == CheckOutcome::Passed;
     let tone = match record.outcome {
         CheckOutcome::Passed if shown => Tone::Unchanged,
@@ -268,7 +293,7 @@ fn check(record: &CheckRecord) -> CheckView {
         kind: words::check(record.kind),
         subject: record.subject.clone(),
         number: 1,
-        side: record.side.map(Side::name),
+        arm: record.arm.map(|arm| scenario.arm_name(arm)),
         cases: format::count(record.cases),
         outcome: if shown { "shown" } else { words::check_outcome(record.outcome) },
         tone,
@@ -285,44 +310,41 @@ fn check(record: &CheckRecord) -> CheckView {
 /// Statement and identity.
 type Key<'a> = (&'a str, &'a str);
 
-/// Both sides of each statement and identity, in the order in which they were taken.
-fn evidence(records: &[EvidenceRecord]) -> Vec<EvidenceView> {
-    let mut pairs: Vec<(Key<'_>, Sides<Option<&EvidenceRecord>>)> = Vec::new();
-    for record in records {
+/// Every arm of each statement and identity, in the order in which they were taken.
+fn evidence(scenario: &ScenarioRecord, records: &[EvidenceRecord]) -> Vec<EvidenceView> {
+    let mut found: Vec<(Key<'_>, Arms<Option<&EvidenceRecord>>)> = Vec::new();
+    for record in records.iter().filter(|record| scenario.arms.has(record.arm)) {
         let key = (record.statement.as_str(), record.identity.as_str());
-        match pairs.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, sides)) => *sides.get_mut(record.side) = Some(record),
-            None => {
-                let mut sides = Sides::default();
-                *sides.get_mut(record.side) = Some(record);
-                pairs.push((key, sides));
-            }
-        }
+        let at = found.iter().position(|(other, _)| *other == key).unwrap_or_else(|| {
+            found.push((key, scenario.arms.map(|_| None)));
+            found.len() - 1
+        });
+        *found[at].1.get_mut(record.arm) = Some(record);
     }
-    pairs
+    found
         .into_iter()
-        .map(|((statement, identity), sides)| EvidenceView {
+        .map(|((statement, identity), arms)| EvidenceView {
             statement: statement.to_owned(),
             identity: identity.to_owned(),
-            plan: sides.map(|record| record.map(|record| record.plan.clone())),
-            counters: evidence_counters(sides),
+            plans: arms.values().map(|record| record.map(|record| record.plan.clone())).collect(),
+            counters: evidence_counters(&arms),
         })
         .collect()
 }
 
-fn evidence_counters(sides: Sides<Option<&EvidenceRecord>>) -> Vec<(String, Sides<String>)> {
-    let shown =
-        |read: &dyn Fn(&EvidenceRecord) -> Option<String>| sides.map(|record| record.and_then(read).unwrap_or_else(|| NOTHING.to_owned()));
-    let names = |read: &dyn Fn(&EvidenceRecord) -> Vec<String>| -> BTreeSet<String> {
-        [sides.before, sides.after].into_iter().flatten().flat_map(read).collect()
+fn evidence_counters(arms: &Arms<Option<&EvidenceRecord>>) -> Vec<(String, Vec<String>)> {
+    let shown = |read: &dyn Fn(&EvidenceRecord) -> Option<String>| {
+        cells(arms, |record| record.and_then(read).unwrap_or_else(|| NOTHING.to_owned()))
     };
+    let names =
+        |read: &dyn Fn(&EvidenceRecord) -> Vec<String>| -> BTreeSet<String> { arms.values().copied().flatten().flat_map(read).collect() };
     let mut rows = vec![
         ("Buffers touched".to_owned(), shown(&|record| Some(format::count(record.buffers)))),
         ("Rows returned".to_owned(), shown(&|record| Some(format::count(record.rows)))),
     ];
-    rows.extend(statistics(sides.map(|record| record.and_then(|record| record.statistics))));
+    rows.extend(statistics(&arms.map(|record| record.and_then(|record| record.statistics))));
     for name in names(&|record| record.function_calls.keys().cloned().collect()) {
-        // A function that only one side calls was called 0 times on the other.
+        // A function that only one arm calls was called 0 times on the others.
         let calls = shown(&|record| Some(format::count(record.function_calls.get(&name).copied().unwrap_or(0))));
         rows.push((format!("Calls of {name} in the transaction"), calls));
     }
@@ -332,8 +354,8 @@ fn evidence_counters(sides: Sides<Option<&EvidenceRecord>>) -> Vec<(String, Side
     rows
 }
 
-/// What the server counted over its stretch of load, an execution; nothing where neither side has it or neither side did it.
-fn statistics(sides: Sides<Option<StatementStatistics>>) -> Vec<(String, Sides<String>)> {
+/// What the server counted over its stretch of load, an execution; nothing where no arm has it or no arm did it.
+fn statistics(arms: &Arms<Option<StatementStatistics>>) -> Vec<(String, Vec<String>)> {
     type Read = fn(&StatementStatistics) -> u64;
     type Show = fn(f64) -> String;
     let rows: [(&str, Read, Show); 6] = [
@@ -344,49 +366,55 @@ fn statistics(sides: Sides<Option<StatementStatistics>>) -> Vec<(String, Sides<S
         ("Server's mean, temporary blocks", |one| one.temp_blocks, format::mean_count),
         ("Server's mean, WAL", |one| one.wal_bytes, format::bytes),
     ];
-    let counted = |read: Read| [sides.before, sides.after].iter().flatten().any(|one| read(one) > 0);
-    let mean = |read: Read, show: Show| {
-        sides.map(|one| one.map_or_else(|| NOTHING.to_owned(), |one| show(read(&one) as f64 / one.calls.max(1) as f64)))
-    };
+    let counted = |read: Read| arms.values().flatten().any(|one| read(one) > 0);
+    let mean = |read: Read, show: Show| cells_or_nothing(arms, |one| show(read(one) as f64 / one.calls.max(1) as f64));
     let mut told: Vec<_> =
         rows.into_iter().filter(|(_, read, _)| counted(*read)).map(|(label, read, show)| (label.to_owned(), mean(read, show))).collect();
     if counted(|one| one.processor_ns.unwrap_or(0)) {
-        let mean = |one: StatementStatistics| one.processor_ns.map(|ns| format::duration(ns as f64));
-        told.push(("Mean time on a processor".to_owned(), sides.map(|one| one.and_then(mean).unwrap_or_else(|| NOTHING.to_owned()))));
+        let known = arms.map(|one| one.and_then(|one| one.processor_ns));
+        told.push(("Mean time on a processor".to_owned(), cells_or_nothing(&known, |ns| format::duration(*ns as f64))));
     }
     if counted(|one| one.calls) {
-        let executions = sides.map(|one| one.map_or_else(|| NOTHING.to_owned(), |one| format::count(one.calls)));
-        told.push(("Executions behind the server's means".to_owned(), executions));
+        told.push(("Executions behind the server's means".to_owned(), cells_or_nothing(arms, |one| format::count(one.calls))));
     }
     told
 }
 
-fn counters(one: &ScenarioComparison) -> Vec<(&'static str, Sides<String>)> {
+fn counters(one: &ScenarioComparison) -> Vec<(&'static str, Vec<String>)> {
     type Read = fn(&ServerPerTransaction) -> f64;
     type Show = fn(f64) -> String;
     let rows: [(&'static str, Read, Show); 5] = [
-        ("Blocks hit", |side| side.blocks_hit, format::mean_count),
-        ("Blocks read", |side| side.blocks_read, format::mean_count),
-        ("WAL", |side| side.wal_bytes, format::bytes),
-        ("Temporary files", |side| side.temp_bytes, format::bytes),
-        ("Executions with a generic plan", |side| side.generic_share, format::percent),
+        ("Blocks hit", |arm| arm.blocks_hit, format::mean_count),
+        ("Blocks read", |arm| arm.blocks_read, format::mean_count),
+        ("WAL", |arm| arm.wal_bytes, format::bytes),
+        ("Temporary files", |arm| arm.temp_bytes, format::bytes),
+        ("Executions with a generic plan", |arm| arm.generic_share, format::percent),
     ];
-    // What neither side did needs no line.
-    let told = rows.into_iter().filter(|(_, read, _)| read(&one.server.before) != 0.0 || read(&one.server.after) != 0.0);
-    told.map(|(label, read, show)| (label, one.server.map(|side| show(read(side))))).collect()
+    // What no arm did needs no line.
+    let told = rows.into_iter().filter(|(_, read, _)| one.server.values().any(|arm| read(arm) != 0.0));
+    told.map(|(label, read, show)| (label, cells(&one.server, |arm| show(read(arm))))).collect()
 }
 
+/// Statements by transaction; arms that run the same ones are told together.
 fn statements(one: &ScenarioComparison) -> Vec<StatementView> {
     let mut rows = Vec::new();
     for transaction in &one.scenario.transactions {
-        let both = transaction.statements.before == transaction.statements.after;
-        let sides: &[(&'static str, Side)] =
-            if both { &[("both sides", Side::Before)] } else { &[("before", Side::Before), ("after", Side::After)] };
-        for (label, side) in sides {
-            rows.extend(transaction.statements.get(*side).iter().map(|statement| StatementView {
+        let mut alike: Vec<Vec<Arm>> = Vec::new();
+        for (arm, statements) in transaction.statements.iter() {
+            match alike.iter_mut().find(|arms| arms.first().is_some_and(|first| transaction.statements.get(*first) == statements)) {
+                Some(arms) => arms.push(arm),
+                None => alike.push(vec![arm]),
+            }
+        }
+        let all = alike.len() == 1;
+        for arms in alike {
+            let Some(first) = arms.first() else { continue };
+            let names: Vec<String> = arms.iter().map(|arm| one.scenario.arm_name(*arm)).collect();
+            let label = if all { "all arms".to_owned() } else { names.join(", ") };
+            rows.extend(transaction.statements.get(*first).iter().map(|statement| StatementView {
                 name: format!("{}/{}", transaction.name, statement.name),
                 identity: transaction.identity.clone(),
-                side: label,
+                arms: label.clone(),
                 executions: words::plural(statement.executions, "execution"),
                 sql: statement.sql.trim().to_owned(),
             }));
@@ -399,8 +427,9 @@ fn databases(one: &ScenarioComparison) -> Vec<DatabaseView> {
     one.variants
         .iter()
         .map(|variant| DatabaseView {
-            side: variant.side.name(),
+            arm: arm_view(&one.scenario, variant.arm),
             variant: variant.variant.clone(),
+            changes: words::changes(one.scenario.arms.get(variant.arm)),
             tables: format::bytes(variant.table_bytes as f64),
             indexes: format::bytes(variant.index_bytes as f64),
             resident: if variant.resident { "fits in shared buffers" } else { "larger than shared buffers" },

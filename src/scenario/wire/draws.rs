@@ -125,7 +125,7 @@ fn repetition(read: &Read, draws: &[(String, Draw)], known: &[&str], f: &mut Fin
                 );
             }
         }
-        let repeats = [&read.sides.before, &read.sides.after].into_iter().flatten().filter(|s| s.each.as_ref() == Some(each));
+        let repeats = read.arms.values().flatten().filter(|s| s.each.as_ref() == Some(each));
         for statement in repeats {
             if known.contains(&name.as_str()) && !statement.parameters.1.contains(name) {
                 node.fault(f, format!("the statement does not use :{name}"), format!("use :{name} in sql, or remove each"));

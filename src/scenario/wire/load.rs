@@ -12,7 +12,10 @@ use crate::record::{RttPer, Spacing, Stage};
 
 const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, \
                      { users = 200, think = \"1s\" }, { stages = [...] }, { work = 1 } or { work = 1, transactions = 200 }";
-const MOST_SESSIONS: i64 = 10_000;
+/// Most sessions, or connections of a pool.
+pub const MOST_SESSIONS: i64 = 10_000;
+/// Longest injected round-trip time.
+pub const LONGEST_RTT: Duration = Duration::from_secs(10);
 const USUAL_THINK: Duration = Duration::from_secs(1);
 const LONGEST_THINK: Duration = Duration::from_secs(3600);
 const MOST_TRIES: i64 = 100;
@@ -25,7 +28,7 @@ pub fn load(node: Option<&Node>, f: &mut Findings) -> Option<Load> {
     let mut keys = Keys::of(node, f, "a table with rate, connections, rtt, rtt-per, plans, acquire-timeout, max-tries")?;
     let arrival = keys.get("rate").map_or(Some(default.arrival), |node| arrival(node, f));
     let connections = keys.get("connections").map_or(Some(i64::from(default.connections)), |node| node.int(f, 1..=MOST_SESSIONS));
-    let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", Duration::from_secs(10)));
+    let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", LONGEST_RTT));
     let per = [("round-trip", RttPer::RoundTrip), ("request", RttPer::Request)];
     let rtt_per = keys.get("rtt-per").map_or(Some(default.rtt_per), |node| node.word(f, &per));
     let words = [("auto", Plans::Auto), ("custom", Plans::Custom), ("generic", Plans::Generic)];

@@ -1,11 +1,12 @@
 //! From the TOML of a scenario file to a [`Scenario`]. Finds as many errors as it can before it gives up.
 
+mod arms;
+mod by_arm;
 mod draw;
 mod draws;
 mod expectation;
 mod load;
 mod script;
-mod sides;
 mod statement;
 mod transaction;
 mod units;
@@ -14,10 +15,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{Origin, Scenario, Statement, Transaction};
+use super::{ArmSpec, Origin, Scenario, Transaction};
 use crate::diagnostic::document::{Keys, Node, parse as parse_document};
 use crate::diagnostic::{Diagnostic, Findings, LARGEST_FILE, Source};
-use crate::record::{Margins, Sides};
+use crate::record::{Arms, Margins};
 
 /// Most transactions in a scenario, statements in a transaction, draws in a transaction. Far more than anyone can read in a report.
 const MOST: usize = 200;
@@ -53,22 +54,21 @@ fn digest(text: &str, transactions: &[Transaction]) -> String {
 fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
     let mut keys = Keys::of(root, f, "a table")?;
     let title = keys.require(f, "title", "\"one line for people\"").and_then(|node| node.filled(f, "one line for people"));
-    let duel = keys.require(f, "duel", "[\"before-variant\", \"after-variant\"]");
-    let duel_span = duel.map_or(root.span.clone(), |node| node.span.clone());
-    let duel = duel.and_then(|node| self::duel(node, f));
+    let arms = arms::arms(&mut keys, root, f);
     let claims = keys.get("claims").map(|node| unique(node, f, "a list of claim ids, such as [\"O-01\"]")).unwrap_or_default();
     let overlays = keys.get("overlays").map(|node| unique(node, f, "a list of overlays of the dataset")).unwrap_or_default();
     let analysis = keys.get("analysis").and_then(|node| node.text(f, "Markdown text")).unwrap_or_default();
-    let expected = expectation::expectation(&mut keys, root, f);
     let margins = keys.get("margins").map_or(Some(Margins::default()), |node| margins(node, f));
     let load = load::load(keys.get("load"), f);
     let transactions = keys.require(f, "transaction", "[[transaction]]");
-    let transactions = transactions.map(|node| all_transactions(node, f)).unwrap_or_default();
+    // Where the arms could not be read, transactions still are: what is wrong in them has mostly nothing to do with arms.
+    let dealt = arms.clone().unwrap_or_else(|| arms::named(root));
+    let expected = expectation::expectation(&mut keys, root, f, &dealt);
+    let transactions = transactions.map(|node| all_transactions(node, f, &dealt)).unwrap_or_default();
     keys.finish(f);
-    let duel = duel?;
-    if duel.before == duel.after && !transactions.is_empty() && f.count() == 0 && !transactions.iter().any(differs) {
-        let help = "name two variants, or give a statement `only`, `sql = { before, after }` or `set = { before, after }`";
-        f.add(duel_span, "duel", "both sides are the same variant and run the same statements", help);
+    if let (Some(arms), Some(load), true) = (&arms, &load, f.count() == 0) {
+        arms::have_pools(arms, load, root, f);
+        arms::differ(arms, &transactions, root, f);
     }
     Some(Scenario {
         suite: String::new(),
@@ -79,25 +79,13 @@ fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
         title: title?.to_owned(),
         analysis: analysis.trim().to_owned(),
         claims,
-        duel,
+        arms: arms?,
         overlays,
         expected,
         margins: margins?,
         load: load?,
         transactions,
     })
-}
-
-fn duel(node: &Node, f: &mut Findings) -> Option<Sides<String>> {
-    const ALLOWED: &str = "two names of variants, the baseline first: [\"before\", \"after\"]";
-    let items = node.array(f, ALLOWED)?;
-    let [before, after] = items else {
-        node.fault(f, format!("has {} elements", items.len()), format!("allowed: {ALLOWED}"));
-        return None;
-    };
-    let before = before.filled(f, "the name of a variant").map(str::to_owned);
-    let after = after.filled(f, "the name of a variant").map(str::to_owned);
-    Some(Sides { before: before?, after: after? })
 }
 
 /// A list of texts in which none is named twice.
@@ -124,7 +112,7 @@ fn margins(node: &Node, f: &mut Findings) -> Option<Margins> {
     Some(Margins { p50: p50?, p95: p95?, floor_ns })
 }
 
-fn all_transactions(node: &Node, f: &mut Findings) -> Vec<Transaction> {
+fn all_transactions(node: &Node, f: &mut Findings, arms: &Arms<ArmSpec>) -> Vec<Transaction> {
     let items = node.array(f, "tables, each opened by [[transaction]]").unwrap_or_default();
     if items.len() > MOST {
         node.fault(f, format!("there are {} transactions", items.len()), format!("allowed: at most {MOST}"));
@@ -133,7 +121,7 @@ fn all_transactions(node: &Node, f: &mut Findings) -> Vec<Transaction> {
     let mut names: Vec<String> = Vec::new();
     let mut read = Vec::new();
     for item in items {
-        let Some(transaction) = transaction::transaction(item, f) else { continue };
+        let Some(transaction) = transaction::transaction(item, f, arms) else { continue };
         if names.contains(&transaction.name) {
             item.fault(f, format!("a second transaction has the name {:?}", transaction.name), "give each its own name");
         }
@@ -141,15 +129,6 @@ fn all_transactions(node: &Node, f: &mut Findings) -> Vec<Transaction> {
         read.push(transaction);
     }
     read
-}
-
-/// Whether both sides of a transaction run something else.
-fn differs(transaction: &Transaction) -> bool {
-    let what = |statement: &Statement| {
-        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
-    };
-    let what = |statements: &Vec<Statement>| statements.iter().map(what).collect::<Vec<_>>();
-    what(&transaction.statements.before) != what(&transaction.statements.after)
 }
 
 /// A name of a transaction or statement, or a finding. Names become parts of keys in the record and of headings in the report.

@@ -27,7 +27,7 @@ pub struct Around<'a> {
 pub struct Read {
     /// The script and its parameters.
     pub scripted: Arc<ScriptedTransaction>,
-    /// What it sends, in order; the same on both sides.
+    /// What it sends, in order; the same on all arms.
     pub statements: Vec<Statement>,
     /// Names of the draws that it uses.
     pub uses: Vec<String>,

@@ -1,14 +1,14 @@
-//! `[[transaction.statement]]`: one statement, on one side or both.
+//! `[[transaction.statement]]`: one statement, on some arms or all.
 
 use super::super::sql::scan;
 use super::super::sql_rules::{Kind, breaches, kind};
-use super::super::{Each, Identity, Repeat, Statement};
+use super::super::{ArmSpec, Each, Identity, Repeat, Statement};
+use super::by_arm::{ByArm, Shape, by_arm, only};
 use super::expectation::expectation;
 use super::name_of;
-use super::sides::{Shape, Sided, sided};
-use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Keys, Node, Value};
-use crate::record::{Side, Sides};
+use crate::diagnostic::{Findings, list};
+use crate::record::{Arm, Arms};
 
 /// What the rules for a statement need to know of its transaction.
 #[derive(Clone, Copy, Debug)]
@@ -17,14 +17,16 @@ pub struct Around<'a> {
     pub identity: Option<&'a Identity>,
     /// Whether the transaction says that it writes; `None` if that could not be read.
     pub writes: Option<bool>,
+    /// The scenario's arms.
+    pub arms: &'a Arms<ArmSpec>,
 }
 
-/// A statement as it was read: for each side on which it runs.
+/// A statement as it was read: for each arm on which it runs.
 pub struct Read<'n> {
     /// Its name.
     pub name: String,
-    /// The statement by side.
-    pub sides: Sides<Option<Statement>>,
+    /// The statement by arm.
+    pub arms: Arms<Option<Statement>>,
     /// The texts that use parameters, with their places: `sql` and `exact`.
     pub texts: Vec<&'n Node>,
     /// The `each` tables that name parameters.
@@ -33,44 +35,60 @@ pub struct Read<'n> {
     pub expect: Option<&'n Node>,
 }
 
-/// The values of a statement before they are dealt to the sides.
+/// The values of a statement before they are dealt to the arms.
 struct Parts<'n> {
-    sql: Sided<'n>,
-    exact: Sided<'n>,
-    each: Sided<'n>,
+    sql: ByArm<'n>,
+    exact: ByArm<'n>,
+    each: ByArm<'n>,
     repeat: Repeat,
-    set: Sided<'n>,
-    has: Sided<'n>,
-    lacks: Sided<'n>,
+    set: ByArm<'n>,
+    has: ByArm<'n>,
+    lacks: ByArm<'n>,
+    /// Whether it runs on the baseline alone.
+    baseline_alone: bool,
 }
 
 /// Reads a statement; what is wrong becomes findings.
 pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option<Read<'n>> {
     let mut keys = Keys::of(node, f, "a table, opened by [[transaction.statement]]")?;
     let name = keys.require(f, "name", "\"a-name\"").and_then(|node| name_of(node, f));
-    let words = [("before", Side::Before), ("after", Side::After)];
-    let only = keys.get("only").map(|node| node.word(f, &words));
+    let arms = around.arms;
+    let only = keys.get("only").map(|node| only(node, f, arms));
     let request = keys.get("request").map(|node| node.int(f, 1..=10_000));
     let repeats = [("statement", Repeat::Statement), ("request", Repeat::Request)];
     let repeat_node = keys.get("repeat");
     let repeat = repeat_node.and_then(|node| node.word(f, &repeats)).unwrap_or_default();
-    let only_side = only.flatten();
-    let sql = keys.require(f, "sql", "\"\"\"select ...\"\"\" or { before = \"...\", after = \"...\" }");
-    let sql = sided(sql, f, Shape::NoTable, only_side);
-    let exact = sided(keys.get("exact"), f, Shape::NoTable, only_side);
-    let each = sided(keys.get("each"), f, Shape::Table, only_side);
-    let set = sided(keys.get("set"), f, Shape::Table, only_side);
-    let has = sided(keys.get("plan-has"), f, Shape::NoTable, only_side);
-    let lacks = sided(keys.get("plan-lacks"), f, Shape::NoTable, only_side);
-    let expected = expectation(&mut keys, node, f);
+    let only = only.flatten();
+    let sql_node = keys.require(f, "sql", "\"\"\"select ...\"\"\", or one for each arm");
+    let read = |node: Option<&'n Node>, f: &mut Findings, shape| by_arm(node, f, shape, arms, only.as_deref());
+    let sql = read(sql_node, f, Shape::NoTable);
+    let exact = read(keys.get("exact"), f, Shape::NoTable);
+    let each = read(keys.get("each"), f, Shape::Table);
+    let set = read(keys.get("set"), f, Shape::Table);
+    let has = read(keys.get("plan-has"), f, Shape::NoTable);
+    let lacks = read(keys.get("plan-lacks"), f, Shape::NoTable);
+    let expected = expectation(&mut keys, node, f, arms);
     let expect = keys.get("expect");
     keys.finish(f);
-    if let Some(Sided::Apart(Sides { before: None, .. } | Sides { after: None, .. })) = sql {
-        let help = "give the text of both sides, or write sql = \"...\" with only = \"before\" or \"after\"";
-        node.fault(f, "sql has the text of one side only", help);
+    let runs: Vec<Arm> = only.clone().unwrap_or_else(|| arms.arms().collect());
+    if let (Some(texts @ ByArm::Apart(_)), Some(sql_node)) = (&sql, sql_node) {
+        let missing: Vec<&str> = runs.iter().filter(|arm| texts.get(**arm).is_none()).map(|arm| arms.get(*arm).name.as_str()).collect();
+        if !missing.is_empty() {
+            let help = "give the text of every arm, or say with `only` on which ones the statement runs";
+            sql_node.fault(f, format!("has no text for {}", list(missing)), help);
+        }
     }
-    let parts = Parts { sql: sql?, exact: exact?, each: each?, repeat, set: set?, has: has?, lacks: lacks? };
-    if let (Some(node), true) = (repeat_node, Side::BOTH.into_iter().all(|side| parts.each.get(side).is_none())) {
+    let parts = Parts {
+        sql: sql?,
+        exact: exact?,
+        each: each?,
+        repeat,
+        set: set?,
+        has: has?,
+        lacks: lacks?,
+        baseline_alone: runs == [Arm::BASELINE],
+    };
+    if let (Some(node), true) = (repeat_node, arms.arms().all(|arm| parts.each.get(arm).is_none())) {
         node.fault(f, "nothing is repeated", "add each = { draw = rows a statement }, or remove repeat");
     }
     let name = name.unwrap_or_default();
@@ -78,21 +96,20 @@ pub fn statement<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option
         Some(request) => Some(u32::try_from(request?).ok()?),
         None => None,
     };
-    let mut read = Read { name: name.clone(), sides: Sides { before: None, after: None }, texts: Vec::new(), each: Vec::new(), expect };
+    let mut read = Read { name: name.clone(), arms: arms.each(|_| None), texts: Vec::new(), each: Vec::new(), expect };
     let mut seen: Vec<*const Node> = Vec::new();
-    for side in Side::BOTH.into_iter().filter(|side| only_side.is_none_or(|only| only == *side)) {
-        let statement = one_side(&parts, side, only_side, f, around, &mut read, &mut seen);
-        *read.sides.get_mut(side) =
+    for arm in runs {
+        let statement = of_arm(&parts, arm, f, around, &mut read, &mut seen);
+        *read.arms.get_mut(arm) =
             statement.map(|statement| Statement { name: name.clone(), request, expected: expected.clone(), ..statement });
     }
     Some(read)
 }
 
-/// The statement of one side. `seen` holds the values that were read for the other side, so that nothing is reported twice.
-fn one_side<'n>(
+/// The statement of one arm. `seen` holds the values that were read for other arms, so that nothing is reported twice.
+fn of_arm<'n>(
     parts: &Parts<'n>,
-    side: Side,
-    only: Option<Side>,
+    arm: Arm,
     f: &mut Findings,
     around: Around,
     read: &mut Read<'n>,
@@ -104,20 +121,20 @@ fn one_side<'n>(
         seen.push(node);
         new
     };
-    let sql_node = parts.sql.get(side)?;
+    let sql_node = parts.sql.get(arm)?;
     let is_new = first(sql_node);
     let sql = text(sql_node, if is_new { f } else { &mut quiet }, around);
     if is_new {
         read.texts.push(sql_node);
     }
-    let exact = parts.exact.get(side).map(|node| {
+    let exact = parts.exact.get(arm).map(|node| {
         let is_new = first(node);
         if is_new {
             read.texts.push(node);
         }
         text(node, if is_new { f } else { &mut quiet }, around)
     });
-    let each = parts.each.get(side).map(|node| {
+    let each = parts.each.get(arm).map(|node| {
         let is_new = first(node);
         let each = each_of(node, parts.repeat, if is_new { f } else { &mut quiet });
         if let (true, Some(each)) = (is_new, &each) {
@@ -125,9 +142,15 @@ fn one_side<'n>(
         }
         each
     });
-    let set = parts.set.get(side).map(|node| if first(node) { settings(node, f) } else { settings(node, &mut quiet) });
-    let plan_has = plan_texts(parts.has, side, only, f);
-    let plan_lacks = plan_texts(parts.lacks, side, only, f);
+    let set = parts.set.get(arm).map(|node| if first(node) { settings(node, f) } else { settings(node, &mut quiet) });
+    // What a plan must hold, or must not. A list that tells no arms apart is not about the baseline, unless the statement runs there alone.
+    let mut plan_texts = |by_arm: &ByArm<'n>| {
+        let judged = parts.baseline_alone || !arm.is_baseline() || matches!(by_arm, ByArm::Apart(_));
+        let node = by_arm.get(arm).filter(|_| judged)?;
+        Some(node.texts(if first(node) { f } else { &mut quiet }, "a list of texts that the plan is searched for"))
+    };
+    let plan_has = plan_texts(&parts.has).unwrap_or_default();
+    let plan_lacks = plan_texts(&parts.lacks).unwrap_or_default();
     let sql = sql?;
     let scanned = scan(sql);
     Some(Statement {
@@ -146,16 +169,6 @@ fn one_side<'n>(
         plan_lacks,
         ..Statement::of(sql.to_owned())
     })
-}
-
-/// What a plan must hold, or must not. A list that tells no sides apart is about the candidate's plan, or that of the only side.
-fn plan_texts(sided: Sided, side: Side, only: Option<Side>, f: &mut Findings) -> Vec<String> {
-    let judged = match sided {
-        Sided::Plain(_) => only.is_some() || side == Side::After,
-        _ => true,
-    };
-    let node = sided.get(side).filter(|_| judged);
-    node.map(|node| node.texts(f, "a list of texts that the plan is searched for")).unwrap_or_default()
 }
 
 /// An SQL text that keeps the rules.
@@ -190,7 +203,7 @@ fn each_of(node: &Node, repeat: Repeat, f: &mut Findings) -> Option<Each> {
     Some(Each { parameter: entry.key.clone(), chunk: u32::try_from(chunk).ok()?, repeat })
 }
 
-fn settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
+pub fn settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
     const ALLOWED: &str = "a table of settings, such as { \"hnsw.ef_search\" = \"100\" }";
     let Some(entries) = node.entries() else {
         node.not_allowed(f, ALLOWED);

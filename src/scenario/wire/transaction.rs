@@ -1,19 +1,19 @@
 //! `[[transaction]]`: what one arrival runs.
 
-use super::super::{AnswerRule, Answers, Identity, Statement, TenantPick, Transaction};
+use super::super::{AnswerRule, Answers, ArmSpec, Identity, Statement, TenantPick, Transaction};
 use super::expectation::{expectation, of_judged_statements};
 use super::statement::{Around, Read, statement};
 use super::{MOST, draws, name_of, script};
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Keys, Node, Value, did_you_mean};
 use crate::diagnostic::{closest, list};
-use crate::record::{Side, Sides};
+use crate::record::Arms;
 
 const IDENTITIES: &str = "\"member\", a role of the dataset such as \"owner\" or \"admin\", \"anon\", \"service\", \"none\"";
 const ANSWERS: &str = "\"same\", \"same-rows\", \"same-count\", { differs = \"why\" } or { recall = 0.95 }";
 
 /// Reads a transaction; what is wrong becomes findings.
-pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
+pub fn transaction(node: &Node, f: &mut Findings, arms: &Arms<ArmSpec>) -> Option<Transaction> {
     let faults = f.count();
     let mut keys = Keys::of(node, f, "a table, opened by [[transaction]]")?;
     let name = keys.require(f, "name", "\"a-name\"").and_then(|node| name_of(node, f));
@@ -43,20 +43,20 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         None => keys.require(f, "statement", "[[transaction.statement]]"),
         Some(_) => keys.get("statement"),
     };
-    let expected = expectation(&mut keys, node, f);
+    let expected = expectation(&mut keys, node, f, arms);
     keys.finish(f);
     one_source(script_node, statements, variables, f);
-    let around = Around { identity: identity.as_ref(), writes };
+    let around = Around { identity: identity.as_ref(), writes, arms };
     let reads = statements.map(|node| all_statements(node, f, around)).unwrap_or_default();
     if script_node.is_none() || script.is_some() {
         let uses = script.as_ref().map(|script| script.uses.as_slice()).unwrap_or_default();
         draws::usage(drawn, &draws, &reads, uses, f);
     }
-    exact_and_recall(node, &reads, answers.as_ref(), f);
+    exact_and_recall(node, &reads, answers.as_ref(), f, arms);
     let stated: Vec<(String, &Node)> = reads.iter().filter_map(|read| Some((read.name.clone(), read.expect?))).collect();
     let statements = match &script {
-        Some(script) => Sides { before: script.statements.clone(), after: script.statements.clone() },
-        None => by_side(node, reads, f),
+        Some(script) => arms.each(|_| script.statements.clone()),
+        None => dealt(node, reads, f, arms),
     };
     let transaction = Transaction {
         name: name?,
@@ -71,8 +71,8 @@ pub fn transaction(node: &Node, f: &mut Findings) -> Option<Transaction> {
         expected,
     };
     if f.count() == faults {
-        // Else the sides may only seem to differ.
-        of_judged_statements(&transaction, &stated, f);
+        // Else the arms may only seem to differ.
+        of_judged_statements(&transaction, &stated, f, arms);
     }
     Some(transaction)
 }
@@ -149,68 +149,71 @@ fn all_statements<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Vec<R
     for item in items {
         let Some(read) = statement(item, f, around) else { continue };
         let clashes = |other: &Read| {
-            let both = |side: Side| other.sides.get(side).is_some() && read.sides.get(side).is_some();
-            other.name == read.name && Side::BOTH.into_iter().any(both)
+            let both = |arm| other.arms.get(arm).is_some() && read.arms.get(arm).is_some();
+            other.name == read.name && around.arms.arms().any(both)
         };
         if !read.name.is_empty() && reads.iter().any(clashes) {
-            item.fault(f, format!("a second statement has the name {:?} on one side", read.name), "give each its own name");
+            item.fault(f, format!("a second statement has the name {:?} on the same arm", read.name), "give each its own name");
         }
         reads.push(read);
     }
     reads
 }
 
-/// An exact form is only for recall, and recall needs one on the after side.
-fn exact_and_recall(node: &Node, reads: &[Read], answers: Option<&Answers>, f: &mut Findings) {
+/// An exact form is only for recall, and recall needs one on every arm but the baseline.
+fn exact_and_recall(node: &Node, reads: &[Read], answers: Option<&Answers>, f: &mut Findings, arms: &Arms<ArmSpec>) {
     let Some(answers) = answers else { return };
-    let has_exact = |side: Side| reads.iter().any(|read| read.sides.get(side).as_ref().is_some_and(|s| s.exact.is_some()));
+    let has_exact = |arm| reads.iter().any(|read| read.arms.get(arm).as_ref().is_some_and(|s| s.exact.is_some()));
     let recall = matches!(answers.rule, AnswerRule::Recall(_));
-    if recall && !reads.is_empty() && !has_exact(Side::After) {
+    let without: Vec<&str> = arms.rivals().filter(|arm| !has_exact(*arm)).map(|arm| arms.get(arm).name.as_str()).collect();
+    if recall && !reads.is_empty() && !without.is_empty() {
         let help = "give the search its exact form: exact = \"select ...\"";
-        node.fault(f, "recall needs an exact form to compare with, and no statement of the after side has one", help);
+        node.fault(f, format!("recall needs an exact form to compare with, and there is none on {}", list(without)), help);
     }
-    if !recall && Side::BOTH.into_iter().any(has_exact) {
+    if !recall && arms.arms().any(has_exact) {
         let help = "add answers = { recall = 0.95 }, or remove exact";
         node.fault(f, "a statement has an exact form, which only answers = { recall = ... } reads", help);
     }
 }
 
-/// Deals the statements to their sides and holds each side against the rules for a whole one.
-fn by_side(node: &Node, reads: Vec<Read>, f: &mut Findings) -> Sides<Vec<Statement>> {
+/// Deals the statements to their arms and holds each arm against the rules for a whole one.
+fn dealt(node: &Node, reads: Vec<Read>, f: &mut Findings, arms: &Arms<ArmSpec>) -> Arms<Vec<Statement>> {
     let none_read = reads.is_empty();
-    let mut statements = Sides { before: Vec::new(), after: Vec::new() };
+    let mut statements = arms.each(|_| Vec::new());
     for read in reads {
-        statements.before.extend(read.sides.before);
-        statements.after.extend(read.sides.after);
+        for (of_arm, statement) in statements.values_mut().zip(read.arms) {
+            of_arm.extend(statement);
+        }
     }
-    let requests = |statements: &Vec<Statement>| statements.iter().map(|statement| statement.request).collect::<Vec<_>>();
-    let same_requests = requests(&statements.before) == requests(&statements.after);
-    for side in Side::BOTH {
-        let side_statements: &Vec<Statement> = statements.get(side);
-        if side_statements.is_empty() && !none_read && f.count() == 0 {
-            let help = "give it a statement, or remove `only` from one";
-            node.fault(f, format!("the {} side has no statement", side.name()), help);
+    let requests =
+        |of_arm: &Vec<Statement>| of_arm.iter().map(|statement| (statement.request, statement.repeats_request())).collect::<Vec<_>>();
+    let mut told: Vec<Vec<(Option<u32>, bool)>> = Vec::new();
+    for (arm, of_arm) in statements.iter() {
+        let name = &arms.get(arm).name;
+        if of_arm.is_empty() && !none_read && f.count() == 0 {
+            node.fault(f, format!("{name} has no statement"), "give it one, or remove `only` from one");
         }
-        if side == Side::After && same_requests {
-            // What is wrong with them was said of the before side.
-            break;
+        let requests = requests(of_arm);
+        if told.contains(&requests) {
+            // What is wrong with them was said of an arm before.
+            continue;
         }
-        let requests = requests(side_statements);
-        if requests.iter().any(Option::is_some) && requests.iter().any(Option::is_none) {
-            let without = side_statements.iter().filter(|s| s.request.is_none()).map(|s| s.name.as_str());
-            let message = format!("on the {} side, some statements have a request and some have none: {}", side.name(), list(without));
-            node.fault(f, message, "number the request of every statement of a side, or of none");
+        let numbered = |numbered: bool| requests.iter().any(|(request, _)| request.is_some() == numbered);
+        if numbered(true) && numbered(false) {
+            let without = of_arm.iter().filter(|s| s.request.is_none()).map(|s| s.name.as_str());
+            let message = format!("on {name}, some statements have a request and some have none: {}", list(without));
+            node.fault(f, message, "number the request of every statement of an arm, or of none");
         }
-        let alone = |statement: &Statement| side_statements.iter().filter(|other| other.request == statement.request).count() == 1;
-        for statement in side_statements.iter().filter(|statement| statement.repeats_request() && !alone(statement)) {
-            let message =
-                format!("on the {} side, {} makes a request of each repetition, but shares its request", side.name(), statement.name);
+        let alone = |statement: &Statement| of_arm.iter().filter(|other| other.request == statement.request).count() == 1;
+        for statement in of_arm.iter().filter(|statement| statement.repeats_request() && !alone(statement)) {
+            let message = format!("on {name}, {} makes a request of each repetition, but shares its request", statement.name);
             node.fault(f, message, "give it a request number of its own");
         }
-        let numbers: Vec<u32> = requests.iter().flatten().copied().collect();
+        let numbers: Vec<u32> = requests.iter().filter_map(|(request, _)| *request).collect();
         if !numbers.is_sorted() {
-            node.fault(f, format!("the requests of the {} side go back", side.name()), "number requests upwards in file order");
+            node.fault(f, format!("the requests of {name} go back"), "number requests upwards in file order");
         }
+        told.push(requests);
     }
     statements
 }

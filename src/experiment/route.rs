@@ -1,4 +1,4 @@
-//! One side of a duel: its database, its program, and how to get there.
+//! The way to an arm: its database, its program, and how to get there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +13,33 @@ use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
 use crate::scenario::{Plans, Scenario};
 use crate::target::{ConnInfo, Endpoint, Server, TargetError};
 
-/// A side, ready to be loaded.
-pub struct SideUnderTest {
+/// An arm, ready to be loaded.
+pub struct Route {
     /// The database that is loaded.
     pub database: String,
     /// What runs there.
     pub program: Arc<Program>,
+    /// Settings of its connections beside those that all have.
+    settings: Vec<(String, String)>,
     /// Direct route.
     pub direct: ConnectTarget,
     /// Route with the injected round-trip time, if any.
     proxy: Option<RttProxy>,
 }
 
-impl SideUnderTest {
+impl Route {
     /// Prepares the route to `database`.
-    pub fn new(server: &Server, database: &str, program: Arc<Program>, rtt: Duration) -> std::io::Result<SideUnderTest> {
+    pub fn new(
+        server: &Server,
+        database: &str,
+        program: Arc<Program>,
+        settings: &[(String, String)],
+        rtt: Duration,
+    ) -> std::io::Result<Route> {
         let mut direct = connect_target(&server.conn_info(database));
-        direct.settings = session_settings(program.plans);
+        direct.settings = session_settings(program.plans, settings);
         let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(&direct, rtt)?) };
-        Ok(SideUnderTest { database: database.to_owned(), program, direct, proxy })
+        Ok(Route { database: database.to_owned(), program, settings: settings.to_vec(), direct, proxy })
     }
 
     /// The route that is timed.
@@ -59,7 +67,7 @@ impl SideUnderTest {
 
     /// From now on statements are planned for their values each time.
     pub fn pin_custom_plans(&mut self) {
-        self.direct.settings = session_settings(Plans::Custom);
+        self.direct.settings = session_settings(Plans::Custom, &self.settings);
     }
 }
 
@@ -80,7 +88,8 @@ pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Resul
         return Err(TargetError::Unsuited(format!("{} {why}", target.user)).into());
     }
     for scenario in scenarios {
-        let wanted = scenario.load.sessions() + OTHER_CONNECTIONS;
+        // Checks and evidence hold two an arm.
+        let wanted = scenario.sessions().max(2 * scenario.arms.count() as u32) + OTHER_CONNECTIONS;
         if i64::from(wanted) > i64::from(allowed) {
             let why = format!("({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections)");
             return Err(TargetError::Unsuited(format!("{} needs {wanted} connections {why}", scenario.path())).into());
@@ -90,13 +99,14 @@ pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Resul
 }
 
 /// Statements are prepared before any request sets its search path, and must find the extensions' operators by then.
-fn session_settings(plans: Plans) -> Vec<(String, String)> {
+fn session_settings(plans: Plans, own: &[(String, String)]) -> Vec<(String, String)> {
     let mode = match plans {
         Plans::Auto => "auto",
         Plans::Custom => "force_custom_plan",
         Plans::Generic => "force_generic_plan",
     };
-    vec![("search_path".to_owned(), SEARCH_PATH.to_owned()), ("plan_cache_mode".to_owned(), mode.to_owned())]
+    let all = [("search_path".to_owned(), SEARCH_PATH.to_owned()), ("plan_cache_mode".to_owned(), mode.to_owned())];
+    all.into_iter().chain(own.iter().cloned()).collect()
 }
 
 /// The same place in the hot path's words.

@@ -1,0 +1,67 @@
+//! Arms that the command line names in place of a scenario's own.
+
+use super::Failure;
+use crate::diagnostic::closest;
+use crate::record::{Arm, Arms};
+use crate::scenario::{ArmSpec, Scenario, Statement};
+use crate::suite::{Suite, Variant};
+
+/// The variant of a suite that has this name.
+pub(super) fn variant<'a>(suite: &'a Suite, name: &str) -> Result<&'a Variant, Failure> {
+    suite.variants.get(name).ok_or_else(|| {
+        let known: Vec<&str> = suite.variants.keys().map(String::as_str).collect();
+        let near = closest(name, known.iter().copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+        Failure::Usage(format!("suite {} has no variant {name}; it has {}.{near}", suite.name, known.join(", ")))
+    })
+}
+
+/// The scenario with these variants as its arms, the first one as the baseline. Each runs the statements that suit it.
+pub(super) fn chosen(suite: &Suite, scenario: Scenario, names: &[String]) -> Result<Scenario, Failure> {
+    if let Some(twice) = names.iter().enumerate().find(|(place, name)| names.iter().take(*place).any(|other| other == *name)) {
+        return Err(Failure::Usage(format!("--arms names {} twice; --aa runs one variant against itself", twice.1)));
+    }
+    let of = |name: &String| match scenario.arms.iter().find(|(_, spec)| spec.name == *name) {
+        Some((arm, spec)) => Ok((spec.clone(), arm)),
+        None => Ok((ArmSpec::of(name), statements_of(suite, &scenario, variant(suite, name)?)?)),
+    };
+    let arms: Vec<(ArmSpec, Arm)> = names.iter().map(of).collect::<Result<_, Failure>>()?;
+    let Ok(arms) = Arms::try_from(arms) else { return Ok(scenario) };
+    Ok(scenario.with_arms(&arms))
+}
+
+/// The arm whose statements suit a variant: one that runs on it, or on the nearest variant it builds on; any where all run the same.
+fn statements_of(suite: &Suite, scenario: &Scenario, variant: &Variant) -> Result<Arm, Failure> {
+    let what = |statement: &Statement| {
+        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
+    };
+    let run =
+        |arm: Arm| scenario.transactions.iter().map(|one| one.statements.get(arm).iter().map(what).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let alike = |arms: &[Arm]| arms.iter().all(|arm| run(*arm) == run(arms[0]));
+    let names = |arms: &[Arm]| arms.iter().map(|arm| scenario.arms.get(*arm).name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut at = Some(variant);
+    // As many steps as there are variants: files that build on each other in a circle were refused when the suite was read.
+    for _ in 0..=suite.variants.len() {
+        let Some(nearest) = at else { break };
+        let on_it: Vec<Arm> = scenario.arms.iter().filter(|(_, spec)| spec.variant == nearest.name).map(|(arm, _)| arm).collect();
+        match on_it.first() {
+            Some(first) if alike(&on_it) => return Ok(*first),
+            Some(_) => {
+                let message = format!(
+                    "{} has several arms on {}, which run other statements; name one of {}",
+                    scenario.path(),
+                    nearest.name,
+                    names(&on_it)
+                );
+                return Err(Failure::Usage(message));
+            }
+            None => at = nearest.from.as_ref().and_then(|from| suite.variants.get(from)),
+        }
+    }
+    let all: Vec<Arm> = scenario.arms.arms().collect();
+    if alike(&all) {
+        return Ok(Arm::BASELINE);
+    }
+    let named: Vec<&str> = scenario.arms.values().map(|arm| arm.variant.as_str()).collect();
+    let has = format!("{} has statements for {}", scenario.path(), named.join(", for "));
+    Err(Failure::Usage(format!("{has}, and {} builds on none of them; use one of these", variant.name)))
+}

@@ -1,0 +1,183 @@
+//! `duel` and `[[arm]]`: what is set against each other. The first one is the baseline.
+
+use super::super::{ArmSpec, Arrival, Load, Statement, Transaction};
+use super::load::{LONGEST_RTT, MOST_SESSIONS};
+use super::statement::settings;
+use super::{name_of, units};
+use crate::diagnostic::Findings;
+use crate::diagnostic::document::{Entry, Keys, Node, Value};
+use crate::record::{Arm, Arms};
+
+/// No names of arms: an expectation could be of either.
+const QUANTITIES: [&str; 3] = ["p50", "p95", "processor"];
+/// Most arms of a scenario: each round runs them all.
+const MOST: usize = 32;
+
+/// Reads the arms: variants by their names alone, or a table for each arm.
+pub fn arms(keys: &mut Keys, root: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+    match (keys.get("duel"), keys.get("arm")) {
+        (Some(duel), None) => short(duel, f),
+        (None, Some(arms)) => written_out(arms, f),
+        (Some(_), Some(arms)) => {
+            arms.fault(f, "the scenario has duel as well", "name variants in duel, or write each arm out as [[arm]]");
+            None
+        }
+        (None, None) => {
+            f.add(root.span.clone(), "duel", "is missing", "add duel = [\"baseline-variant\", \"other-variant\"], or [[arm]] for each");
+            None
+        }
+    }
+}
+
+/// Arms by the names that the file has for them, where something is wrong with them: so that nothing else seems wrong that is not.
+pub fn named(root: &Node) -> Arms<ArmSpec> {
+    let entries = root.entries().unwrap_or_default();
+    let lists = entries.iter().filter(|entry| ["duel", "arm"].contains(&entry.key.as_str()));
+    let items = lists.filter_map(|entry| match &entry.node.value {
+        Value::Array(items) => Some(items),
+        _ => None,
+    });
+    let text = |node: &Node| match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let of_table = |entries: &[Entry], key: &str| entries.iter().find(|entry| entry.key == key).and_then(|entry| text(&entry.node));
+    let name = |item: &Node| match item.entries() {
+        Some(entries) => of_table(entries, "name").or_else(|| of_table(entries, "variant")),
+        None => text(item),
+    };
+    let mut names: Vec<String> = items.flatten().filter_map(name).collect();
+    names.dedup();
+    let usual = ["before-domain", "after"].map(str::to_owned);
+    names.extend(usual.into_iter().skip(names.len()));
+    Arms::try_from(names.iter().map(|name| ArmSpec::of(name)).collect::<Vec<_>>())
+        .unwrap_or_else(|_| Arms::new(ArmSpec::of("after"), Vec::new()))
+}
+
+fn short(node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+    const ALLOWED: &str = "names of variants, the baseline first: [\"before-domain\", \"after\"]";
+    let items = node.array(f, ALLOWED)?;
+    several(node, items, f)?;
+    let names = node.texts(f, ALLOWED);
+    let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
+    if let Some((_, name)) = twice {
+        node.fault(f, format!("names {name:?} twice"), "name each once; two arms on one variant are written out, as [[arm]] each");
+    }
+    let quantity = names.iter().find(|name| QUANTITIES.contains(&name.as_str()));
+    if let Some(name) = quantity {
+        node.fault(f, format!("{name:?} is a quantity, and cannot be an arm's name"), "write the arms out as [[arm]], with other names");
+    }
+    let whole = names.len() == items.len() && twice.is_none() && quantity.is_none();
+    Arms::try_from(names.iter().map(|name| ArmSpec::of(name)).collect::<Vec<_>>()).ok().filter(|_| whole)
+}
+
+fn written_out(node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+    let items = node.array(f, "tables, each opened by [[arm]]")?;
+    several(node, items, f)?;
+    let mut read: Vec<ArmSpec> = Vec::new();
+    for item in items {
+        let Some(spec) = arm(item, f) else { continue };
+        if read.iter().any(|other| other.name == spec.name) {
+            item.fault(f, format!("a second arm has the name {:?}", spec.name), "give each arm a name of its own: name = \"...\"");
+            continue;
+        }
+        read.push(spec);
+    }
+    let whole = read.len() == items.len();
+    Arms::try_from(read).ok().filter(|_| whole)
+}
+
+fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
+    let mut keys = Keys::of(node, f, "a table, opened by [[arm]]")?;
+    let name = keys.get("name").map(|node| name_of(node, f));
+    let variant = keys.require(f, "variant", "\"a-variant\"").and_then(|node| node.filled(f, "the name of a variant"));
+    let set = keys.get("set");
+    let connections = keys.get("connections").map(|node| node.int(f, 1..=MOST_SESSIONS));
+    let rtt = keys.get("rtt").map(|node| units::duration_of(node, f, "20ms", LONGEST_RTT));
+    keys.finish(f);
+    let settings = set.map(|node| own_settings(node, f)).unwrap_or_default();
+    let variant = variant?.to_owned();
+    let called = name.clone().flatten().unwrap_or_else(|| variant.clone());
+    if QUANTITIES.contains(&called.as_str()) {
+        node.fault(f, format!("{called:?} is a quantity, and cannot be an arm's name"), "give it another name");
+        return None;
+    }
+    Some(ArmSpec {
+        name: name.unwrap_or_else(|| Some(variant.clone()))?,
+        variant,
+        settings,
+        connections: match connections {
+            Some(connections) => Some(u32::try_from(connections?).ok()?),
+            None => None,
+        },
+        rtt: match rtt {
+            Some(rtt) => Some(rtt?),
+            None => None,
+        },
+    })
+}
+
+/// Settings of an arm's connections. Those that pgduel sets itself are told elsewhere.
+fn own_settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
+    const TAKEN: [(&str, &str); 5] = [
+        ("role", "say in the transaction who runs it: identity = ..."),
+        ("session_authorization", "say in the transaction who runs it: identity = ..."),
+        ("search_path", "name schemas in SQL"),
+        ("plan_cache_mode", "use plans = ... in [load]"),
+        ("statement_timeout", "it is the platform's"),
+    ];
+    let read = settings(node, f);
+    for (name, help) in TAKEN {
+        if read.iter().any(|(set, _)| set.eq_ignore_ascii_case(name)) {
+            node.fault(f, format!("{name} cannot be set for an arm"), help);
+        }
+    }
+    read
+}
+
+fn several(node: &Node, items: &[Node], f: &mut Findings) -> Option<()> {
+    let good = (2..=MOST).contains(&items.len());
+    if !good {
+        let plural = if items.len() == 1 { "" } else { "s" };
+        node.fault(f, format!("names {} arm{plural}", items.len()), format!("allowed: 2 to {MOST} of them, the baseline first"));
+    }
+    good.then_some(())
+}
+
+/// Faults pools of arms where load has no pool: its sessions are as many for every arm.
+pub fn have_pools(arms: &Arms<ArmSpec>, load: &Load, root: &Node, f: &mut Findings) {
+    if !matches!(load.arrival, Arrival::Closed(_) | Arrival::Work { .. }) {
+        return;
+    }
+    for (arm, _) in arms.iter().filter(|(_, spec)| spec.connections.is_some()) {
+        let help = "remove it, or give the load a rate or users";
+        table(arm, root).fault(f, "connections change nothing where sessions run one transaction after the other", help);
+    }
+}
+
+/// The table of an arm.
+fn table(arm: Arm, root: &Node) -> &Node {
+    let tables = root.entries().into_iter().flatten().find(|entry| entry.key == "arm");
+    let table = tables.and_then(|entry| match &entry.node.value {
+        Value::Array(items) => items.get(arm.place()),
+        _ => None,
+    });
+    table.unwrap_or(root)
+}
+
+/// Faults arms that are the same in everything: to find what noise alone does there is `--aa`.
+pub fn differ(arms: &Arms<ArmSpec>, transactions: &[Transaction], root: &Node, f: &mut Findings) {
+    let what = |statement: &Statement| {
+        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
+    };
+    let alike = |one: &ArmSpec, other: &ArmSpec| *one == ArmSpec { name: one.name.clone(), ..other.clone() };
+    let run = |arm: Arm| transactions.iter().map(|one| one.statements.get(arm).iter().map(what).collect::<Vec<_>>()).collect::<Vec<_>>();
+    for (arm, spec) in arms.iter() {
+        let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run(*other) == run(arm));
+        if let Some((_, twin)) = twin {
+            let message = format!("{} and {} are the same in everything", twin.name, spec.name);
+            let help = "name another variant, or give one `set`, `connections` or `rtt`, or tell them apart in a statement";
+            table(arm, root).fault(f, message, help);
+        }
+    }
+}
