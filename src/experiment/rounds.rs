@@ -271,6 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn a_round_counts_for_the_arms_whose_pair_does() {
+        let ended = |marks: [Option<Discard>; 3]| {
+            let block = |(place, discard)| Measured {
+                record: BlockRecord { arm: Arm::at(place), discard, ..crate::record::tests::block(1, 0, 0) },
+                classes: Vec::new(),
+            };
+            // As they ran: the baseline last.
+            let mut blocks: Vec<Measured> = marks.into_iter().enumerate().map(block).collect();
+            blocks.reverse();
+            end_of(&blocks)
+        };
+        let checkpoint = || Some(Discard::Checkpoint);
+        let not_offered = || Some(Discard::NotOffered { lag_ns: 1 });
+        assert_eq!(ended([None, None, None]), RoundEnd::Kept);
+        assert_eq!(ended([None, checkpoint(), None]), RoundEnd::Partly(vec![false, true]));
+        assert_eq!(ended([checkpoint(), checkpoint(), None]), RoundEnd::Discarded);
+        assert_eq!(ended([None, not_offered(), not_offered()]), RoundEnd::Discarded);
+        assert_eq!(ended([not_offered(), not_offered(), not_offered()]), RoundEnd::NotOffered);
+    }
+
+    #[test]
     fn discarded_rounds_make_the_missing_ones_take_longer() {
         assert_eq!(course(4, 4).missing(16), Duration::from_secs(5) * 12);
         assert_eq!(course(8, 4).missing(16), Duration::from_secs(10) * 12);

@@ -8,6 +8,7 @@ mod support;
 mod nothing;
 
 mod answers;
+mod arms;
 mod bottleneck;
 mod course;
 mod failures;

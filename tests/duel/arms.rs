@@ -1,0 +1,109 @@
+//! Arms that differ in more than their schema: settings, pools, round-trip times, statements.
+
+use serde_json::Value;
+
+use crate::project::{Project, finish};
+use crate::support::TestServer;
+
+const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
+const READ: &str = r#"
+[[transaction]]
+name     = "read"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "newest"
+sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
+"#;
+
+/// The example with one scenario whose arms are written out.
+fn project(arms: &str, rest: &str) -> Project {
+    let project = Project::example();
+    project.write("scenarios/notes/planted.toml", &format!("title = \"Planted\"\n{arms}\n{rest}"));
+    project
+}
+
+fn of_arm(blocks: &[Value], arm: u64) -> Vec<&Value> {
+    blocks.iter().filter(|block| block["arm"] == arm).collect()
+}
+
+#[tokio::test]
+async fn settings_of_an_arm_are_those_of_its_connections() {
+    let server = TestServer::shared().await;
+    let arms = "[[arm]]\nname = \"usual\"\nvariant = \"after\"\n\n\
+                [[arm]]\nname = \"small\"\nvariant = \"after\"\nset = { work_mem = \"64kB\" }\n";
+    let asks = READ.replace(
+        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
+        "select current_setting('work_mem') from workspaces where id = :workspace",
+    );
+    let asking = project(arms, &asks);
+    let mut command = asking.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
+    let finished = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(6);
+    assert!(finished.stdout.contains("small (64kB)"), "{}", finished.stdout);
+    // One that the server does not know is told as SQL that it rejects.
+    let unknown = project(&arms.replace("work_mem", "wrok_mem"), READ);
+    let mut command = unknown.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrok_mem");
+}
+
+#[tokio::test]
+async fn pools_and_round_trip_times_are_an_arms_own() {
+    let server = TestServer::shared().await;
+    let arms = "[[arm]]\nname = \"near\"\nvariant = \"after\"\n\n\
+                [[arm]]\nname = \"far\"\nvariant = \"after\"\nrtt = \"5ms\"\n\n\
+                [[arm]]\nname = \"narrow\"\nvariant = \"after\"\nconnections = 1\n";
+    let project = project(arms, &format!("[load]\nrate = 150\nconnections = 3\n{READ}"));
+    let mut command = project.duel("notes/planted", &SMALL);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_said("near → far, narrow");
+    let blocks = project.lines("block");
+    let connections = |arm: u64| of_arm(&blocks, arm).iter().map(|block| block["generator"]["connections"].as_u64()).collect::<Vec<_>>();
+    for (arm, wanted) in [(0, 3), (1, 3), (2, 1)] {
+        assert!(!connections(arm).is_empty() && connections(arm).iter().all(|one| *one == Some(wanted)), "{:?}", connections(arm));
+    }
+    let report: Value = serde_json::from_str(&project.read("out/report.json")).expect("JSON");
+    let metrics = report["comparison"]["scenarios"][0]["metrics"].as_array().cloned().unwrap_or_default();
+    let far = metrics.iter().find(|metric| metric["arm"] == 1 && metric["quantity"] == "service-p50").expect("a median");
+    // No answer comes before the round-trip time is over.
+    assert!(far["value_ns"]["arm"].as_f64() > Some(5e6), "{far}");
+    assert!(project.read("out/report.html").contains("after, 1 connection, tables"), "the report says what differs");
+    let mut command = project.duel("notes/planted", &["--rtt", "1ms"]);
+    finish(&mut command).expect_code(2).expect_said("--rtt: arms of notes/planted have round-trip times of their own");
+}
+
+#[tokio::test]
+async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
+    let server = TestServer::shared().await;
+    let arms = "[[arm]]\nname = \"one\"\nvariant = \"after\"\n\n\
+                [[arm]]\nname = \"two\"\nvariant = \"after\"\nset = { work_mem = \"64kB\" }\n\n\
+                [[arm]]\nname = \"three\"\nvariant = \"before\"\n";
+    let apart = READ.replace(
+        "sql  = \"select id from notes where workspace_id = :workspace order by created_at desc, id limit 20\"",
+        "sql  = { one = \"select 1 where :workspace is not null\", two = \"select 2 where :workspace is not null\", three = \"select 2 where :workspace is not null\" }",
+    );
+    let project = project(arms, &apart);
+    let mut command = project.duel("notes/planted", &["--arms", "three,two", "--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let scenario = &project.lines("scenario")[0];
+    assert_eq!(scenario["arms"][1], serde_json::json!({ "name": "two", "variant": "after", "settings": { "work_mem": "64kB" } }));
+    assert!(scenario["transactions"][0]["statements"][1][0]["sql"].to_string().contains("select 2"), "{scenario}");
+    // Two arms run on that variant, and other statements.
+    finish(&mut project.duel("notes/planted", &["--arms", "three,after"])).expect_code(2).expect_said("name one of one, two");
+}
+
+#[tokio::test]
+async fn a_run_of_one_arm_tells_tools_how_it_goes() {
+    let server = TestServer::shared().await;
+    let project = Project::example();
+    let mut command =
+        project.pgduel(&["run", "notes/list-notes", "--variant", "after", "--time", "500ms", "--scale", "0.1", "--progress", "json"]);
+    command.arg("--out").arg(project.out());
+    let finished = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let events: Vec<Value> = finished.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for name in ["applying", "loading", "block", "scenario-ended"] {
+        assert_eq!(events.iter().filter(|event| event["event"] == name).count(), 1, "{name}: {}", finished.stderr);
+    }
+    let scenario = &project.lines("scenario")[0];
+    assert_eq!(scenario["arms"].as_array().map(Vec::len), Some(1), "it has no rival: {scenario}");
+    assert_eq!(scenario["transactions"][0]["statements"].as_array().map(Vec::len), Some(1));
+}
