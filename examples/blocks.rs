@@ -388,7 +388,7 @@ impl Bench {
         anyhow::ensure!(!scenario.writes(), "it writes, and its data would not stay as they are");
         let variant = self.suite.variants.get(&scenario.arms.baseline.variant).context("its baseline is no variant of the suite")?;
         let database = variant_database(name);
-        make_variant(&self.server, template, &database, variant, &Notes).await?;
+        make_variant(&self.server, template, &database, variant, None, &Notes).await?;
         let mut connection = self.server.connect(&database).await?;
         prewarm(&mut connection).await?;
         connection.close().await?;

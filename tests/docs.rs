@@ -91,6 +91,8 @@ fn every_block_of_the_scenario_format_is_valid() {
         "#:schema ",
         "title = \"Conversation history fetch\"",
         "[[arm]]",
+        "sweep.batch",
+        "{{batch}}",
         "[margins]",
         "= \"auto\"",
         "{ stages = [",
@@ -102,7 +104,7 @@ fn every_block_of_the_scenario_format_is_valid() {
         "expect ",
         "script ",
     ];
-    let [schema, smallest, arms, margins, load, stages, transaction, draw, search, apart, insert, expect, script] =
+    let [schema, smallest, arms, sweep, batches, margins, load, stages, transaction, draw, search, apart, insert, expect, script] =
         named("scenario-format.md", parts);
     let project = omniops();
     let mut files = 0;
@@ -127,6 +129,8 @@ fn every_block_of_the_scenario_format_is_valid() {
     scenario("arms", &format!("title = 'T'\n{arms}{TRANSACTION}{apart}"));
     let rows = "writes = true\ndraw.rows = { rows = 'page_embeddings', count = 3 }\n";
     scenario("insert", &format!("{HEAD}{TRANSACTION}{rows}{insert}"));
+    let hundred = rows.replace("count = 3", "count = 100");
+    scenario("sweep", &format!("title = 'T'\n{sweep}{TRANSACTION}{hundred}{batches}"));
     let text = "draw.text = { words = 3 }\n\n[[transaction.statement]]";
     scenario("expectations", &format!("{HEAD}{}", expect.replace("\n[[transaction.statement]]", text)));
     let shipped = root().join("tests/data/pgbench/tpcb-classic.sql");
@@ -140,7 +144,8 @@ fn every_block_of_the_scenario_format_is_valid() {
 
 #[test]
 fn the_load_that_is_shown_is_the_default() {
-    let [.., load, _, _, _, _, _, _, _, _] = named("scenario-format.md", ["", "", "", "", "[load]", "", "", "", "", "", "", "", ""]);
+    let [.., load, _, _, _, _, _, _, _, _] =
+        named("scenario-format.md", ["", "", "", "", "", "", "[load]", "", "", "", "", "", "", "", ""]);
     let one = statement(&["now".to_owned()]);
     let read = |text: String| {
         let name = Path::new("shown.toml");

@@ -221,7 +221,7 @@ fn arms_are_read_with_what_they_change() {
     assert_eq!((statements(at_once), statements(last)), (vec!["select 2"], vec!["select 2 where :c is not null", "select 1"]));
     assert_eq!(read.transactions[0].statements.get(tuned)[0].settings, [("enable_sort".to_owned(), "off".to_owned())]);
     // Three arms share a variant, and so have three databases of it.
-    assert_eq!(read.databases().map(|(_, copy)| copy).collect::<Vec<_>>(), [0, 1, 2, 0]);
+    assert_eq!(read.databases().map(|database| database.copy).collect::<Vec<_>>(), [0, 1, 2, 0]);
     let expected = &read.expected.as_ref().unwrap().expect;
     assert_eq!(expected.of("at-once"), Some(&Expect::Verdict(Expectation::Improved)));
     assert!(expected.of("tuned").is_some() && expected.of("before-domain").is_none());
@@ -236,6 +236,46 @@ fn arms_are_read_with_what_they_change() {
         ["one-by-one", "one-by-one-2", "one-by-one-3", "one-by-one-4"]
     );
     assert!(itself.transactions[0].statements.values().all(|of_arm| of_arm.len() == 2));
+}
+
+#[test]
+fn a_sweep_makes_an_arm_of_each_value() {
+    let text = std::fs::read_to_string(data("good/sweep.toml")).unwrap();
+    let found = findings("sweep", &text);
+    assert!(found.is_empty(), "{}", printed(found));
+    toml::from_str::<schema::ScenarioFile>(&text).unwrap();
+    let read = scenario::parse("omniops", "sweep", Path::new("sweep.toml"), &text).unwrap();
+    let arms: Vec<_> = read.arms.values().map(|arm| (arm.name.as_str(), arm.variant.as_str(), arm.settings[0].1.as_str())).collect();
+    assert_eq!(arms, [("batch-1", "after", "1MB"), ("batch-10.5", "after", "10.5MB"), ("batch-all", "after", "allMB")]);
+    let last = &read.transactions[0].statements.get(Arm::at(2))[0];
+    assert_eq!(last.sql, "select 'all' || '{{other}}'", "other names are left alone");
+    assert_eq!(last.settings, [("enable_sort".to_owned(), "all".to_owned())]);
+    assert_eq!(read.expected.as_ref().unwrap().expect.of("batch-all"), Some(&Expect::Verdict(Expectation::Improved)));
+    // Each has a database of its own, which its value makes; against itself the baseline has copies of one.
+    let databases = |read: &scenario::Scenario| {
+        read.databases().map(|database| (database.factor.map(|(_, value)| value), database.copy)).collect::<Vec<_>>()
+    };
+    assert_eq!(databases(&read), [(Some("1".to_owned()), 0), (Some("10.5".to_owned()), 0), (Some("all".to_owned()), 0)]);
+    assert_eq!(databases(&read.against_itself()), [0, 1, 2].map(|copy| (Some("1".to_owned()), copy)));
+}
+
+#[test]
+fn a_sweep_says_how_many_rows_a_statement_takes() {
+    let each = |values: &str| {
+        format!(
+            "title = 'T'\nduel = ['after']\nsweep.batch = {values}\n[[transaction]]\nname = 'ingest'\nidentity = 'member'\nwrites = true\n\
+             draw.rows = {{ rows = 'page_embeddings', count = 100 }}\n[[transaction.statement]]\nname = 'insert'\n\
+             each = {{ rows = '{{{{batch}}}}' }}\n\
+             sql = 'insert into page_embeddings select * from json_populate_recordset(null::page_embeddings, :rows)'\n"
+        )
+    };
+    let text = each("[1, 10, 100]");
+    let found = findings("batches", &text);
+    assert!(found.is_empty(), "{}", printed(found));
+    toml::from_str::<schema::ScenarioFile>(&text).unwrap();
+    let read = scenario::parse("omniops", "batches", Path::new("batches.toml"), &text).unwrap();
+    let chunk = |of_arm: &Vec<scenario::Statement>| of_arm[0].each.as_ref().map(|each| each.chunk);
+    assert_eq!(read.transactions[0].statements.values().map(chunk).collect::<Vec<_>>(), [Some(1), Some(10), Some(100)]);
 }
 
 #[test]

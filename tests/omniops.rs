@@ -41,8 +41,10 @@ async fn a_rollback_leads_back_to_where_the_migration_started() {
     for (name, variant) in suite.variants.iter().filter(|(_, variant)| !variant.rollback.is_empty()) {
         let from = &suite.variants[variant.from.as_ref().expect("a rollback leads back to somewhere")];
         let (before, after) = (server.fresh_name(), server.fresh_name());
-        make_variant(server.server(), &template, &before, from, &Silent).await.unwrap_or_else(|error| panic!("{}: {error:#}", from.name));
-        make_variant(server.server(), &template, &after, variant, &Silent).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        make_variant(server.server(), &template, &before, from, None, &Silent)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error:#}", from.name));
+        make_variant(server.server(), &template, &after, variant, None, &Silent).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         let start = schema(&server, &before).await;
         let changed = diff(&start, &schema(&server, &after).await);
         assert!(changed.len() > 20, "{name} changes next to nothing: {changed:#?}");
@@ -76,8 +78,9 @@ async fn every_variant_can_be_made() {
     let (suite, template) = seeded(&server).await;
     for (name, variant) in &suite.variants {
         let database = server.fresh_name();
-        let made =
-            make_variant(server.server(), &template, &database, variant, &Silent).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        let made = make_variant(server.server(), &template, &database, variant, None, &Silent)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
         assert_eq!(made.applied.len(), variant.sql.len(), "{name}");
         server.drop_database(&database).await;
     }
@@ -96,7 +99,7 @@ async fn what_a_migration_rewrites_is_analysed_again() {
     let mut variant = suite.variants["before-domain"].clone();
     variant.sql.push(file);
     let database = server.fresh_name();
-    make_variant(server.server(), &template, &database, &variant, &Silent).await.expect("the variant can be made");
+    make_variant(server.server(), &template, &database, &variant, None, &Silent).await.expect("the variant can be made");
     let mut connection = server.connect(&database).await;
     let analysed: Vec<String> = sqlx::query_scalar(
         "select tablename::text from pg_stats where (tablename, attname) in (('messages', 'length'), ('conversations', 'archived')) order by 1",
@@ -128,7 +131,9 @@ async fn no_variant_has_a_view_that_goes_around_row_level_security_and_one_would
     let (suite, template) = seeded(&server).await;
     for (name, variant) in &suite.variants {
         let database = server.fresh_name();
-        make_variant(server.server(), &template, &database, variant, &Silent).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        make_variant(server.server(), &template, &database, variant, None, &Silent)
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
         let migrated = name.starts_with("after");
         let expected: &[&str] = if migrated { &["organization_activity: Passed "] } else { &[] };
         assert_eq!(views(&server, &database).await, expected, "{name}");

@@ -99,6 +99,24 @@ fn html() {
 }
 
 #[test]
+fn a_sweep_is_drawn_by_value() {
+    let swept = |values: [&str; 2]| {
+        let mut comparison = fixture::comparison();
+        comparison.scenarios.truncate(1);
+        let arms = &mut comparison.scenarios[0].scenario.arms;
+        for (arm, value) in arms.values_mut().zip(values) {
+            arm.factor = Some(pgduel::record::Factor { name: "batch".into(), value: value.into() });
+        }
+        with_run(comparison, |run| report::html(run).expect("it renders"))
+    };
+    let drawn = |page: &str| page.matches("by batch</title>").count();
+    // Two judged metrics, each for wide and narrow pages.
+    assert_eq!(drawn(&swept(["1", "100"])), 4);
+    assert_eq!(drawn(&swept(["small", "large"])), 4, "values need not be numbers");
+    assert_eq!(drawn(&swept(["1", "1"])), 0, "an A/A run has one value");
+}
+
+#[test]
 fn no_text_of_a_run_steers_the_reader() {
     let mut comparison = fixture::comparison();
     for one in &mut comparison.scenarios {

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::diagnostic::closest;
-use crate::record::{Arm, Arms};
+use crate::record::{Arm, Arms, Factor};
 use crate::scenario::{ArmSpec, Scenario, Statement};
 use crate::suite::{Suite, Variant};
 
@@ -22,11 +22,21 @@ pub(super) fn chosen(suite: &Suite, scenario: Scenario, names: &[String]) -> Res
     }
     let of = |name: &String| match scenario.arms.iter().find(|(_, spec)| spec.name == *name) {
         Some((arm, spec)) => Ok((spec.clone(), arm)),
-        None => Ok((ArmSpec::of(name), statements_of(suite, &scenario, variant(suite, name)?)?)),
+        None => match &scenario.arms.baseline.factor {
+            Some(factor) => Err(no_value_of(&scenario, factor, name)),
+            None => Ok((ArmSpec::of(name), statements_of(suite, &scenario, variant(suite, name)?)?)),
+        },
     };
     let arms: Vec<(ArmSpec, Arm)> = names.iter().map(of).collect::<Result<_, Failure>>()?;
     let Ok(arms) = Arms::try_from(arms) else { return Ok(scenario) };
     Ok(scenario.with_arms(&arms))
+}
+
+/// A variant has no value to stand in statements and files of a sweep.
+fn no_value_of(scenario: &Scenario, factor: &Factor, name: &str) -> Failure {
+    let arms: Vec<&str> = scenario.arms.values().map(|arm| arm.name.as_str()).collect();
+    let near = closest(name, arms.iter().copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+    Failure::Usage(format!("{} sweeps {}: {name} is none of its arms, which are {}.{near}", scenario.path(), factor.name, arms.join(", ")))
 }
 
 /// The arm whose statements suit a variant: one that runs on it, or on the nearest variant it builds on; any where all run the same.

@@ -55,7 +55,7 @@ async fn measure(args: &DuelArgs, plan: &Plan, folder: &Path, console: &Console,
 /// Copies of the template that are there at one time, at most: for each database of an arm its builds and one in which calls are counted, and for
 /// what writes a working copy of each and its counting one.
 fn copies(plan: &Plan) -> u64 {
-    let of = |one: &Scenario| one.databases().map(|(variant, copy)| (one.overlays.clone(), variant, copy)).collect::<Vec<_>>();
+    let of = |one: &Scenario| one.databases().map(|database| (one.overlays.clone(), database)).collect::<Vec<_>>();
     // A database is there from the first scenario that needs it to the last; scenarios that share a budget are come back to.
     let shared = plan.budget.is_some() && plan.mode == Mode::Default;
     let held = |index: usize| {

@@ -127,7 +127,10 @@ fn words(event: &Event<'_>) -> Option<String> {
         Event::SharedSqlRejected { message } => (*message).to_owned(),
         Event::Scenario { scenario, title, of: 1, .. } => format!("{scenario}: {title}"),
         Event::Scenario { scenario, title, number, of } => format!("{scenario} ({number} of {of}): {title}"),
-        Event::Applying { variant, again } => format!("applying {variant}{}", if *again { " again" } else { "" }),
+        Event::Applying { variant, factor, again } => {
+            let value = factor.map_or_else(String::new, |factor| format!(", {} = {}", factor.name, factor.value));
+            format!("applying {variant}{value}{}", if *again { " again" } else { "" })
+        }
         Event::Checking { .. } => "checking answers and isolation".to_owned(),
         Event::Probing { .. } => "probing capacity".to_owned(),
         Event::Loading { scenario, variant, seconds } => format!("{scenario} on {variant} for {seconds:.1} s"),

@@ -15,11 +15,12 @@ use sqlx::{AssertSqlSafe, Connection};
 use super::events::{Event, Progress, Seeding};
 use super::rejection::is_servers_fault;
 use crate::dataset::Dataset;
-use crate::record::AppliedFile;
+use crate::record::{AppliedFile, Factor};
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_sql_file, create_database,
-    drop_database, drop_orphans, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident, remark_database,
+    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_filled_sql_file,
+    create_database, drop_database, drop_orphans, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident,
+    remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -100,7 +101,7 @@ async fn template_under_lock(
     may_write(server, name).await?;
     let mut connection = server.connect(name).await?;
     for file in &suite.tables {
-        apply(server, name, &mut connection, file, progress).await?;
+        apply(server, name, &mut connection, file, None, progress).await?;
     }
     connection.close().await?;
     progress.event(&Event::Seeding);
@@ -108,7 +109,7 @@ async fn template_under_lock(
     let mut connection = server.connect(name).await?;
     for file in &suite.indexes {
         progress.event(&Event::SharedIndexes { file });
-        apply(server, name, &mut connection, file, progress).await?;
+        apply(server, name, &mut connection, file, None, progress).await?;
     }
     progress.event(&Event::Vacuuming);
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
@@ -142,13 +143,14 @@ pub struct VariantDatabase {
     pub index_bytes: u64,
 }
 
-/// Clones `template` and applies the variant. Only tables that this touched are vacuumed and analysed anew: ANALYZE samples at random,
-/// and statistics that differ for no reason would be a lottery between the arms.
+/// Clones `template` and applies the variant, with the value of a factor where its files name it. Only tables that this touched are vacuumed and
+/// analysed anew: ANALYZE samples at random, and statistics that differ for no reason would be a lottery between the arms.
 pub async fn make_variant(
     server: &Server,
     template: &str,
     name: &str,
     variant: &Variant,
+    factor: Option<&Factor>,
     progress: &dyn Progress,
 ) -> anyhow::Result<VariantDatabase> {
     drop_database(server, name).await?;
@@ -158,7 +160,7 @@ pub async fn make_variant(
     let as_seeded = shapes(&mut connection).await?;
     let mut applied = Vec::new();
     for file in &variant.sql {
-        let statements = apply(server, name, &mut connection, file, progress).await?;
+        let statements = apply(server, name, &mut connection, file, factor, progress).await?;
         applied.push(AppliedFile {
             file: shown(file),
             statements: statements.len() as u32,
@@ -178,10 +180,12 @@ async fn apply(
     name: &str,
     connection: &mut PgConnection,
     file: &Path,
+    factor: Option<&Factor>,
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<AppliedStatement>> {
     sqlx::raw_sql("reset all").execute(&mut *connection).await?;
-    let mut applying = std::pin::pin!(apply_sql_file(connection, file));
+    let filled = |sql: String| factor.map_or_else(|| sql.clone(), |factor| factor.fill(&sql));
+    let mut applying = std::pin::pin!(apply_filled_sql_file(connection, file, filled));
     loop {
         match tokio::time::timeout(TOLD_EVERY, &mut applying).await {
             Ok(applied) => return Ok(applied?),

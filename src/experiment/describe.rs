@@ -16,6 +16,7 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> Scen
         arms: scenario.arms.map(|arm| ArmRecord {
             settings: arm.settings.iter().cloned().collect(),
             connections: arm.connections,
+            factor: arm.factor.clone(),
             rtt_ns: arm.rtt.map(|rtt| rtt.as_nanos() as u64),
             ..ArmRecord::of(&arm.name, &arm.variant)
         }),

@@ -13,15 +13,15 @@ use super::{DEFAULT_BUDGET, Environment, Event, Plan};
 use crate::check::isolation;
 use crate::judge::{self, Stopping};
 use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, StopReason};
-use crate::scenario::Scenario;
+use crate::scenario::{ArmDatabase, Scenario};
 
 /// What the end of a long run takes at most.
 const LONGEST_END: Duration = Duration::from_secs(15);
 /// How often seeding and checks look for a signal.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// Variant databases of one set of data, by variant, number among its arms' databases, and build: made once, whatever the number of scenarios.
-pub(super) type Made = BTreeMap<(String, usize, u32), VariantDatabase>;
+/// Databases of arms of one set of data, and their builds: made once, whatever the number of scenarios.
+pub(super) type Made = BTreeMap<(ArmDatabase, u32), VariantDatabase>;
 
 /// One set of data, and what was made of it so far.
 pub(super) struct Arenas {
@@ -163,8 +163,8 @@ impl<'a> Duels<'a> {
     async fn drop_unneeded(&mut self, environment: &Environment<'_>, next: usize) {
         for arenas in &mut self.arenas {
             let later = self.plan.scenarios.iter().skip(next).filter(|scenario| data::overlays_of(scenario) == arenas.data.overlays);
-            let needed: BTreeSet<(String, usize)> = later.flat_map(Scenario::databases).collect();
-            let unneeded = arenas.made.extract_if(.., |(variant, copy, _), _| !needed.contains(&(variant.clone(), *copy)));
+            let needed: BTreeSet<ArmDatabase> = later.flat_map(Scenario::databases).collect();
+            let unneeded = arenas.made.extract_if(.., |(database, _), _| !needed.contains(database));
             for (_, database) in unneeded {
                 // With its copies, whose names begin alike. One that stays is dropped at the end of the run.
                 arenas.counting.retain(|copy| !copy.starts_with(&database.name));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::record::{BlockKind, BlockRecord, Discard, Disturbance, StopReason};
+use crate::record::{BlockKind, BlockRecord, Discard, Disturbance, Factor, StopReason};
 
 /// Something that happened, or begins.
 #[derive(Clone, Debug, Serialize)]
@@ -39,7 +39,7 @@ pub enum Event<'a> {
     /// A scenario begins: the `number`th of `of`, from 1.
     Scenario { scenario: &'a str, title: &'a str, number: usize, of: usize },
     /// A variant's SQL is applied to a database of its own; `again` where it has been to another one.
-    Applying { variant: &'a str, again: bool },
+    Applying { variant: &'a str, factor: Option<&'a Factor>, again: bool },
     /// Answers and isolation are checked.
     Checking { scenario: &'a str },
     /// Capacity is probed, to find a rate.

@@ -41,7 +41,9 @@ pub fn describe(scenario: &Scenario, arm: Arm, form: Form, error: &SessionError)
             let within = lines_before(&statement.parameters.0, rejected.position);
             (script.source.file(), index.and_then(|index| script.line_of(index)).map(|line| line + within))
         }
-        (_, statement) => (scenario.file.as_path(), statement.and_then(|statement| line(scenario, statement, form, rejected.position))),
+        (_, statement) => {
+            (scenario.file.as_path(), statement.and_then(|statement| line(scenario, arm, statement, form, rejected.position)))
+        }
     };
     let place = match line {
         Some(line) => format!("{}:{line}", file.display()),
@@ -52,18 +54,20 @@ pub fn describe(scenario: &Scenario, arm: Arm, form: Form, error: &SessionError)
 }
 
 /// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the
-/// same lines as what was written.
-fn line(scenario: &Scenario, statement: &Statement, form: Form, position: Option<u32>) -> Option<usize> {
-    let source = scenario.origin.source();
+/// same lines as what was written; so has the value of a sweep.
+fn line(scenario: &Scenario, arm: Arm, statement: &Statement, form: Form, position: Option<u32>) -> Option<usize> {
+    let source = scenario.origin.source().text();
+    let source = scenario.arms.get(arm).factor.as_ref().map_or_else(|| source.to_owned(), |factor| factor.fill(source));
     let (written, sent) = match (form, &statement.exact) {
         (Form::Exact, Some(exact)) => (exact, sql::scan(exact).numbered),
         _ => (&statement.sql, statement.parameters.0.clone()),
     };
-    let start = source.text().find(written.trim())?;
+    let start = source.find(written.trim())?;
     let before = lines_before(&sent, position);
     let leading = sent.len() - sent.trim_start().len();
     let skipped = sent.get(..leading).unwrap_or_default().matches('\n').count();
-    Some(source.line_column(start).0 + before.saturating_sub(skipped))
+    let first = source.get(..start)?.matches('\n').count() + 1;
+    Some(first + before.saturating_sub(skipped))
 }
 
 /// Ends of lines before a position in a text, in characters from 1.

@@ -88,8 +88,9 @@ async fn seed_and_load(
     let stop = environment.stop.clone();
     let seeding = databases::template(environment.server, &single.plan.suite, &data.dataset, &data.digest, environment.progress);
     let Some(template) = until_stopped(&stop, seeding).await else { return Ok(StopReason::Interrupted) };
-    environment.progress.event(&Event::Applying { variant: &single.variant.name, again: false });
-    let made = databases::make_variant(environment.server, &template?, name, &single.variant, environment.progress).await?;
+    let factor = scenario.arms.baseline.factor.as_ref();
+    environment.progress.event(&Event::Applying { variant: &single.variant.name, factor, again: false });
+    let made = databases::make_variant(environment.server, &template?, name, &single.variant, factor, environment.progress).await?;
     load(single, environment, &data.dataset, scenario, &made, started, warnings).await
 }
 

@@ -37,7 +37,7 @@ pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Vec<Best>
     }
     let rounds = whole_rounds(rivals);
     let medians = gated(metrics).filter(|metric| metric.quantity == Quantity::ServiceP50 && metric.arm == Arm::at(1));
-    let everywhere = |metric: &&Metric| gated(metrics).filter(|other| other.is_of(metric)).count() == rivals.len();
+    let everywhere = |metric: &&Metric| gated(metrics).filter(|other| other.is_like(metric)).count() == rivals.len();
     let races: Vec<Race<'_>> = medians.filter(everywhere).map(|metric| Race::of(metric, &rounds)).collect();
     let p: Vec<f64> = races.iter().flat_map(|race| &race.pairs).map(|pair| pair.p).collect();
     let mut apart = holm(&p, FAMILY_ALPHA).into_iter().map(|step| step.rejected);

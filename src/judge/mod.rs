@@ -227,8 +227,8 @@ impl Quantity {
 }
 
 impl Metric {
-    /// Whether it is of the same transaction, statement and quantity as another.
-    fn is_of(&self, other: &Metric) -> bool {
+    /// Whether it is of the same transaction, statement and quantity as another, be it of another arm.
+    pub fn is_like(&self, other: &Metric) -> bool {
         (&self.transaction, &self.statement, self.quantity) == (&other.transaction, &other.statement, other.quantity)
     }
 

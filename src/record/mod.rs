@@ -34,8 +34,8 @@ pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
-    AppliedFile, ArmRecord, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord, VariantRecord,
-    comparable_by_statement,
+    AppliedFile, ArmRecord, Factor, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
+    VariantRecord, comparable_by_statement,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.

@@ -156,6 +156,30 @@ pub struct ArmRecord {
     /// Injected round-trip time, ns, where it is not the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ns: Option<u64>,
+    /// What a sweep set for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<Factor>,
+}
+
+/// What a sweep varies, and its value for one arm.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct Factor {
+    /// Its name; `{{name}}` stands for the value in SQL and settings.
+    pub name: String,
+    /// The value, as text.
+    pub value: String,
+}
+
+impl Factor {
+    /// What stands for the value.
+    pub fn placeholder(&self) -> String {
+        format!("{{{{{}}}}}", self.name)
+    }
+
+    /// A text with the value in each of its places.
+    pub fn fill(&self, text: &str) -> String {
+        text.replace(&self.placeholder(), &self.value)
+    }
 }
 
 /// Its name, and what it changes beside statements.
@@ -174,7 +198,14 @@ impl std::fmt::Display for ArmRecord {
 impl ArmRecord {
     /// A variant, and nothing else that differs.
     pub fn of(name: &str, variant: &str) -> ArmRecord {
-        ArmRecord { name: name.to_owned(), variant: variant.to_owned(), settings: BTreeMap::new(), connections: None, rtt_ns: None }
+        ArmRecord {
+            name: name.to_owned(),
+            variant: variant.to_owned(),
+            settings: BTreeMap::new(),
+            connections: None,
+            rtt_ns: None,
+            factor: None,
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use minijinja::AutoEscape;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::judge::ScenarioComparison;
-use crate::record::LoadRecord;
+use crate::judge::{Gate, ScenarioComparison};
+use crate::record::{Arm, LoadRecord};
 use crate::shown::plain;
 
 use super::chart::{self, Page};
@@ -80,6 +80,11 @@ fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
         |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> { Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat()) };
     let arms = &one.scenario.arms;
     let mut charts = Vec::new();
+    // What a sweep is made for: one chart a gated metric, told of its first arm.
+    for first in one.metrics.iter().filter(|metric| metric.gate == Gate::Gated && metric.arm == Arm::at(1)) {
+        charts.push(both(&|page| chart::sweep(one, first, page))?);
+    }
+    charts.retain(|chart| !chart.is_empty());
     // Statements first: their service time is what is judged.
     let (statements, transactions): (Vec<_>, Vec<_>) = one.curves.iter().partition(|(name, _)| name.contains('/'));
     for (name, curve) in statements {

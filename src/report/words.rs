@@ -79,7 +79,8 @@ pub fn named(metric: &Metric, scenario: &ScenarioComparison) -> String {
 
 /// What an arm changes beside its variant and its statements.
 pub fn changes(arm: &ArmRecord) -> Vec<String> {
-    let settings = arm.settings.iter().map(|(name, value)| format!("{name} = {value}"));
+    let factor = arm.factor.iter().map(|factor| format!("{} = {}", factor.name, factor.value));
+    let settings = factor.chain(arm.settings.iter().map(|(name, value)| format!("{name} = {value}")));
     let connections = arm.connections.map(|connections| plural(u64::from(connections), "connection"));
     let rtt = arm.rtt_ns.map(|rtt| format!("{} ms RTT", trimmed(rtt as f64 / 1e6)));
     settings.chain(connections).chain(rtt).collect()
@@ -127,7 +128,8 @@ pub fn rtt(rtt_ns: u64, per: RttPer, local: bool) -> String {
     }
 }
 
-fn trimmed(value: f64) -> String {
+/// Three digits, without zeros after the point.
+pub fn trimmed(value: f64) -> String {
     let text = significant(value);
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }

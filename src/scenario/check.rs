@@ -31,7 +31,29 @@ pub trait Catalog {
 /// Everything that a scenario names and its suite or dataset has not, in file order.
 pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<Diagnostic> {
     let variants: Vec<String> = suite.variants.keys().cloned().collect();
-    check_names(scenario, &variants, columns)
+    let mut found = check_names(scenario, &variants, columns);
+    found.extend(unused_factor(scenario, suite));
+    found
+}
+
+/// A sweep of something that neither statements nor settings nor the variant's files name: arms that are all the same.
+fn unused_factor(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
+    let Some(factor) = &scenario.arms.baseline.factor else { return Vec::new() };
+    let what = |arm: Arm| {
+        let statements = scenario.transactions.iter().flat_map(move |one| one.statements.get(arm));
+        let texts: Vec<_> = statements.map(|one| (one.sql.clone(), one.settings.clone(), one.each.clone(), one.exact.clone())).collect();
+        (texts, scenario.arms.get(arm).settings.clone())
+    };
+    let in_scenario = scenario.arms.rivals().any(|arm| what(arm) != what(Arm::BASELINE));
+    let files = suite.variants.get(&scenario.arms.baseline.variant).map(|variant| variant.sql.as_slice()).unwrap_or_default();
+    let names_it = |file: &std::path::PathBuf| std::fs::read_to_string(file).is_ok_and(|sql| sql.contains(&factor.placeholder()));
+    if in_scenario || files.iter().any(names_it) {
+        return Vec::new();
+    }
+    let mut findings = Findings::new(scenario.origin.source().clone());
+    let help = format!("write {} where its value is to stand: in SQL, in set, in each, or in the variant's files", factor.placeholder());
+    scenario.origin.fault(&mut findings, &format!("sweep.{}", factor.name), "changes nothing", help);
+    findings.into_vec()
 }
 
 /// The same, for the names of a suite's variants.

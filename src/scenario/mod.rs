@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Arm, Arms, Expect, Margins, RttPer, Spacing, Stage, comparable_by_statement};
+use crate::record::{Arm, Arms, Expect, Factor, Margins, RttPer, Spacing, Stage, comparable_by_statement};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -100,15 +100,18 @@ impl Scenario {
         }
     }
 
-    /// Which of the databases of its variant an arm has: as many arms of that variant come before it.
-    pub fn copy_of(&self, arm: Arm) -> usize {
-        let variant = &self.arms.get(arm).variant;
-        self.arms.values().take(arm.place()).filter(|other| other.variant == *variant).count()
+    /// The database that an arm runs on.
+    pub fn database(&self, arm: Arm) -> ArmDatabase {
+        let spec = self.arms.get(arm);
+        let alike = |other: &&ArmSpec| other.variant == spec.variant && other.factor == spec.factor;
+        let copy = self.arms.values().take(arm.place()).filter(alike).count();
+        let factor = spec.factor.as_ref().map(|factor| (factor.name.clone(), factor.value.clone()));
+        ArmDatabase { variant: spec.variant.clone(), factor, copy }
     }
 
-    /// The databases that its arms run on: variants, each with its number among the arms of it.
-    pub fn databases(&self) -> impl Iterator<Item = (String, usize)> {
-        self.arms.iter().map(|(arm, spec)| (spec.variant.clone(), self.copy_of(arm)))
+    /// The databases that its arms run on.
+    pub fn databases(&self) -> impl Iterator<Item = ArmDatabase> {
+        self.arms.arms().map(|arm| self.database(arm))
     }
 
     /// The same with other arms, each of which runs the statements of an arm that is there. What is expected stays with the arms that it was stated
@@ -164,13 +167,26 @@ pub struct ArmSpec {
     pub connections: Option<u32>,
     /// Injected round-trip time, if it is its own.
     pub rtt: Option<Duration>,
+    /// What a sweep set for it.
+    pub factor: Option<Factor>,
 }
 
 impl ArmSpec {
     /// A variant, and nothing else that differs.
     pub fn of(variant: &str) -> ArmSpec {
-        ArmSpec { name: variant.to_owned(), variant: variant.to_owned(), settings: Vec::new(), connections: None, rtt: None }
+        ArmSpec { name: variant.to_owned(), variant: variant.to_owned(), settings: Vec::new(), connections: None, rtt: None, factor: None }
     }
+}
+
+/// Which database an arm runs on: scenarios with such an arm can share it.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ArmDatabase {
+    /// The variant.
+    pub variant: String,
+    /// Name and value of what a sweep set in the variant's files.
+    pub factor: Option<(String, String)>,
+    /// How many arms of the scenario before it have one of the same variant and value.
+    pub copy: usize,
 }
 
 /// What the author expects, with the reason.

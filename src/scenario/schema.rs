@@ -39,6 +39,8 @@ pub struct ScenarioFile {
     pub duel: Option<Vec<String>>,
     /// The arms, the baseline first, where duel does not name them.
     pub arm: Option<Vec<Arm>>,
+    /// Makes an arm of the one that is named for each value: { batch = [1, 10, 100] }. `{{batch}}` stands for the value.
+    pub sweep: Option<BTreeMap<String, Vec<super::schema_draw::Scalar>>>,
     /// Ids of the published claims that it bears on.
     pub claims: Option<Vec<String>>,
     /// Overlays of the dataset that are loaded for it.

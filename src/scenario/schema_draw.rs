@@ -223,6 +223,16 @@ pub enum PerArm<T> {
     Apart(BTreeMap<String, T>),
 }
 
+/// How many elements a statement takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Chunk {
+    /// So many.
+    Count(u32),
+    /// As many as the sweep says for an arm: "{{batch}}".
+    Swept(String),
+}
+
 /// The arms that run a statement.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -258,7 +268,7 @@ pub struct Statement {
     /// The exact form of a vector search, for recall; or one for each arm.
     pub exact: Option<PerArm<String>>,
     /// Run once per chunk of a `rows` draw: { rows = 1 }; or one for each arm.
-    pub each: Option<PerArm<BTreeMap<String, u32>>>,
+    pub each: Option<PerArm<BTreeMap<String, Chunk>>>,
     /// What each repetition is. Default: a statement, all in one request.
     pub repeat: Option<Repeat>,
     /// Settings that are set locally, such as { "hnsw.ef_search" = "100" }; or one for each arm.

@@ -40,5 +40,5 @@ pub use run_lock::{RunLock, RunName, drop_orphans, is_over};
 pub use secret::{ConnectionString, Secret};
 pub use server::{Server, ServerDescription, ServerKind};
 pub use settings::{Durability, settings};
-pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_sql, apply_sql_file};
+pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_filled_sql_file, apply_sql, apply_sql_file};
 pub use sql_split::{SplitError, Statement, split_statements};

@@ -79,7 +79,7 @@ async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
                 [[arm]]\nname = \"three\"\nvariant = \"before\"\n";
     let apart = READ.replace(
         "sql  = \"select id from notes where workspace_id = :workspace order by created_at desc, id limit 20\"",
-        "sql  = { one = \"select 1 where :workspace is not null\", two = \"select 2 where :workspace is not null\", three = \"select 2 where :workspace is not null\" }",
+        "sql  = { one = \"select 1 where :workspace::uuid is not null\", two = \"select 2 where :workspace::uuid is not null\", three = \"select 2 where :workspace::uuid is not null\" }",
     );
     let project = project(arms, &apart);
     let mut command = project.duel("notes/planted", &["--arms", "three,two", "--checks-only", "--scale", "0.1"]);
@@ -89,6 +89,60 @@ async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
     assert!(scenario["transactions"][0]["statements"][1][0]["sql"].to_string().contains("select 2"), "{scenario}");
     // Two arms run on that variant, and other statements.
     finish(&mut project.duel("notes/planted", &["--arms", "three,after"])).expect_code(2).expect_said("name one of one, two");
+}
+
+#[tokio::test]
+async fn a_sweep_fills_in_the_variants_files() {
+    let server = TestServer::shared().await;
+    let sweep = "duel = [\"filled\"]\nsweep.fill = [50, 90]\n";
+    let asks = READ.replace(
+        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
+        "select array_to_string(reloptions, '') from pg_class where relname = 'notes_filled' and :workspace::uuid is not null",
+    );
+    let project = project(sweep, &asks).variant(
+        "filled",
+        "before",
+        "create index notes_filled on notes (workspace_id, created_at) with (fillfactor = {{fill}});\n",
+    );
+    let mut command = project.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
+    let finished = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(6);
+    assert!(finished.says("fillfactor=50") && finished.says("fillfactor=90"), "{}", finished.stdout);
+    assert!(finished.stderr.contains("applying filled, fill = 90\n"), "{}", finished.stderr);
+    let scenario = &project.lines("scenario")[0];
+    assert_eq!(
+        scenario["arms"][1],
+        serde_json::json!({ "name": "fill-90", "variant": "filled", "factor": { "name": "fill", "value": "90" } })
+    );
+    finish(&mut project.duel("notes/planted", &["--arms", "fill-50,after"]))
+        .expect_code(2)
+        .expect_said("notes/planted sweeps fill: after is none of its arms, which are fill-50, fill-90");
+    // SQL that is rejected is found in the file, though the file has another text.
+    project.write("scenarios/notes/wrong.toml", &project.read("scenarios/notes/planted.toml").replace("pg_class", "pg_classes {{fill}}"));
+    let line = 1 + project.read("scenarios/notes/wrong.toml").lines().position(|line| line.contains("pg_classes")).expect("it is there");
+    std::fs::remove_dir_all(project.out()).expect("the first run's folder");
+    let mut command = project.duel("notes/wrong", &["--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said(&format!("wrong.toml:{line}: fill-50"));
+    // `run` has one of its arms.
+    let mut command = project.pgduel(&["run", "notes/planted", "--variant", "fill-90", "--time", "300ms", "--scale", "0.1"]);
+    command.arg("--out").arg(project.path("run"));
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    // Values that stand nowhere make arms that are all the same.
+    project.write("seeds/notes/filled.sql", "create index notes_filled on notes (workspace_id, created_at);\n");
+    finish(&mut project.duel("notes/planted", &["--checks-only"])).expect_code(2).expect_said("sweep.fill: changes nothing");
+}
+
+#[tokio::test]
+async fn a_sweep_is_judged_by_value_and_drawn() {
+    let server = TestServer::shared().await;
+    let sweep = "duel = [\"after\"]\nsweep.steps = [1, 100000]\n";
+    let counts = READ.replace(
+        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
+        "select 1 where :workspace::uuid is not null and (select count(*) from generate_series(1, {{steps}})) > 0",
+    );
+    let project = project(sweep, &counts);
+    let mut command = project.duel("notes/planted", &SMALL);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(1).expect_said("steps-1 → steps-100000");
+    assert!(project.read("out/report.html").contains("by steps: times as fast as the baseline"), "the report has no chart of the sweep");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod blocks;
 mod forest;
 mod latency;
 mod scale;
+mod sweep;
 
 use std::ops::Range;
 
@@ -27,6 +28,7 @@ use crate::record::Arm;
 pub use blocks::blocks;
 pub use forest::forest;
 pub use latency::latency;
+pub use sweep::sweep;
 
 /// For which page a chart is drawn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,18 +6,21 @@ use super::statement::settings;
 use super::{name_of, units};
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Entry, Keys, Node, Value};
-use crate::record::{Arm, Arms};
+use crate::record::{Arm, Arms, Factor};
 
 /// No names of arms: an expectation could be of either.
 const QUANTITIES: [&str; 3] = ["p50", "p95", "processor"];
 /// Most arms of a scenario: each round runs them all.
 const MOST: usize = 32;
 
-/// Reads the arms: variants by their names alone, or a table for each arm.
+/// Reads the arms: variants by their names alone, or a table for each arm; and the sweep that makes many of one.
 pub fn arms(keys: &mut Keys, root: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
-    match (keys.get("duel"), keys.get("arm")) {
-        (Some(duel), None) => short(duel, f),
-        (None, Some(arms)) => written_out(arms, f),
+    let (duel, written) = (keys.get("duel"), keys.get("arm"));
+    let sweep = keys.get("sweep");
+    let least = if sweep.is_some() { 1 } else { 2 };
+    let arms = match (duel, written) {
+        (Some(duel), None) => short(duel, f, least),
+        (None, Some(arms)) => written_out(arms, f, least),
         (Some(_), Some(arms)) => {
             arms.fault(f, "the scenario has duel as well", "name variants in duel, or write each arm out as [[arm]]");
             None
@@ -26,7 +29,59 @@ pub fn arms(keys: &mut Keys, root: &Node, f: &mut Findings) -> Option<Arms<ArmSp
             f.add(root.span.clone(), "duel", "is missing", "add duel = [\"baseline-variant\", \"other-variant\"], or [[arm]] for each");
             None
         }
+    };
+    match sweep {
+        Some(sweep) => swept(arms?, sweep, f),
+        None => arms,
     }
+}
+
+/// An arm for each value of the factor, the first one as the baseline.
+fn swept(arms: Arms<ArmSpec>, node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+    const ALLOWED: &str = "one name with a list of values: sweep.batch = [1, 10, 100]";
+    let Some([entry]) = node.entries() else {
+        node.not_allowed(f, ALLOWED);
+        return None;
+    };
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if entry.key.is_empty() || !entry.key.chars().all(good) {
+        f.add(entry.key_span.clone(), &entry.node.path, "is no name of a factor", "allowed: small letters, digits and _");
+        return None;
+    }
+    if arms.count() > 1 {
+        node.fault(f, format!("makes arms of one, and {} are named", arms.count()), "name one variant, or write one [[arm]]");
+        return None;
+    }
+    let items = entry.node.array(f, "a list of values, such as [1, 10, 100]")?;
+    several(&entry.node, items, f, 2)?;
+    let mut values: Vec<String> = Vec::new();
+    for item in items {
+        let value = match &item.value {
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+            Value::Text(text) if is_plain(text) => text.clone(),
+            _ => {
+                item.not_allowed(f, "a number, or a text of letters, digits, -, _ and .");
+                return None;
+            }
+        };
+        if values.contains(&value) {
+            item.fault(f, format!("{value} is there twice"), "name each value once");
+            return None;
+        }
+        values.push(value);
+    }
+    let of = |value: String| {
+        let factor = Factor { name: entry.key.clone(), value };
+        let base = &arms.baseline;
+        let settings = base.settings.iter().map(|(name, value)| (name.clone(), factor.fill(value))).collect();
+        ArmSpec { name: format!("{}-{}", factor.name, factor.value), settings, factor: Some(factor), ..base.clone() }
+    };
+    Arms::try_from(values.into_iter().map(of).collect::<Vec<_>>()).ok()
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 40 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// Arms by the names that the file has for them, where something is wrong with them: so that nothing else seems wrong that is not.
@@ -54,10 +109,10 @@ pub fn named(root: &Node) -> Arms<ArmSpec> {
         .unwrap_or_else(|_| Arms::new(ArmSpec::of("after"), Vec::new()))
 }
 
-fn short(node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+fn short(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSpec>> {
     const ALLOWED: &str = "names of variants, the baseline first: [\"before-domain\", \"after\"]";
     let items = node.array(f, ALLOWED)?;
-    several(node, items, f)?;
+    several(node, items, f, least)?;
     let names = node.texts(f, ALLOWED);
     let twice = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name));
     if let Some((_, name)) = twice {
@@ -71,9 +126,9 @@ fn short(node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
     Arms::try_from(names.iter().map(|name| ArmSpec::of(name)).collect::<Vec<_>>()).ok().filter(|_| whole)
 }
 
-fn written_out(node: &Node, f: &mut Findings) -> Option<Arms<ArmSpec>> {
+fn written_out(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSpec>> {
     let items = node.array(f, "tables, each opened by [[arm]]")?;
-    several(node, items, f)?;
+    several(node, items, f, least)?;
     let mut read: Vec<ArmSpec> = Vec::new();
     for item in items {
         let Some(spec) = arm(item, f) else { continue };
@@ -114,6 +169,7 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
             Some(rtt) => Some(rtt?),
             None => None,
         },
+        factor: None,
     })
 }
 
@@ -135,11 +191,11 @@ fn own_settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
     read
 }
 
-fn several(node: &Node, items: &[Node], f: &mut Findings) -> Option<()> {
-    let good = (2..=MOST).contains(&items.len());
+fn several(node: &Node, items: &[Node], f: &mut Findings, least: usize) -> Option<()> {
+    let good = (least..=MOST).contains(&items.len());
     if !good {
         let plural = if items.len() == 1 { "" } else { "s" };
-        node.fault(f, format!("names {} arm{plural}", items.len()), format!("allowed: 2 to {MOST} of them, the baseline first"));
+        node.fault(f, format!("names {} arm{plural}", items.len()), format!("allowed: {least} to {MOST} of them, the baseline first"));
     }
     good.then_some(())
 }
@@ -165,14 +221,15 @@ fn table(arm: Arm, root: &Node) -> &Node {
     table.unwrap_or(root)
 }
 
-/// Faults arms that are the same in everything: to find what noise alone does there is `--aa`.
+/// Faults arms that are the same in everything: to find what noise alone does there is `--aa`. Whether a variant's files name the factor of a
+/// sweep is not known here.
 pub fn differ(arms: &Arms<ArmSpec>, transactions: &[Transaction], root: &Node, f: &mut Findings) {
     let what = |statement: &Statement| {
         (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
     };
     let alike = |one: &ArmSpec, other: &ArmSpec| *one == ArmSpec { name: one.name.clone(), ..other.clone() };
     let run = |arm: Arm| transactions.iter().map(|one| one.statements.get(arm).iter().map(what).collect::<Vec<_>>()).collect::<Vec<_>>();
-    for (arm, spec) in arms.iter() {
+    for (arm, spec) in arms.iter().filter(|(_, spec)| spec.factor.is_none()) {
         let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run(*other) == run(arm));
         if let Some((_, twin)) = twin {
             let message = format!("{} and {} are the same in everything", twin.name, spec.name);

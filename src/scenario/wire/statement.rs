@@ -8,7 +8,7 @@ use super::expectation::expectation;
 use super::name_of;
 use crate::diagnostic::document::{Keys, Node, Value};
 use crate::diagnostic::{Findings, list};
-use crate::record::{Arm, Arms};
+use crate::record::{Arm, Arms, Factor};
 
 /// What the rules for a statement need to know of its transaction.
 #[derive(Clone, Copy, Debug)]
@@ -134,15 +134,19 @@ fn of_arm<'n>(
         }
         text(node, if is_new { f } else { &mut quiet }, around)
     });
+    let factor = around.arms.get(arm).factor.as_ref();
+    let filled = |text: &str| factor.map_or_else(|| text.to_owned(), |factor| factor.fill(text));
     let each = parts.each.get(arm).map(|node| {
-        let is_new = first(node);
-        let each = each_of(node, parts.repeat, if is_new { f } else { &mut quiet });
+        // One that takes the factor's value is another one for each arm.
+        let is_new = first(node) || factor.is_some_and(|factor| takes(node, factor));
+        let each = each_of(node, parts.repeat, factor, if is_new { f } else { &mut quiet });
         if let (true, Some(each)) = (is_new, &each) {
             read.each.push((node, each.clone()));
         }
         each
     });
     let set = parts.set.get(arm).map(|node| if first(node) { settings(node, f) } else { settings(node, &mut quiet) });
+    let set = set.map(|set| set.into_iter().map(|(name, value)| (name, filled(&value))).collect());
     // What a plan must hold, or must not. A list that tells no arms apart is not about the baseline, unless the statement runs there alone.
     let mut plan_texts = |by_arm: &ByArm<'n>| {
         let judged = parts.baseline_alone || !arm.is_baseline() || matches!(by_arm, ByArm::Apart(_));
@@ -151,10 +155,10 @@ fn of_arm<'n>(
     };
     let plan_has = plan_texts(&parts.has).unwrap_or_default();
     let plan_lacks = plan_texts(&parts.lacks).unwrap_or_default();
-    let sql = sql?;
-    let scanned = scan(sql);
+    let sql = filled(sql?);
+    let scanned = scan(&sql);
     Some(Statement {
-        controls_transaction: kind(sql, &scanned).0 == Kind::ControlsTransaction,
+        controls_transaction: kind(&sql, &scanned).0 == Kind::ControlsTransaction,
         parameters: (scanned.numbered, scanned.names),
         each: match each {
             Some(each) => Some(each?),
@@ -162,12 +166,12 @@ fn of_arm<'n>(
         },
         settings: set.unwrap_or_default(),
         exact: match exact {
-            Some(exact) => Some(exact?.to_owned()),
+            Some(exact) => Some(filled(exact?)),
             None => None,
         },
         plan_has,
         plan_lacks,
-        ..Statement::of(sql.to_owned())
+        ..Statement::of(sql)
     })
 }
 
@@ -193,13 +197,28 @@ fn text<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option<&'n str>
     Some(sql)
 }
 
-fn each_of(node: &Node, repeat: Repeat, f: &mut Findings) -> Option<Each> {
+/// Whether the number of elements is the factor's value.
+fn takes(node: &Node, factor: &Factor) -> bool {
+    let placeholder = factor.placeholder();
+    node.entries().is_some_and(|entries| entries.iter().any(|entry| matches!(&entry.node.value, Value::Text(text) if *text == placeholder)))
+}
+
+fn each_of(node: &Node, repeat: Repeat, factor: Option<&Factor>, f: &mut Findings) -> Option<Each> {
     const ALLOWED: &str = "{ draw = elements a statement }, such as { rows = 1 }";
     let Some([entry]) = node.entries() else {
         node.not_allowed(f, ALLOWED);
         return None;
     };
-    let chunk = entry.node.int(f, 1..=1_000_000)?;
+    let chunk = match (&entry.node.value, factor) {
+        (Value::Text(_), Some(factor)) if takes(node, factor) => {
+            let chunk = factor.value.parse().ok().filter(|chunk| (1..=1_000_000).contains(chunk));
+            if chunk.is_none() {
+                entry.node.fault(f, format!("takes {} elements at a time", factor.value), "sweep whole numbers from 1 to 1000000");
+            }
+            chunk?
+        }
+        _ => entry.node.int(f, 1..=1_000_000)?,
+    };
     Some(Each { parameter: entry.key.clone(), chunk: u32::try_from(chunk).ok()?, repeat })
 }
 
