@@ -271,7 +271,7 @@ fn a_contradicted_expectation_is_not_hidden_by_something_worse() {
         let terminal = report::terminal(run, &style(400, false));
         let told = "A faster wrong answer is a failure. Not as expected: omniops/history-fetch was expected to regress, but is 11× faster";
         assert!(terminal.contains(told), "{terminal}");
-        assert!(terminal.contains("exit     6 (wrong answers or a leak)"), "{terminal}");
+        assert!(terminal.contains("exit     6 (wrong answers, a leak, or too little found)"), "{terminal}");
         assert!(report::html(run).unwrap().contains("improved (not expected)"));
         assert!(report::markdown(run).unwrap().contains("improved (not expected)"));
     });
@@ -425,6 +425,36 @@ fn recall_check(arm: pgduel::record::Arm, shares: &str) -> pgduel::record::Check
         outcome: CheckOutcome::Passed,
         findings: vec![format!("share of the exact nearest found: {shares}")],
     }
+}
+
+#[test]
+fn a_search_that_finds_too_little_is_not_told_as_a_leak() {
+    use pgduel::record::{Arm, CheckOutcome};
+    let mut comparison = fixture::healthy();
+    let mut check = recall_check(Arm::at(1), "middle 0.180, tail 0.395");
+    check.outcome = CheckOutcome::Failed;
+    comparison.scenarios[1].checks = vec![check];
+    comparison.scenarios[1].outcome = Outcome::WrongAnswers;
+    comparison.outcome = Outcome::WrongAnswers;
+    with_run(comparison, |run| {
+        for text in [report::terminal(run, &style(400, false)), report::html(run).expect("it renders").replace("&#x2f;", "/")] {
+            assert!(text.contains("A search finds less than it must in omniops/messages-policy.") && !text.contains("or a leak"), "{text}");
+        }
+    });
+}
+
+#[test]
+fn arms_are_told_where_their_names_do_not_tell() {
+    let mut comparison = fixture::healthy();
+    comparison.scenarios.truncate(1);
+    let told = |comparison: &Comparison| {
+        with_run(comparison.clone(), |run| [report::terminal(run, &style(400, false)), report::markdown(run).expect("it renders")])
+    };
+    let name = comparison.scenarios[0].scenario.arms.others[0].name.clone();
+    assert!(told(&comparison).iter().all(|text| !text.contains("(on ")), "its name is the variant's");
+    comparison.scenarios[0].scenario.arms.others[0].settings.insert("work_mem".into(), "64kB".into());
+    let said = format!("{name} (work_mem = 64kB)");
+    assert!(told(&comparison).iter().all(|text| text.replace('\\', "").contains(&said)), "{:?}", told(&comparison));
 }
 
 #[test]

@@ -104,6 +104,8 @@ pub struct LintArgs {
 Examples:
   pgduel duel omniops/history-fetch --quick     a first look at one scenario, in about a minute
   pgduel duel omniops --budget 40m              every scenario of the suite, in 40 minutes
+  pgduel duel omniops/history-fetch --arms before-domain,after,after-repaired
+                                                other variants, each judged against the first
   pgduel duel omniops/join-7d --aa              the same variant twice: must find nothing
   pgduel duel omniops --checks-only             answers and isolation only, nothing is timed")]
 pub struct DuelArgs {
@@ -121,10 +123,10 @@ pub struct DuelArgs {
     pub rtt: Option<Duration>,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// Variants to duel in place of those that the scenarios name, the baseline first
+    /// Arms of the scenario, or variants, to duel in place of all that it names; the baseline first
     #[arg(long, value_delimiter = ',', value_name = "A,B,...")]
     pub arms: Vec<String>,
-    /// Duel the baseline against itself: shows what noise alone looks like here
+    /// Duel the baseline against itself, on as many arms: shows what noise alone looks like here
     #[arg(long)]
     pub aa: bool,
     /// Check answers and isolation, then stop
@@ -206,7 +208,7 @@ pub struct RunArgs {
     /// The scenario, such as omniops/history-fetch
     #[arg(value_name = "SUITE/SCENARIO")]
     pub scenario: String,
-    /// The variant to load; pgduel list shows all
+    /// The variant to load, or an arm of the scenario; pgduel list shows all variants
     #[arg(long, value_name = "NAME")]
     pub variant: String,
     /// Closed loop: so many sessions, each as fast as it can [default: what the scenario says, or all connections]

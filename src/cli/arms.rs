@@ -6,13 +6,33 @@ use crate::record::{Arm, Arms, Factor};
 use crate::scenario::{ArmSpec, Scenario, Statement};
 use crate::suite::{Suite, Variant};
 
-/// The variant of a suite that has this name.
-pub(super) fn variant<'a>(suite: &'a Suite, name: &str) -> Result<&'a Variant, Failure> {
-    suite.variants.get(name).ok_or_else(|| {
-        let known: Vec<&str> = suite.variants.keys().map(String::as_str).collect();
-        let near = closest(name, known.iter().copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-        Failure::Usage(format!("suite {} has no variant {name}; it has {}.{near}", suite.name, known.join(", ")))
-    })
+/// The variant of the scenario's baseline.
+pub(super) fn variant<'a>(suite: &'a Suite, scenario: &Scenario) -> Result<&'a Variant, Failure> {
+    let name = &scenario.arms.baseline.variant;
+    suite.variants.get(name).ok_or_else(|| unknown(suite, scenario, name))
+}
+
+/// A name that neither an arm of the scenario nor a variant has.
+fn unknown(suite: &Suite, scenario: &Scenario, name: &str) -> Failure {
+    let variants: Vec<&str> = suite.variants.keys().map(String::as_str).collect();
+    let arms: Vec<&str> = scenario.arms.values().map(|arm| arm.name.as_str()).filter(|arm| !variants.contains(arm)).collect();
+    let near = closest(name, arms.iter().chain(&variants).copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+    let arms = if arms.is_empty() { String::new() } else { format!(", and {} has the arms {}", scenario.path(), arms.join(", ")) };
+    Failure::Usage(format!("suite {} has no variant {name}; it has {}{arms}.{near}", suite.name, variants.join(", ")))
+}
+
+/// Names of arms as `--arms` has them. One alone can only be set against itself.
+pub(super) fn named(given: &[String], aa: bool) -> Result<Vec<String>, Failure> {
+    let names: Vec<String> = given.iter().map(|name| name.trim().to_owned()).collect();
+    if names.iter().any(String::is_empty) {
+        return Err(Failure::Usage("--arms: a name is empty; allowed: names of arms or variants, such as --arms before,after".to_owned()));
+    }
+    match names.as_slice() {
+        [only] if !aa => Err(Failure::Usage(format!(
+            "--arms names {only} alone: a duel takes two arms or more; --aa duels {only} against itself, and pgduel run loads it alone"
+        ))),
+        _ => Ok(names),
+    }
 }
 
 /// The scenario with these variants as its arms, the first one as the baseline. Each runs the statements that suit it.
@@ -24,7 +44,10 @@ pub(super) fn chosen(suite: &Suite, scenario: Scenario, names: &[String]) -> Res
         Some((arm, spec)) => Ok((spec.clone(), arm)),
         None => match &scenario.arms.baseline.factor {
             Some(factor) => Err(no_value_of(&scenario, factor, name)),
-            None => Ok((ArmSpec::of(name), statements_of(suite, &scenario, variant(suite, name)?)?)),
+            None => {
+                let variant = suite.variants.get(name).ok_or_else(|| unknown(suite, &scenario, name))?;
+                Ok((ArmSpec::of(name), statements_of(suite, &scenario, variant)?))
+            }
         },
     };
     let arms: Vec<(ArmSpec, Arm)> = names.iter().map(of).collect::<Result<_, Failure>>()?;

@@ -117,9 +117,7 @@ fn leaves_hangups_alone() -> bool {
 
 fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
     args.size.check()?;
-    if let [only] = args.arms.as_slice() {
-        return Err(Failure::Usage(format!("--arms names {only} alone: a duel takes two arms or more, and pgduel run one")));
-    }
+    let named = arms::named(&args.arms, args.aa)?;
     let (suite, mut scenarios) = find(root, &args.scenarios)?;
     if let Some(rtt) = args.rtt {
         if let Some(scenario) = scenarios.iter().find(|scenario| scenario.arms.values().any(|arm| arm.rtt.is_some())) {
@@ -127,8 +125,8 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         }
         scenarios.iter_mut().for_each(|scenario| scenario.load.rtt = rtt);
     }
-    if !args.arms.is_empty() {
-        scenarios = scenarios.into_iter().map(|scenario| arms::chosen(&suite, scenario, &args.arms)).collect::<Result<_, Failure>>()?;
+    if !named.is_empty() {
+        scenarios = scenarios.into_iter().map(|scenario| arms::chosen(&suite, scenario, &named)).collect::<Result<_, Failure>>()?;
     }
     if args.aa {
         scenarios = scenarios.into_iter().map(Scenario::against_itself).collect();

@@ -133,6 +133,7 @@ fn words(event: &Event<'_>) -> Option<String> {
         }
         Event::Checking { .. } => "checking answers and isolation".to_owned(),
         Event::Probing { .. } => "probing capacity".to_owned(),
+        Event::Measuring { arms, least, .. } => format!("measuring: {least} rounds of {arms} blocks, or more"),
         Event::Loading { scenario, variant, seconds } => format!("{scenario} on {variant} for {seconds:.1} s"),
         Event::BlockDiscarded { round, arm, reason, .. } => {
             format!("the block of {arm} in round {} does not count, another round follows: {reason}", round + 1)

@@ -80,7 +80,7 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         return Err(Failure::Usage(format!("there is no scenario {}; pgduel list shows all", args.scenario)));
     };
     scenario = arms::chosen(&suite, scenario, std::slice::from_ref(&args.variant))?;
-    let variant = arms::variant(&suite, &scenario.arms.baseline.variant)?.clone();
+    let variant = arms::variant(&suite, &scenario)?.clone();
     adjust(&mut scenario, args)?;
     let length = match &scenario.load.arrival {
         Arrival::Stages { stages, .. } => BlockLength::of_stages(stages),

@@ -44,6 +44,8 @@ pub enum Event<'a> {
     Checking { scenario: &'a str },
     /// Capacity is probed, to find a rate.
     Probing { scenario: &'a str },
+    /// Rounds begin: so many at least.
+    Measuring { scenario: &'a str, arms: usize, least: u32 },
     /// One variant is loaded for so many seconds.
     Loading { scenario: &'a str, variant: &'a str, seconds: f64 },
     /// A block is over, and what disturbed it.

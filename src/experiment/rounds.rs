@@ -122,6 +122,10 @@ impl ScenarioDuel<'_, '_> {
         aim: Aim,
     ) -> Result<Option<StopReason>, Halt> {
         let first = course.reached.rounds();
+        if first == 0 {
+            let (arms, least) = (record.arms.count(), self.stopping().least());
+            self.environment.progress.event(&Event::Measuring { scenario: &record.scenario, arms, least });
+        }
         loop {
             let began = Instant::now();
             let round = course.reached.rounds();

@@ -1,7 +1,7 @@
 //! The run in a sentence or two: its outcome, and beside it what a reader must not miss though it is neither good nor bad.
 
 use crate::judge::{Comparison, Gate, Metric, Outcome, ScenarioComparison, Standing, StatedExpectation, Verdict};
-use crate::record::{Arm, Mode, StopReason};
+use crate::record::{Arm, CheckKind, CheckOutcome, Mode, StopReason};
 
 use super::expectations::{expected_to, subject};
 use super::format::change;
@@ -52,7 +52,7 @@ pub fn exit(outcome: Outcome, inconclusive_fails: bool) -> String {
     let meaning = match outcome {
         Outcome::Interrupted => "interrupted",
         Outcome::Infrastructure => "server or machine failed",
-        Outcome::WrongAnswers => "wrong answers or a leak",
+        Outcome::WrongAnswers => "wrong answers, a leak, or too little found",
         Outcome::Invalid => "invalid: not everything can be judged",
         Outcome::Surprise => "regressed, or not as expected",
         Outcome::Inconclusive if inconclusive_fails => "nothing unexpected, but not everything decided",
@@ -71,7 +71,7 @@ fn sentence(run: &Run<'_>, outcome: Outcome) -> String {
     match outcome {
         Outcome::Interrupted => "Interrupted: shown is what was measured until then.".to_owned(),
         Outcome::Infrastructure => format!("The server or the machine failed{}.", concerned()),
-        Outcome::WrongAnswers => format!("Wrong answers or a leak{}. A faster wrong answer is a failure.", concerned()),
+        Outcome::WrongAnswers => format!("{}{}. A faster wrong answer is a failure.", wrong(comparison), concerned()),
         Outcome::Invalid => format!("Invalid: {}{}.", invalid(comparison), concerned()),
         Outcome::Surprise => surprises(comparison),
         Outcome::Inconclusive => match (tally(comparison, Verdict::Inconclusive), gated(comparison).count()) {
@@ -86,6 +86,13 @@ fn sentence(run: &Run<'_>, outcome: Outcome) -> String {
         Outcome::Passed if run.header.mode == Mode::ChecksOnly => "All checks passed; nothing was timed.".to_owned(),
         Outcome::Passed => format!("Passed. {}.", regressions(comparison)),
     }
+}
+
+fn wrong(comparison: &Comparison) -> &'static str {
+    let checks = of(comparison, Outcome::WrongAnswers).flat_map(|one| &one.checks);
+    let mut failed = checks.filter(|check| check.outcome == CheckOutcome::Failed).peekable();
+    let of_recall = failed.peek().is_some() && failed.all(|check| check.kind == CheckKind::Recall);
+    if of_recall { "A search finds less than it must" } else { "Wrong answers or a leak" }
 }
 
 fn invalid(comparison: &Comparison) -> &'static str {

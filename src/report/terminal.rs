@@ -132,6 +132,9 @@ impl Page {
             self.out.push_str(&format!("{name}\n"));
             self.parts("  ", parts, SEPARATOR, None);
         }
+        if let Some(arms) = &scenario.arms_told {
+            self.paragraph("  ", arms, Some(Paint::Dim));
+        }
         if let Some(word) = scenario.stopped_short {
             let text = format!("{} {word}", scenario.symbol);
             self.paragraph("  ", &text, Some(Paint::Tone(scenario.tone)));

@@ -86,6 +86,18 @@ pub fn changes(arm: &ArmRecord) -> Vec<String> {
     settings.chain(connections).chain(rtt).collect()
 }
 
+/// What arms are, where their names alone do not tell: `small (on after, work_mem = 64kB)`.
+pub fn arms(scenario: &ScenarioRecord) -> Option<String> {
+    let baseline = &scenario.arms.baseline;
+    if baseline.factor.is_some() {
+        // Their names have what differs.
+        return Some(format!("all {}", ArmRecord { name: String::new(), ..baseline.clone() }));
+    }
+    let told: Vec<String> = scenario.arms.values().map(ArmRecord::to_string).collect();
+    let by_name = scenario.arms.values().zip(&told).all(|(arm, told)| arm.name == *told);
+    (!by_name).then(|| told.join(", "))
+}
+
 /// Which arm is the fastest by a metric, and which cannot be told apart from it.
 pub fn best(best: &Best, scenario: &ScenarioRecord) -> String {
     let names = |arms: &[Arm]| arms.iter().map(|arm| scenario.arm_name(*arm)).collect::<Vec<_>>().join(", ");
@@ -214,7 +226,7 @@ pub fn stop(stop: &StopReason) -> String {
         StopReason::Budget => "Stopped, because the budget was spent.".to_owned(),
         StopReason::ChecksFailed => "Nothing was timed, because the checks failed.".to_owned(),
         StopReason::ChecksOnly => "Nothing was timed, because only checks were asked for.".to_owned(),
-        StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected the SQL: {message}"),
+        StopReason::Rejected { message } => format!("Nothing was timed, because PostgreSQL rejected SQL or a setting: {message}"),
         StopReason::NotOffered => {
             "Stopped, because the generator could not offer this load: half of the transactions started late by more than a tenth of the block, and by more than 75 ms. Ask for a lower rate."
                 .to_owned()

@@ -140,10 +140,9 @@ impl Scenario {
     /// The same with the baseline on every arm, which must find nothing. Recall is what it is there, and nothing is expected of it.
     pub fn against_itself(self) -> Scenario {
         let baseline = self.arms.baseline.clone();
-        let arms = self.arms.each(|arm| {
-            let name = if arm.is_baseline() { baseline.name.clone() } else { format!("{}-{}", baseline.name, arm.place() + 1) };
-            (ArmSpec { name, ..baseline.clone() }, Arm::BASELINE)
-        });
+        let again = |number| (ArmSpec { name: format!("{}-{number}", baseline.name), ..baseline.clone() }, Arm::BASELINE);
+        let others = (2..=self.arms.count().max(2)).map(again).collect();
+        let arms = Arms::new((baseline.clone(), Arm::BASELINE), others);
         let mut scenario = self.with_arms(&arms);
         for transaction in &mut scenario.transactions {
             if let AnswerRule::Recall(least) = &mut transaction.answers.rule {

@@ -87,6 +87,17 @@ async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
     let scenario = &project.lines("scenario")[0];
     assert_eq!(scenario["arms"][1], serde_json::json!({ "name": "two", "variant": "after", "settings": { "work_mem": "64kB" } }));
     assert!(scenario["transactions"][0]["statements"][1][0]["sql"].to_string().contains("select 2"), "{scenario}");
+    // One alone can be set against itself; names may have spaces around them, and must be there.
+    std::fs::remove_dir_all(project.out()).expect("the first run's folder");
+    let mut command = project.duel("notes/planted", &["--arms", " two", "--aa", "--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres")))
+        .expect_code(0)
+        .expect_said("two (on after, work_mem = 64kB), two-2 (on after");
+    finish(&mut project.duel("notes/planted", &["--arms", "two"])).expect_code(2).expect_said("--aa duels two against itself");
+    finish(&mut project.duel("notes/planted", &["--arms", "one,"])).expect_code(2).expect_said("a name is empty");
+    finish(&mut project.duel("notes/planted", &["--arms", "one,thre"]))
+        .expect_code(2)
+        .expect_said("and notes/planted has the arms one, two, three. Did you mean three?");
     // Two arms run on that variant, and other statements.
     finish(&mut project.duel("notes/planted", &["--arms", "three,after"])).expect_code(2).expect_said("name one of one, two");
 }

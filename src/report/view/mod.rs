@@ -80,6 +80,8 @@ pub struct ScenarioView {
     pub arms: Vec<ArmView>,
     /// The arms in a line.
     pub versus: String,
+    /// What they are, where their names alone do not tell.
+    pub arms_told: Option<String>,
     pub tone: Tone,
     pub symbol: &'static str,
     pub verdict: String,

@@ -34,6 +34,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         claims: record.claims.clone(),
         arms: record.arms.arms().map(|arm| arm_view(record, arm)).collect(),
         versus: one.versus(),
+        arms_told: words::arms(record),
         tone,
         symbol: words::symbol(tone),
         verdict,
