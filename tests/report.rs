@@ -107,7 +107,10 @@ fn a_sweep_is_drawn_by_value() {
         for (arm, value) in arms.values_mut().zip(values) {
             arm.factor = Some(pgduel::record::Factor { name: "batch".into(), value: value.into() });
         }
-        with_run(comparison, |run| report::html(run).expect("it renders"))
+        with_run(comparison, |run| {
+            assert!(report::terminal(run, &style(100, false)).contains("\n  all (on before-domain)\n"), "the names tell the rest");
+            report::html(run).expect("it renders")
+        })
     };
     let drawn = |page: &str| page.matches("by batch</title>").count();
     // Two judged metrics, each for wide and narrow pages.

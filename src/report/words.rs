@@ -91,7 +91,7 @@ pub fn arms(scenario: &ScenarioRecord) -> Option<String> {
     let baseline = &scenario.arms.baseline;
     if baseline.factor.is_some() {
         // Their names have what differs.
-        return Some(format!("all {}", ArmRecord { name: String::new(), ..baseline.clone() }));
+        return Some(format!("all{}", ArmRecord { name: String::new(), ..baseline.clone() }));
     }
     let told: Vec<String> = scenario.arms.values().map(ArmRecord::to_string).collect();
     let by_name = scenario.arms.values().zip(&told).all(|(arm, told)| arm.name == *told);
