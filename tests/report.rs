@@ -112,7 +112,14 @@ fn a_sweep_is_drawn_by_value() {
             report::html(run).expect("it renders")
         })
     };
-    let drawn = |page: &str| page.matches("by batch</title>").count();
+    let drawn = |page: &str| {
+        let charts = page.split("<svg").skip(1).filter_map(|part| part.split("</svg>").next());
+        let classes = charts.flat_map(|chart| chart.split("class=\"").skip(1)).filter_map(|part| part.split('"').next());
+        for class in classes.filter(|class| class.starts_with("s-") || class.starts_with("f-")) {
+            assert!(page.contains(&format!(".{class} {{")), "{class} is not styled, and what has it cannot be seen");
+        }
+        page.matches("by batch</title>").count()
+    };
     // Two judged metrics, each for wide and narrow pages.
     assert_eq!(drawn(&swept(["1", "100"])), 4);
     assert_eq!(drawn(&swept(["small", "large"])), 4, "values need not be numbers");

@@ -55,7 +55,7 @@ pub fn sweep(one: &ScenarioComparison, first: &Metric, page: Page) -> anyhow::Re
             sheet.text((from.0 - 7.0, from.1), &format!("{}×", words::trimmed(tick)), 12.0, Ink::Muted, Anchor::Right, Weight::Normal)?;
         }
         let estimates: Vec<_> = points.iter().map(|point| place(&plane, point.x, libm::log10(point.speed.0))).collect();
-        sheet.line(&estimates, Ink::Muted, 2)?;
+        sheet.line(&estimates, Ink::Axis, 2)?;
         for (point, at) in points.iter().zip(&estimates) {
             let bound = |speed: f64| place(&plane, point.x, libm::log10(speed.clamp(low, high)));
             sheet.line(&[bound(point.speed.1), bound(point.speed.2)], point.ink, 5)?;
