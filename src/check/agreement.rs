@@ -1,4 +1,4 @@
-//! Agreement: the same draws give on every arm the answers that the scenario says they must, beside the baseline's.
+//! Agreement: runs the same draws on every arm, and compares each arm's answers with the baseline's by the rule of the scenario.
 
 use std::time::{Duration, Instant};
 

@@ -27,7 +27,7 @@ const NO_PRIVILEGE: &str = "42501";
 pub struct Passed(BTreeMap<String, Vec<CheckRecord>>);
 
 impl Passed {
-    /// What was found of this database earlier in the run, as records of an arm of `scenario`; `None` if it has not been checked or failed.
+    /// Records of an arm of `scenario` for a database that passed earlier in the run. `None` if the database was not checked yet, or failed.
     pub fn records(&self, database: &str, scenario: &str, arm: Arm) -> Option<Vec<CheckRecord>> {
         let records = self.0.get(database)?;
         let of_arm = |record: &CheckRecord| CheckRecord { scenario: scenario.to_owned(), arm: Some(arm), ..record.clone() };

@@ -143,7 +143,7 @@ pub struct DuelArgs {
     /// Print the comparison as JSON instead of a table
     #[arg(long)]
     pub json: bool,
-    /// How progress is told on standard error
+    /// Format of the progress on standard error
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub progress: ProgressFormat,
 }
@@ -246,7 +246,7 @@ pub struct RunArgs {
     /// Print JSON instead of tables
     #[arg(long)]
     pub json: bool,
-    /// How progress is told on standard error
+    /// Format of the progress on standard error
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub progress: ProgressFormat,
 }
