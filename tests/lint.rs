@@ -253,7 +253,7 @@ fn a_sweep_makes_an_arm_of_each_value() {
     assert_eq!(read.expected.as_ref().unwrap().expect.of("batch-all"), Some(&Expect::Verdict(Expectation::Improved)));
     // Each has a database of its own, which its value makes; against itself the baseline has copies of one.
     let databases = |read: &scenario::Scenario| {
-        read.databases().map(|database| (database.factor.map(|(_, value)| value), database.copy)).collect::<Vec<_>>()
+        read.databases().map(|database| (database.factor.map(|factor| factor.value), database.copy)).collect::<Vec<_>>()
     };
     assert_eq!(databases(&read), [(Some("1".to_owned()), 0), (Some("10.5".to_owned()), 0), (Some("all".to_owned()), 0)]);
     assert_eq!(databases(&read.against_itself()), [0, 1, 2].map(|copy| (Some("1".to_owned()), copy)));

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::diagnostic::closest;
 use crate::record::{Arm, Arms, Factor};
-use crate::scenario::{ArmSpec, Scenario, Statement};
+use crate::scenario::{ArmSpec, Scenario, run_alike};
 use crate::suite::{Suite, Variant};
 
 /// The variant of the scenario's baseline.
@@ -16,9 +16,13 @@ pub(super) fn variant<'a>(suite: &'a Suite, scenario: &Scenario) -> Result<&'a V
 fn unknown(suite: &Suite, scenario: &Scenario, name: &str) -> Failure {
     let variants: Vec<&str> = suite.variants.keys().map(String::as_str).collect();
     let arms: Vec<&str> = scenario.arms.values().map(|arm| arm.name.as_str()).filter(|arm| !variants.contains(arm)).collect();
-    let near = closest(name, arms.iter().chain(&variants).copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+    let near = near(name, arms.iter().chain(&variants).copied());
     let arms = if arms.is_empty() { String::new() } else { format!(", and {} has the arms {}", scenario.path(), arms.join(", ")) };
     Failure::Usage(format!("suite {} has no variant {name}; it has {}{arms}.{near}", suite.name, variants.join(", ")))
+}
+
+fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    closest(name, known).map(|near| format!(" Did you mean {near}?")).unwrap_or_default()
 }
 
 /// Names of arms as `--arms` has them. One alone can only be set against itself.
@@ -58,18 +62,13 @@ pub(super) fn chosen(suite: &Suite, scenario: Scenario, names: &[String]) -> Res
 /// A variant has no value to stand in statements and files of a sweep.
 fn no_value_of(scenario: &Scenario, factor: &Factor, name: &str) -> Failure {
     let arms: Vec<&str> = scenario.arms.values().map(|arm| arm.name.as_str()).collect();
-    let near = closest(name, arms.iter().copied()).map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+    let near = near(name, arms.iter().copied());
     Failure::Usage(format!("{} sweeps {}: {name} is none of its arms, which are {}.{near}", scenario.path(), factor.name, arms.join(", ")))
 }
 
 /// The arm whose statements suit a variant: one that runs on it, or on the nearest variant it builds on; any where all run the same.
 fn statements_of(suite: &Suite, scenario: &Scenario, variant: &Variant) -> Result<Arm, Failure> {
-    let what = |statement: &Statement| {
-        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
-    };
-    let run =
-        |arm: Arm| scenario.transactions.iter().map(|one| one.statements.get(arm).iter().map(what).collect::<Vec<_>>()).collect::<Vec<_>>();
-    let alike = |arms: &[Arm]| arms.iter().all(|arm| run(*arm) == run(arms[0]));
+    let alike = |arms: &[Arm]| arms.iter().all(|arm| run_alike(&scenario.transactions, *arm, arms[0]));
     let names = |arms: &[Arm]| arms.iter().map(|arm| scenario.arms.get(*arm).name.as_str()).collect::<Vec<_>>().join(", ");
     let mut at = Some(variant);
     // As many steps as there are variants: files that build on each other in a circle were refused when the suite was read.

@@ -184,8 +184,7 @@ async fn apply(
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<AppliedStatement>> {
     sqlx::raw_sql("reset all").execute(&mut *connection).await?;
-    let filled = |sql: String| factor.map_or_else(|| sql.clone(), |factor| factor.fill(&sql));
-    let mut applying = std::pin::pin!(apply_filled_sql_file(connection, file, filled));
+    let mut applying = std::pin::pin!(apply_filled_sql_file(connection, file, |sql| Factor::fill(factor, sql)));
     loop {
         match tokio::time::timeout(TOLD_EVERY, &mut applying).await {
             Ok(applied) => return Ok(applied?),

@@ -1,7 +1,7 @@
 //! A statement that PostgreSQL rejects, told so that its author finds it: file, line, what the server said.
 
 use crate::load::session::SessionError;
-use crate::record::Arm;
+use crate::record::{Arm, Factor};
 use crate::scenario::{Scenario, Statement, sql};
 
 /// Which text of a statement was sent.
@@ -56,8 +56,7 @@ pub fn describe(scenario: &Scenario, arm: Arm, form: Form, error: &SessionError)
 /// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the
 /// same lines as what was written; so has the value of a sweep.
 fn line(scenario: &Scenario, arm: Arm, statement: &Statement, form: Form, position: Option<u32>) -> Option<usize> {
-    let source = scenario.origin.source().text();
-    let source = scenario.arms.get(arm).factor.as_ref().map_or_else(|| source.to_owned(), |factor| factor.fill(source));
+    let source = Factor::fill(scenario.arms.get(arm).factor.as_ref(), scenario.origin.source().text());
     let (written, sent) = match (form, &statement.exact) {
         (Form::Exact, Some(exact)) => (exact, sql::scan(exact).numbered),
         _ => (&statement.sql, statement.parameters.0.clone()),

@@ -309,24 +309,18 @@ impl ScenarioDuel<'_, '_> {
     async fn build(&mut self, arm: Arm, build: u32) -> Result<VariantDatabase, Halt> {
         let variant = self.variant(arm)?.clone();
         let key = (self.scenario.database(arm), build);
-        let factor = self.scenario.arms.get(arm).factor.clone();
+        let factor = key.0.factor.as_ref();
         if let Some(database) = self.arenas.made.get(&key) {
             return Ok(database.clone());
         }
         let again = key.0.copy > 0 || build > 0;
-        self.environment.progress.event(&Event::Applying { variant: &variant.name, factor: factor.as_ref(), again });
+        self.environment.progress.event(&Event::Applying { variant: &variant.name, factor, again });
         // Numbers last: no name begins as another one does, but those of its copies.
-        let called = factor.as_ref().map_or_else(|| variant.name.clone(), |factor| format!("{} {}", variant.name, factor.value));
+        let called = factor.map_or_else(|| variant.name.clone(), |factor| format!("{} {}", variant.name, factor.value));
         let name = format!("{}_{}_{}_{build}", self.arenas.prefix, databases::sql_name(&called), key.0.copy);
-        let result = databases::make_variant(
-            self.environment.server,
-            &self.arenas.template,
-            &name,
-            &variant,
-            factor.as_ref(),
-            self.environment.progress,
-        )
-        .await;
+        let result =
+            databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant, factor, self.environment.progress)
+                .await;
         let database = result.map_err(|error| match databases::rejection(&error) {
             Some(message) => Halt::Stop(StopReason::Rejected { message }),
             None => Halt::Failed(error),

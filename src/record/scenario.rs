@@ -162,7 +162,7 @@ pub struct ArmRecord {
 }
 
 /// What a sweep varies, and its value for one arm.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Factor {
     /// Its name; `{{name}}` stands for the value in SQL and settings.
     pub name: String,
@@ -176,9 +176,9 @@ impl Factor {
         format!("{{{{{}}}}}", self.name)
     }
 
-    /// A text with the value in each of its places.
-    pub fn fill(&self, text: &str) -> String {
-        text.replace(&self.placeholder(), &self.value)
+    /// A text with the value in each of its places; as it is where there is no sweep.
+    pub fn fill(factor: Option<&Factor>, text: &str) -> String {
+        factor.map_or_else(|| text.to_owned(), |factor| text.replace(&factor.placeholder(), &factor.value))
     }
 }
 
@@ -187,15 +187,20 @@ impl std::fmt::Display for ArmRecord {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.name)?;
         let variant = (self.variant != self.name).then(|| format!("on {}", self.variant));
-        let settings = self.settings.iter().map(|(name, value)| format!("{name} = {value}"));
-        let connections = self.connections.map(|connections| format!("{connections} connections"));
-        let rtt = self.rtt_ns.map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
-        let changes: Vec<String> = variant.into_iter().chain(settings).chain(connections).chain(rtt).collect();
+        let changes: Vec<String> = variant.into_iter().chain(self.changes()).collect();
         if changes.is_empty() { Ok(()) } else { write!(out, " ({})", changes.join(", ")) }
     }
 }
 
 impl ArmRecord {
+    /// What it changes beside its variant and its statements. What a sweep set is not told: it stands in the name.
+    pub fn changes(&self) -> impl Iterator<Item = String> {
+        let settings = self.settings.iter().map(|(name, value)| format!("{name} = {value}"));
+        let connections = self.connections.map(|number| format!("{number} connection{}", if number == 1 { "" } else { "s" }));
+        let rtt = self.rtt_ns.map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
+        settings.chain(connections).chain(rtt)
+    }
+
     /// A variant, and nothing else that differs.
     pub fn of(name: &str, variant: &str) -> ArmRecord {
         ArmRecord {

@@ -80,10 +80,7 @@ pub fn named(metric: &Metric, scenario: &ScenarioComparison) -> String {
 /// What an arm changes beside its variant and its statements.
 pub fn changes(arm: &ArmRecord) -> Vec<String> {
     let factor = arm.factor.iter().map(|factor| format!("{} = {}", factor.name, factor.value));
-    let settings = factor.chain(arm.settings.iter().map(|(name, value)| format!("{name} = {value}")));
-    let connections = arm.connections.map(|connections| plural(u64::from(connections), "connection"));
-    let rtt = arm.rtt_ns.map(|rtt| format!("{} ms RTT", trimmed(rtt as f64 / 1e6)));
-    settings.chain(connections).chain(rtt).collect()
+    factor.chain(arm.changes()).collect()
 }
 
 /// What arms are, where their names alone do not tell: `small (on after, work_mem = 64kB)`.

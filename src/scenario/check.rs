@@ -1,6 +1,6 @@
 //! Holds a scenario against its suite and dataset: does everything exist that it names?
 
-use super::{Draw, Identity, Pick, Scenario, Transaction, Within};
+use super::{Draw, Identity, Pick, Scenario, Transaction, Within, run_alike};
 use crate::diagnostic::document::did_you_mean;
 use crate::diagnostic::{Diagnostic, Findings, closest, list};
 use crate::record::Arm;
@@ -39,12 +39,12 @@ pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<D
 /// A sweep of something that neither statements nor settings nor the variant's files name: arms that are all the same.
 fn unused_factor(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
     let Some(factor) = &scenario.arms.baseline.factor else { return Vec::new() };
-    let what = |arm: Arm| {
-        let statements = scenario.transactions.iter().flat_map(move |one| one.statements.get(arm));
-        let texts: Vec<_> = statements.map(|one| (one.sql.clone(), one.settings.clone(), one.each.clone(), one.exact.clone())).collect();
-        (texts, scenario.arms.get(arm).settings.clone())
-    };
-    let in_scenario = scenario.arms.rivals().any(|arm| what(arm) != what(Arm::BASELINE));
+    let exact = |arm: Arm| scenario.transactions.iter().flat_map(move |one| one.statements.get(arm)).map(|one| &one.exact);
+    let in_scenario = scenario.arms.rivals().any(|arm| {
+        !run_alike(&scenario.transactions, Arm::BASELINE, arm)
+            || exact(arm).ne(exact(Arm::BASELINE))
+            || scenario.arms.get(arm).settings != scenario.arms.baseline.settings
+    });
     let files = suite.variants.get(&scenario.arms.baseline.variant).map(|variant| variant.sql.as_slice()).unwrap_or_default();
     let names_it = |file: &std::path::PathBuf| std::fs::read_to_string(file).is_ok_and(|sql| sql.contains(&factor.placeholder()));
     if in_scenario || files.iter().any(names_it) {

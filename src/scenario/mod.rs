@@ -105,8 +105,7 @@ impl Scenario {
         let spec = self.arms.get(arm);
         let alike = |other: &&ArmSpec| other.variant == spec.variant && other.factor == spec.factor;
         let copy = self.arms.values().take(arm.place()).filter(alike).count();
-        let factor = spec.factor.as_ref().map(|factor| (factor.name.clone(), factor.value.clone()));
-        ArmDatabase { variant: spec.variant.clone(), factor, copy }
+        ArmDatabase { variant: spec.variant.clone(), factor: spec.factor.clone(), copy }
     }
 
     /// The databases that its arms run on.
@@ -153,6 +152,17 @@ impl Scenario {
     }
 }
 
+/// Whether two arms run the same: statements, what each is repeated over, requests and settings.
+pub fn run_alike(transactions: &[Transaction], one: Arm, other: Arm) -> bool {
+    fn what(statement: &Statement) -> impl PartialEq + '_ {
+        (&statement.name, &statement.sql, &statement.each, statement.request, &statement.settings)
+    }
+    transactions.iter().all(|transaction| {
+        let [one, other] = [one, other].map(|arm| transaction.statements.get(arm).iter().map(what));
+        one.eq(other)
+    })
+}
+
 /// An arm of the experiment: what is set against the others.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ArmSpec {
@@ -182,8 +192,8 @@ impl ArmSpec {
 pub struct ArmDatabase {
     /// The variant.
     pub variant: String,
-    /// Name and value of what a sweep set in the variant's files.
-    pub factor: Option<(String, String)>,
+    /// What a sweep set in the variant's files.
+    pub factor: Option<Factor>,
     /// How many arms of the scenario before it have one of the same variant and value.
     pub copy: usize,
 }

@@ -64,17 +64,17 @@ pub enum ApplyError {
 
 /// Applies the file at `path`; see [`apply_sql`].
 pub async fn apply_sql_file(connection: &mut PgConnection, path: &Path) -> Result<Vec<AppliedStatement>, ApplyError> {
-    apply_filled_sql_file(connection, path, |sql| sql).await
+    apply_filled_sql_file(connection, path, str::to_owned).await
 }
 
 /// The same, with what `fill` makes of its text.
 pub async fn apply_filled_sql_file(
     connection: &mut PgConnection,
     path: &Path,
-    fill: impl FnOnce(String) -> String,
+    fill: impl FnOnce(&str) -> String,
 ) -> Result<Vec<AppliedStatement>, ApplyError> {
     let sql = tokio::fs::read_to_string(path).await.map_err(TargetError::file("read", path))?;
-    apply_sql(connection, path, &fill(sql)).await
+    apply_sql(connection, path, &fill(&sql)).await
 }
 
 /// Applies `sql`, which came from `path`, one statement at a time and each in a transaction of its own unless the file

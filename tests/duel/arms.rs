@@ -2,26 +2,21 @@
 
 use serde_json::Value;
 
-use crate::project::{Project, finish};
+use crate::project::{LIST, Project, finish};
 use crate::support::TestServer;
 
 const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
-const READ: &str = r#"
-[[transaction]]
-name     = "read"
-identity = "member"
-draw.workspace = "tenant"
-
-[[transaction.statement]]
-name = "newest"
-sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
-"#;
 
 /// The example with one scenario whose arms are written out.
 fn project(arms: &str, rest: &str) -> Project {
     let project = Project::example();
     project.write("scenarios/notes/planted.toml", &format!("title = \"Planted\"\n{arms}\n{rest}"));
     project
+}
+
+/// The same transaction with other SQL.
+fn asking(sql: &str) -> String {
+    LIST.replace("select id from notes where workspace_id = :workspace order by created_at desc, id limit 20", sql)
 }
 
 fn of_arm(blocks: &[Value], arm: u64) -> Vec<&Value> {
@@ -33,16 +28,13 @@ async fn settings_of_an_arm_are_those_of_its_connections() {
     let server = TestServer::shared().await;
     let arms = "[[arm]]\nname = \"usual\"\nvariant = \"after\"\n\n\
                 [[arm]]\nname = \"small\"\nvariant = \"after\"\nset = { work_mem = \"64kB\" }\n";
-    let asks = READ.replace(
-        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
-        "select current_setting('work_mem') from workspaces where id = :workspace",
-    );
-    let asking = project(arms, &asks);
-    let mut command = asking.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
+    let asks = asking("select current_setting('work_mem') from workspaces where id = :workspace");
+    let known = project(arms, &asks);
+    let mut command = known.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
     let finished = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(6);
     assert!(finished.stdout.contains("small (64kB)"), "{}", finished.stdout);
     // One that the server does not know is told as SQL that it rejects.
-    let unknown = project(&arms.replace("work_mem", "wrok_mem"), READ);
+    let unknown = project(&arms.replace("work_mem", "wrok_mem"), LIST);
     let mut command = unknown.duel("notes/planted", &["--checks-only", "--scale", "0.1"]);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("wrok_mem");
 }
@@ -53,7 +45,7 @@ async fn pools_and_round_trip_times_are_an_arms_own() {
     let arms = "[[arm]]\nname = \"near\"\nvariant = \"after\"\n\n\
                 [[arm]]\nname = \"far\"\nvariant = \"after\"\nrtt = \"5ms\"\n\n\
                 [[arm]]\nname = \"narrow\"\nvariant = \"after\"\nconnections = 1\n";
-    let project = project(arms, &format!("[load]\nrate = 150\nconnections = 3\n{READ}"));
+    let project = project(arms, &format!("[load]\nrate = 150\nconnections = 3\n{LIST}"));
     let mut command = project.duel("notes/planted", &SMALL);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_said("near → far, narrow");
     let blocks = project.lines("block");
@@ -77,7 +69,7 @@ async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
     let arms = "[[arm]]\nname = \"one\"\nvariant = \"after\"\n\n\
                 [[arm]]\nname = \"two\"\nvariant = \"after\"\nset = { work_mem = \"64kB\" }\n\n\
                 [[arm]]\nname = \"three\"\nvariant = \"before\"\n";
-    let apart = READ.replace(
+    let apart = LIST.replace(
         "sql  = \"select id from notes where workspace_id = :workspace order by created_at desc, id limit 20\"",
         "sql  = { one = \"select 1 where :workspace::uuid is not null\", two = \"select 2 where :workspace::uuid is not null\", three = \"select 2 where :workspace::uuid is not null\" }",
     );
@@ -106,10 +98,8 @@ async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
 async fn a_sweep_fills_in_the_variants_files() {
     let server = TestServer::shared().await;
     let sweep = "duel = [\"filled\"]\nsweep.fill = [50, 90]\n";
-    let asks = READ.replace(
-        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
-        "select array_to_string(reloptions, '') from pg_class where relname = 'notes_filled' and :workspace::uuid is not null",
-    );
+    let asks =
+        asking("select array_to_string(reloptions, '') from pg_class where relname = 'notes_filled' and :workspace::uuid is not null");
     let project = project(sweep, &asks).variant(
         "filled",
         "before",
@@ -146,10 +136,7 @@ async fn a_sweep_fills_in_the_variants_files() {
 async fn a_sweep_is_judged_by_value_and_drawn() {
     let server = TestServer::shared().await;
     let sweep = "duel = [\"after\"]\nsweep.steps = [1, 100000]\n";
-    let counts = READ.replace(
-        "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20",
-        "select 1 where :workspace::uuid is not null and (select count(*) from generate_series(1, {{steps}})) > 0",
-    );
+    let counts = asking("select 1 where :workspace::uuid is not null and (select count(*) from generate_series(1, {{steps}})) > 0");
     let project = project(sweep, &counts);
     let mut command = project.duel("notes/planted", &SMALL);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(1).expect_said("steps-1 → steps-100000");

@@ -18,8 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-use crate::project::{Project, Running};
-use crate::signals::{LIST, server_of};
+use crate::project::{LIST, Project, Running};
+use crate::signals::server_of;
 use crate::support::{OwnHome, TestServer};
 
 pub const CONNECTIONS: u32 = 2;

@@ -14,8 +14,7 @@ use pgduel::record::{NoProcessorTime, ProcessorTime};
 use pgduel::target::EmbeddedServer;
 
 use crate::outages::{PATIENT, SECOND, open, spec};
-use crate::project::{Project, finish};
-use crate::signals::LIST;
+use crate::project::{LIST, Project, finish};
 use crate::support::OwnHome;
 
 /// Some tens of milliseconds on a processor, most of them in debug builds too.

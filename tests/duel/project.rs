@@ -18,6 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(480);
 pub const SHORT_BLOCKS: &str =
     "\n[margins]\np50 = \"100%\"\np95 = \"100%\"\nfloor = \"1ms\"\n\n[load]\nrate = { work = 1, transactions = 20 }\n";
 
+/// The newest notes of a workspace.
+pub const LIST: &str = r#"
+[[transaction]]
+name     = "list"
+identity = "member"
+draw.workspace = "tenant"
+
+[[transaction.statement]]
+name = "newest"
+sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
+"#;
+
 /// A copy of `examples/notes`.
 pub struct Project {
     folder: TempDir,

@@ -2,20 +2,10 @@
 
 use std::path::Path;
 
-use crate::project::{Project, finish, pgduel};
+use crate::project::{LIST, Project, finish, pgduel};
 use crate::support::TestServer;
 
 const REPORTS: [&str; 3] = ["report.md", "report.json", "report.html"];
-const LIST: &str = r#"
-[[transaction]]
-name     = "list"
-identity = "member"
-draw.workspace = "tenant"
-
-[[transaction.statement]]
-name = "newest"
-sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
-"#;
 
 fn reports(folder: &Path) -> Vec<Vec<u8>> {
     REPORTS.iter().map(|name| std::fs::read(folder.join(name)).expect("a report")).collect()

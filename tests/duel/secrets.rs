@@ -3,19 +3,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::project::{Finished, Project, finish};
+use crate::project::{Finished, LIST, Project, finish};
 use crate::support::TestServer;
-
-const LIST: &str = r#"
-[[transaction]]
-name     = "list"
-identity = "member"
-draw.workspace = "tenant"
-
-[[transaction.statement]]
-name = "newest"
-sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
-"#;
 
 fn project() -> Project {
     Project::with_scenario(["before", "after"], "", LIST)

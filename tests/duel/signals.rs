@@ -4,19 +4,8 @@ use pgduel::record::Accounting;
 use pgduel::target::{EmbeddedServer, Server, list_pgduel_databases};
 use rustix::process::Signal;
 
-use crate::project::{Project, Running, finish, pgduel};
+use crate::project::{LIST, Project, Running, finish, pgduel};
 use crate::support::{OwnHome, TestServer};
-
-pub const LIST: &str = r#"
-[[transaction]]
-name     = "list"
-identity = "member"
-draw.workspace = "tenant"
-
-[[transaction.statement]]
-name = "newest"
-sql  = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20"
-"#;
 
 /// Blocks for minutes on end.
 fn project() -> Project {

@@ -1,6 +1,6 @@
 //! `duel` and `[[arm]]`: what is set against each other. The first one is the baseline.
 
-use super::super::{ArmSpec, Arrival, Load, Statement, Transaction};
+use super::super::{ArmSpec, Arrival, Load, Transaction, run_alike};
 use super::load::{LONGEST_RTT, MOST_SESSIONS};
 use super::statement::settings;
 use super::{name_of, units};
@@ -74,7 +74,7 @@ fn swept(arms: Arms<ArmSpec>, node: &Node, f: &mut Findings) -> Option<Arms<ArmS
     let of = |value: String| {
         let factor = Factor { name: entry.key.clone(), value };
         let base = &arms.baseline;
-        let settings = base.settings.iter().map(|(name, value)| (name.clone(), factor.fill(value))).collect();
+        let settings = base.settings.iter().map(|(name, value)| (name.clone(), Factor::fill(Some(&factor), value))).collect();
         ArmSpec { name: format!("{}-{}", factor.name, factor.value), settings, factor: Some(factor), ..base.clone() }
     };
     Arms::try_from(values.into_iter().map(of).collect::<Vec<_>>()).ok()
@@ -224,13 +224,9 @@ fn table(arm: Arm, root: &Node) -> &Node {
 /// Faults arms that are the same in everything: to find what noise alone does there is `--aa`. Whether a variant's files name the factor of a
 /// sweep is not known here.
 pub fn differ(arms: &Arms<ArmSpec>, transactions: &[Transaction], root: &Node, f: &mut Findings) {
-    let what = |statement: &Statement| {
-        (statement.name.clone(), statement.sql.clone(), statement.each.clone(), statement.request, statement.settings.clone())
-    };
     let alike = |one: &ArmSpec, other: &ArmSpec| *one == ArmSpec { name: one.name.clone(), ..other.clone() };
-    let run = |arm: Arm| transactions.iter().map(|one| one.statements.get(arm).iter().map(what).collect::<Vec<_>>()).collect::<Vec<_>>();
     for (arm, spec) in arms.iter().filter(|(_, spec)| spec.factor.is_none()) {
-        let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run(*other) == run(arm));
+        let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run_alike(transactions, *other, arm));
         if let Some((_, twin)) = twin {
             let message = format!("{} and {} are the same in everything", twin.name, spec.name);
             let help = "name another variant, or give one `set`, `connections` or `rtt`, or tell them apart in a statement";

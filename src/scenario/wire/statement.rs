@@ -135,7 +135,7 @@ fn of_arm<'n>(
         text(node, if is_new { f } else { &mut quiet }, around)
     });
     let factor = around.arms.get(arm).factor.as_ref();
-    let filled = |text: &str| factor.map_or_else(|| text.to_owned(), |factor| factor.fill(text));
+    let filled = |text: &str| Factor::fill(factor, text);
     let each = parts.each.get(arm).map(|node| {
         // One that takes the factor's value is another one for each arm.
         let is_new = first(node) || factor.is_some_and(|factor| takes(node, factor));
