@@ -30,14 +30,13 @@ use pgduel::dataset::{Dataset, Sizing};
 use pgduel::experiment::offer::load_threads;
 use pgduel::experiment::{Event, Progress, connect_target, make_variant, template, template_digest};
 use pgduel::load::bind::{Mix, SequenceRange};
-use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
+use pgduel::load::block::{BlockResult, BlockSpec, prepare};
 use pgduel::load::identity::SEARCH_PATH;
-use pgduel::load::patience::{BlockEnd, Patience};
+use pgduel::load::patience::BlockEnd;
 use pgduel::load::program::Program;
-use pgduel::load::schedule::Process;
 use pgduel::load::wire::ConnectTarget;
 use pgduel::observe::snapshot;
-use pgduel::record::{Arm, Histogram};
+use pgduel::record::{Arm, Arrivals, BlockLoad, Histogram};
 use pgduel::scenario::{self, Scenario};
 use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::suite::{self, Suite};
@@ -284,13 +283,13 @@ impl Bench {
     /// Runs a pair; false if it was interrupted.
     async fn pair(&mut self, statement: &Statement, setting: &Setting, first: Arm, series: &mut Series) -> anyhow::Result<bool> {
         let began = Instant::now();
-        let process = Process::Poisson(statement.capacity_per_second * UTILISATION);
-        let work = Work::Open { process, settle: setting.settle, measure: setting.measure };
+        let arrivals = Arrivals::Poisson { per_second: statement.capacity_per_second * UTILISATION };
+        let load = BlockLoad::new(arrivals, setting.settle, setting.measure);
         // Both blocks of a pair have the same arrivals.
         let number = self.blocks;
         let mut found = Vec::new();
         for _ in 0..2 {
-            let result = self.observed(statement, work.clone(), number).await?;
+            let result = self.observed(statement, load.clone(), number).await?;
             if result.end != BlockEnd::Finished {
                 return Ok(false);
             }
@@ -312,8 +311,8 @@ impl Bench {
     }
 
     /// A block with all that a duel does around it: an observer's connection, and the server's counters before and after.
-    async fn observed(&mut self, statement: &Statement, work: Work, number: u32) -> anyhow::Result<BlockResult> {
-        let prepared = prepare(self.spec(statement, work, CONNECTIONS, number)).await?;
+    async fn observed(&mut self, statement: &Statement, load: BlockLoad, number: u32) -> anyhow::Result<BlockResult> {
+        let prepared = prepare(self.spec(statement, load, CONNECTIONS, number)).await?;
         let mut observer = self.server.connect(&statement.target.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
@@ -323,31 +322,23 @@ impl Bench {
         Ok(result)
     }
 
-    fn spec(&mut self, statement: &Statement, work: Work, connections: u32, number: u32) -> BlockSpec {
+    fn spec(&mut self, statement: &Statement, load: BlockLoad, connections: u32, number: u32) -> BlockSpec {
         self.blocks += 1;
+        let (warm_up_sequence, first_sequence) = (SequenceRange::WarmUp(self.blocks).first(), SequenceRange::Round(number).first());
         BlockSpec {
+            load: BlockLoad { connections, warm_up: WARM_UP, warm_up_sequence, first_sequence, seed: self.seed, ..load },
             target: statement.target.clone(),
             program: statement.program.clone(),
             mix: statement.mix.clone(),
-            connections,
             threads: load_threads(),
-            warm_up_sequence: SequenceRange::WarmUp(self.blocks).first(),
-            warm_up: WARM_UP,
-            first_sequence: SequenceRange::Round(number).first(),
-            seed: self.seed,
-            work,
-            patience: Patience::default(),
-            acquire_timeout: None,
-            max_tries: 1,
-            count_busy: false,
             stop: self.stop.clone(),
         }
     }
 
     async fn closed(&mut self, statement: &Statement, connections: u32, measure: Duration) -> anyhow::Result<BlockResult> {
-        let work = Work::Closed { settle: Duration::from_millis(100), measure };
+        let load = BlockLoad::new(Arrivals::Closed, Duration::from_millis(100), measure);
         let number = self.blocks;
-        let result = prepare(self.spec(statement, work, connections, number)).await?.run().await?;
+        let result = prepare(self.spec(statement, load, connections, number)).await?.run().await?;
         anyhow::ensure!(result.end == BlockEnd::Finished, "it did not run to its end: {:?}", result.end);
         Ok(result)
     }

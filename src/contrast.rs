@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::judge::{Comparison, Metric, ScenarioComparison, compare};
-use crate::record::{Arm, Header, LoadRecord, Record, ScenarioRecord};
+use crate::record::{Arm, Arrivals, Header, Record, ScenarioLoad, ScenarioRecord};
 use crate::summary::{Percentiles, Summary, summarise};
 
 /// Rates found by probes differ by this much without a reason.
@@ -228,54 +228,49 @@ fn scenario_differs(baseline: &ScenarioRecord, run: &ScenarioRecord) -> Vec<Stri
     if baseline.overlays != run.overlays {
         reasons.push("the overlays of the dataset differ".to_owned());
     }
-    reasons.extend(load_differs(&baseline.load, &run.load));
+    reasons.extend(load_differs(baseline.load.as_ref(), run.load.as_ref()));
     reasons
 }
 
-fn load_differs(baseline: &LoadRecord, run: &LoadRecord) -> Option<String> {
-    match (baseline, run) {
-        (
-            LoadRecord::Open { rate_per_second: one, connections, auto, .. },
-            LoadRecord::Open { rate_per_second: other, connections: others, auto: also, .. },
-        ) => {
-            let noise = if *auto && *also { RATE_NOISE } else { 1e-9 };
-            if connections != others {
-                return Some(format!("the number of connections differs: {connections} and {others}"));
-            }
-            let far = (other / one - 1.0).abs() > noise || !(other / one).is_finite();
-            far.then(|| match *auto || *also {
-                true => format!(
-                    "the rate differs: {one:.0}/s and {other:.0}/s, as a probe chose it; a rate in the scenario is the same in each run"
-                ),
-                false => format!("the rate differs: {one:.0}/s and {other:.0}/s"),
-            })
+fn load_differs(baseline: Option<&ScenarioLoad>, run: Option<&ScenarioLoad>) -> Option<String> {
+    let (one, other) = match (baseline, run) {
+        (Some(one), Some(other)) if kind(one) == kind(other) => (one, other),
+        (None, None) => return None,
+        _ => {
+            let name = |load: Option<&ScenarioLoad>| load.map_or("no load", kind);
+            return Some(format!("load was offered in another way: {} and {}", name(baseline), name(run)));
         }
-        (LoadRecord::Closed { sessions: one }, LoadRecord::Closed { sessions: other }) => {
-            (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
+    };
+    if one.connections != other.connections {
+        let noun = if one.arrivals.has_queue() { "connections" } else { "sessions" };
+        return Some(format!("the number of {noun} differs: {} and {}", one.connections, other.connections));
+    }
+    match (&one.arrivals, &other.arrivals) {
+        (Arrivals::Stages { .. }, _) => (one.arrivals != other.arrivals).then(|| "stages differ".to_owned()),
+        (Arrivals::Users { .. }, _) => (one.arrivals != other.arrivals).then(|| "users or their thinking differ".to_owned()),
+        // How much work fits was found by a probe, or is told by what runs.
+        (Arrivals::Closed | Arrivals::Work { .. }, _) => None,
+        (Arrivals::Poisson { per_second: rate } | Arrivals::Constant { per_second: rate }, run) => {
+            let (probed, noise) = match (&one.chosen, &other.chosen) {
+                (Some(_), Some(_)) => (true, RATE_NOISE),
+                (None, None) => (false, 1e-9),
+                _ => (true, 1e-9),
+            };
+            let (rate, other) = (*rate, run.per_second());
+            let far = (other / rate - 1.0).abs() > noise || !(other / rate).is_finite();
+            let chose = if probed { ", as a probe chose it; a rate in the scenario is the same in each run" } else { "" };
+            far.then(|| format!("the rate differs: {rate:.0}/s and {other:.0}/s{chose}"))
         }
-        (
-            LoadRecord::Users { users, think_ns, connections },
-            LoadRecord::Users { users: others, think_ns: other_think, connections: other_connections },
-        ) => {
-            let same = (users, think_ns, connections) == (others, other_think, other_connections);
-            (!same).then(|| "users, their thinking or the pool differ".to_owned())
-        }
-        (LoadRecord::FixedWork { sessions: one, .. }, LoadRecord::FixedWork { sessions: other, .. }) => {
-            (one != other).then(|| format!("the number of sessions differs: {one} and {other}"))
-        }
-        (LoadRecord::Stages { .. }, LoadRecord::Stages { .. }) => (baseline != run).then(|| "stages or the pool differ".to_owned()),
-        _ => Some(format!("load was offered in another way: {} and {}", kind(baseline), kind(run))),
     }
 }
 
-fn kind(load: &LoadRecord) -> &'static str {
-    match load {
-        LoadRecord::Open { .. } => "open loop",
-        LoadRecord::Stages { .. } => "open loop in stages",
-        LoadRecord::Users { .. } => "users who share a pool",
-        LoadRecord::Closed { .. } => "closed loop",
-        LoadRecord::FixedWork { .. } => "fixed work",
-        LoadRecord::Nothing => "no load",
+fn kind(load: &ScenarioLoad) -> &'static str {
+    match load.arrivals {
+        Arrivals::Poisson { .. } | Arrivals::Constant { .. } => "open loop",
+        Arrivals::Stages { .. } => "open loop in stages",
+        Arrivals::Users { .. } => "users who share a pool",
+        Arrivals::Closed => "closed loop",
+        Arrivals::Work { .. } => "fixed work",
     }
 }
 

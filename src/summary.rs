@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, BlockKind, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, LoadRecord, Mode, NoProcessorTime, Record,
-    ScenarioRecord, Stage, StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
+    Accounting, Arrivals, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, Mode, NoProcessorTime, Record, ScenarioRecord, Stage,
+    StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
@@ -61,6 +61,8 @@ impl RunOutcome {
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Load {
+    /// How transactions began.
+    pub arrivals: Arrivals,
     /// Length of the measured stretch, seconds.
     pub seconds: f64,
     /// From the end of the measured stretch until the last of its transactions was done, seconds.
@@ -247,14 +249,17 @@ pub fn summarise(record: &Record) -> Option<Summary> {
     }
     let mut summary =
         Summary { scenario: None, variant: None, load: None, stop: None, warnings: Vec::new(), outcome: RunOutcome::Interrupted };
-    let mut block = None;
+    let mut sum: Option<BlockRecord> = None;
     let mut classes = Vec::new();
     let mut interrupted = true;
     for line in &record.lines {
         match line {
             Line::Scenario(scenario) => summary.scenario = Some((**scenario).clone()),
             Line::Variant(variant) => summary.variant = Some(variant.clone()),
-            Line::Block(one) => block = Some(&**one),
+            Line::Block(block) => match &mut sum {
+                Some(sum) => sum.add(block),
+                None => sum = Some((**block).clone()),
+            },
             Line::TenantClass(class) => classes.push(class_load(class)),
             Line::ScenarioEnd(end) => {
                 summary.stop = Some(end.stop.clone());
@@ -266,8 +271,8 @@ pub fn summarise(record: &Record) -> Option<Summary> {
     }
     // What was cut off before anything ended has times and shares of nothing.
     let nothing = |block: &BlockRecord| block.accounting.answered() == 0;
-    let block = block.filter(|block| !(interrupted && nothing(block)));
-    summary.load = block.map(|block| load(block, summary.scenario.as_ref(), classes));
+    let measured = sum.filter(|sum| !(interrupted && nothing(sum)));
+    summary.load = measured.map(|sum| load(&sum, summary.scenario.as_ref(), classes));
     summary.outcome = outcome(&summary, interrupted);
     let found = warnings(&summary);
     summary.warnings.extend(found);
@@ -286,9 +291,9 @@ fn outcome(summary: &Summary, interrupted: bool) -> RunOutcome {
 fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<ClassLoad>) -> Load {
     let seconds = block.duration_ns as f64 / 1e9;
     let drain_seconds = block.drain_ns as f64 / 1e9;
-    let throughput_per_second = match block.kind {
+    let throughput_per_second = match block.load.arrivals {
         // They ask as fast as they are answered: what ends in the stretch makes up for what began before it.
-        BlockKind::Users => per_second(block.completed, seconds),
+        Arrivals::Users { .. } => per_second(block.completed, seconds),
         // All that was scheduled in the stretch is counted, so the time that it took to finish counts too.
         _ => per_second(block.accounting.ok, seconds + drain_seconds),
     };
@@ -296,6 +301,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
     let names = in_order(block, scenario);
     let disturbances = block.disturbances();
     Load {
+        arrivals: block.load.arrivals.clone(),
         seconds,
         drain_seconds,
         throughput_per_second,
@@ -304,7 +310,7 @@ fn load(block: &BlockRecord, scenario: Option<&ScenarioRecord>, classes: Vec<Cla
         balanced: block.accounting.balances(),
         all: (names.len() > 1).then(|| together(block)),
         transactions: names.into_iter().map(|(name, statements)| transaction(block, name, &statements)).collect(),
-        stages: stages(block, scenario),
+        stages: stages(block),
         classes,
         errors: block.errors.iter().map(|(code, times)| (code.clone(), Percentiles::of(times))).collect(),
         generator: Generator {
@@ -391,8 +397,8 @@ fn transaction_load(name: &str, times: &TransactionTimes, statements: Vec<Statem
     }
 }
 
-fn stages(block: &BlockRecord, scenario: Option<&ScenarioRecord>) -> Vec<StageLoad> {
-    let Some(LoadRecord::Stages { stages, .. }) = scenario.map(|scenario| &scenario.load) else { return Vec::new() };
+fn stages(block: &BlockRecord) -> Vec<StageLoad> {
+    let stages = block.load.arrivals.stages();
     let load = |(stage, times): (&Stage, &StageTimes)| StageLoad {
         stage: *stage,
         scheduled: times.scheduled,
@@ -452,7 +458,7 @@ fn warnings(summary: &Summary) -> Vec<String> {
         ));
     }
     // An overloaded server says it louder.
-    let open = load.overload.is_none() && matches!(summary.scenario.as_ref().map(|scenario| &scenario.load), Some(LoadRecord::Open { .. }));
+    let open = load.overload.is_none() && load.arrivals.is_open() && load.stages.is_empty();
     let waited = |one: &TransactionLoad| one.acquire.p50.unwrap_or(0.0) > one.service.p50.unwrap_or(f64::INFINITY);
     if open && load.transactions.iter().any(waited) {
         let more = "half of the transactions waited longer for a connection than they took";

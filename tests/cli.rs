@@ -198,8 +198,7 @@ fn edited(edit: impl Fn(&mut serde_json::Value)) -> tempfile::TempDir {
     let lines = whole.lines().map(|line| {
         let mut line: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
         if line["line"] == "scenario" {
-            line["load"] =
-                serde_json::json!({"kind": "open", "rate_per_second": 5000.0, "arrivals": "poisson", "connections": 4, "auto": false});
+            line["load"] = serde_json::json!({"arrivals": {"kind": "poisson", "per_second": 5000.0}, "connections": 4});
         }
         edit(&mut line);
         format!("{line}\n")
@@ -276,10 +275,40 @@ fn shown(folder: &Path, format: &str) -> String {
 }
 
 #[test]
+fn blocks_of_one_arm_are_summed() {
+    let whole = std::fs::read_to_string(data("run-1.jsonl")).expect("the record reads");
+    let block = whole.lines().find(|line| line.contains("\"line\":\"block\"")).expect("a block");
+    let again = block.replacen("\"round\":0", "\"round\":1", 1);
+    assert_ne!(block, again);
+    let folder = tempfile::tempdir().expect("a folder");
+    let summary = |text: &str| -> serde_json::Value {
+        std::fs::write(folder.path().join("run.jsonl"), text).expect("written");
+        let document: serde_json::Value = serde_json::from_str(&shown(folder.path(), "json")).expect("JSON");
+        document["summary"]["load"].clone()
+    };
+    let one = summary(&whole);
+    let two = summary(&whole.replace(block, &format!("{block}\n{again}")));
+    let number = |load: &serde_json::Value, path: &str| load.pointer(path).and_then(serde_json::Value::as_f64).expect("a number");
+    for twice in ["/seconds", "/accounting/scheduled", "/accounting/ok", "/transactions/0/response/count"] {
+        assert_eq!(number(&two, twice), 2.0 * number(&one, twice), "{twice}");
+    }
+    let alike = [
+        "/throughput_per_second",
+        "/transactions/0/service/p50",
+        "/server/blocks_hit",
+        "/generator/cpu_share",
+        "/generator/achieved_share",
+    ];
+    for path in alike {
+        assert!((number(&two, path) / number(&one, path) - 1.0).abs() < 1e-9, "{path}: {} and {}", one, two);
+    }
+}
+
+#[test]
 fn what_finished_late_is_no_throughput() {
     let folder = edited(|line| {
         if line["line"] == "block" {
-            line["kind"] = "timed".into();
+            line["load"]["arrivals"] = serde_json::json!({"kind": "poisson", "per_second": 5000.0});
             line["drain_ns"] = serde_json::json!(9_000_000_000_u64);
         }
     });
@@ -290,7 +319,7 @@ fn what_finished_late_is_no_throughput() {
     assert!(said.find("too much") < said.find("throughput"), "the warning comes first: {said}");
     let quick = edited(|line| {
         if line["line"] == "block" {
-            line["kind"] = "timed".into();
+            line["load"]["arrivals"] = serde_json::json!({"kind": "poisson", "per_second": 5000.0});
             line["drain_ns"] = serde_json::json!(20_000_000);
         }
     });

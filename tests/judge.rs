@@ -16,10 +16,10 @@ mod simulation;
 use std::path::PathBuf;
 
 use pgduel::judge::{Comparison, Gate, Metric, Outcome, Quantity, ScenarioComparison, Verdict, compare};
-use pgduel::record::{Arm, Arms, BlockKind, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, StopReason, Writer, read};
+use pgduel::record::{Arm, Arms, BlockRecord, CheckOutcome, Discard, Expectation, Line, Record, StopReason, Writer, read};
 
 use expected::met;
-use records::{Made, Statement, made, run};
+use records::{Made, Statement, WORK, made, run};
 
 /// The checked-in record of this name, which must be what the generator makes.
 fn checked_in(name: &str, fresh: Record) -> Comparison {
@@ -285,7 +285,7 @@ fn a_percentile_of_too_few_samples_is_shown_only() {
 
 #[test]
 fn fixed_work_is_judged_by_its_median() {
-    let work = Made { kind: BlockKind::FixedWork, samples: Arms::two(30, 30), ..made("fixed-work", 0.01) };
+    let work = Made { arrivals: WORK, samples: Arms::two(30, 30), ..made("fixed-work", 0.01) };
     let comparison = checked_in("fixed-work", run(12, &[work]));
     let scenario = only(&comparison);
     let median = history_p50(&comparison);
@@ -299,7 +299,7 @@ fn fixed_work_is_judged_by_its_median() {
 
 #[test]
 fn a_pause_in_fixed_work_moves_the_mean_and_not_the_verdict() {
-    let work = Made { kind: BlockKind::FixedWork, samples: Arms::two(30, 30), ..made("paused", 1.0) };
+    let work = Made { arrivals: WORK, samples: Arms::two(30, 30), ..made("paused", 1.0) };
     let paused = with_blocks(run(12, &[Made { spread: 0.005, ..work }]), |block| {
         if block.arm == Arm::at(1) {
             block.statements.values_mut().for_each(|times| times.record(90_000_000));

@@ -9,12 +9,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use pgduel::dataset::{Dataset, Sizing};
 use pgduel::load::bind::Mix;
-use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
-use pgduel::load::patience::Patience;
+use pgduel::load::block::{BlockResult, BlockSpec, prepare};
 use pgduel::load::program::Program;
-use pgduel::load::schedule::Process;
 use pgduel::load::wire::{ConnectTarget, Host};
-use pgduel::record::{Arm, Histogram};
+use pgduel::record::{Arm, Arrivals, BlockLoad, Histogram};
 use pgduel::{scenario, suite};
 
 use super::Arguments;
@@ -96,23 +94,15 @@ impl Subject {
         self
     }
 
-    fn run(&self, arena: &Arena, work: Work, connections: u32, threads: usize) -> anyhow::Result<Block> {
+    fn run(&self, arena: &Arena, load: BlockLoad, connections: u32, threads: usize) -> anyhow::Result<Block> {
         let number = self.blocks.fetch_add(1, Ordering::Relaxed);
+        let (warm_up_sequence, first_sequence) = (1 << 42 | number << 20, number << 20);
         let spec = BlockSpec {
+            load: BlockLoad { connections, warm_up: 6, warm_up_sequence, first_sequence, seed: number, ..load },
             target: self.target.clone(),
             program: self.program.clone(),
             mix: self.mix.clone(),
-            connections,
             threads,
-            warm_up_sequence: 1 << 42 | number << 20,
-            warm_up: 6,
-            first_sequence: number << 20,
-            seed: number,
-            work,
-            patience: Patience::default(),
-            acquire_timeout: None,
-            max_tries: 1,
-            count_busy: false,
             stop: Arc::new(AtomicBool::new(false)),
         };
         arena.block_on(async {
@@ -129,8 +119,8 @@ fn own_cpu() -> anyhow::Result<Duration> {
     Ok(Duration::from_micros((usage.user_time() + usage.system_time()).num_microseconds().try_into()?))
 }
 
-fn closed(seconds: u32) -> Work {
-    Work::Closed { settle: Duration::ZERO, measure: Duration::from_secs(seconds.into()) }
+fn closed(seconds: u32) -> BlockLoad {
+    BlockLoad::new(Arrivals::Closed, Duration::ZERO, Duration::from_secs(seconds.into()))
 }
 
 /// Prints the tables.
@@ -182,7 +172,7 @@ fn a_million(arena: &Arena, scale: u32, port: u16) -> anyhow::Result<()> {
     eprintln!("duel: a million arrivals");
     let nothing = Subject::new(arena, ONE, scale)?.at(port);
     let measure = Duration::from_secs_f64(MILLION / RATE);
-    let work = Work::Open { process: Process::Constant(RATE), settle: Duration::ZERO, measure };
+    let work = BlockLoad::new(Arrivals::Constant { per_second: RATE }, Duration::ZERO, measure);
     let sum = nothing.run(arena, work, CLIENTS, THREADS)?.result.recording.accounting;
     println!(
         "A million arrivals at {RATE}/s, against nothing: {} scheduled = {} ok + {} error + {} given up + {} dropped + {} in flight. {}\n",
@@ -232,7 +222,7 @@ fn lateness(arena: &Arena, point: &Subject, pairs: usize, seconds: u32, flags: &
     println!("|---|---|---|---|---|---|---|---|");
     let rate = (arena.run(Yardstick::Pgbench, flags)?.tps / 2.0).round();
     let limited: Vec<String> = flags.iter().cloned().chain(["-R".to_owned(), rate.to_string(), "-l".to_owned()]).collect();
-    let work = Work::Open { process: Process::Poisson(rate), settle: Duration::ZERO, measure: Duration::from_secs(seconds.into()) };
+    let work = BlockLoad::new(Arrivals::Poisson { per_second: rate }, Duration::ZERO, Duration::from_secs(seconds.into()));
     let mut pooled = [Histogram::new(), Histogram::new()];
     let mut theirs = Histogram::new();
     let mut medians: [Vec<f64>; 2] = Default::default();

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::diagnostic::closest;
 use crate::record::{Arm, Arms, Factor};
-use crate::scenario::{ArmSpec, Scenario, run_alike};
+use crate::scenario::{ArmSpec, Rate, Scenario, run_alike};
 use crate::suite::{Suite, Variant};
 
 /// The variant of the scenario's baseline.
@@ -55,6 +55,13 @@ pub(super) fn chosen(suite: &Suite, scenario: Scenario, names: &[String]) -> Res
         },
     };
     let arms: Vec<(ArmSpec, Arm)> = names.iter().map(of).collect::<Result<_, Failure>>()?;
+    let without_rate = arms.iter().find(|(spec, _)| spec.arrivals.is_none());
+    if let (Some((spec, _)), true) = (without_rate, arms.iter().any(|(spec, _)| spec.arrivals.is_some()))
+        && !matches!(scenario.load.rate, Rate::Stated(_))
+    {
+        let rates = "whose arms have rates of their own";
+        return Err(Failure::Usage(format!("--arms: {} has no rate in {}, {rates}; name its arms", spec.name, scenario.path())));
+    }
     let Ok(arms) = Arms::try_from(arms) else { return Ok(scenario) };
     Ok(scenario.with_arms(&arms))
 }

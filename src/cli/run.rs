@@ -10,9 +10,9 @@ use super::progress::Console;
 use super::{CommandResult, Failure, arms, duel, estimate, out, project, report, server};
 use crate::dataset::Sizing;
 use crate::experiment::{self, BlockLength, Environment, Plan, Single};
-use crate::record::{Mode, Spacing, Writer};
+use crate::record::{Arrivals, Mode, Spacing, Writer, nanoseconds};
 use crate::scenario::stages::{LONGEST, MOST_PER_SECOND, SHORTEST, stages};
-use crate::scenario::{Arrival, Scenario};
+use crate::scenario::{Rate, Scenario};
 use crate::target::Lifetime;
 
 /// Longest load before measuring begins; a fifth of the measured time if that is less.
@@ -82,13 +82,8 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
     scenario = arms::chosen(&suite, scenario, std::slice::from_ref(&args.variant))?;
     let variant = arms::variant(&suite, &scenario)?.clone();
     adjust(&mut scenario, args)?;
-    let length = match &scenario.load.arrival {
-        Arrival::Stages { stages, .. } => BlockLength::of_stages(stages),
-        _ => {
-            let measure = args.time.unwrap_or(USUAL_TIME);
-            BlockLength { settle: LONGEST_SETTLE.min(measure / 5), measure }
-        }
-    };
+    let measure = args.time.unwrap_or(USUAL_TIME);
+    let length = BlockLength { settle: LONGEST_SETTLE.min(measure / 5), measure };
     let plan = Plan {
         suite,
         scenarios: vec![scenario],
@@ -107,23 +102,29 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
 
 /// What the command line says about load, instead of what the scenario says.
 fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
+    let arm = &mut scenario.arms.baseline;
     if let Some(rtt) = args.rtt {
-        scenario.load.rtt = rtt;
+        (scenario.load.rtt, arm.rtt) = (rtt, None);
     }
     if let Some(connections) = args.connections {
-        scenario.load.connections = within("--connections", connections)?;
+        (scenario.load.connections, arm.connections) = (within("--connections", connections)?, None);
+    }
+    if args.clients.is_some() || args.users.is_some() || args.rate.is_some() || !args.stages.is_empty() {
+        arm.arrivals = None;
     }
     if let Some(clients) = args.clients {
-        scenario.load.arrival = Arrival::Closed(within("--clients", clients)?);
+        scenario.load.rate = Rate::Stated(Arrivals::Closed);
+        (scenario.load.connections, scenario.arms.baseline.connections) = (within("--clients", clients)?, None);
     }
     if let Some(users) = args.users {
-        scenario.load.arrival = Arrival::Users { users: within("--users", users)?, think: args.think };
+        let users = within("--users", users)?;
+        scenario.load.rate = Rate::Stated(Arrivals::Users { users, think_ns: nanoseconds(args.think) });
     }
     match args.rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0 && rate <= MOST_PER_SECOND) => {
             return Err(Failure::Usage(format!("--rate {rate} is out of range; use more than 0 and at most {MOST_PER_SECOND} a second")));
         }
-        Some(rate) => scenario.load.arrival = Arrival::Poisson(rate),
+        Some(per_second) => scenario.load.rate = Rate::Stated(Arrivals::Poisson { per_second }),
         None => {}
     }
     if args.time.is_some_and(|time| !(SHORTEST..=LONGEST).contains(&time)) {
@@ -131,8 +132,8 @@ fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
     }
     if !args.stages.is_empty() {
         let stages = stages(&args.stages).map_err(|message| Failure::Usage(format!("--stages: {message}")))?;
-        scenario.load.arrival = Arrival::Stages { spacing: Spacing::Poisson, stages };
-    } else if args.time.is_some() && matches!(scenario.load.arrival, Arrival::Stages { .. }) {
+        scenario.load.rate = Rate::Stated(Arrivals::Stages { spacing: Spacing::Poisson, stages });
+    } else if args.time.is_some() && matches!(scenario.load.rate, Rate::Stated(Arrivals::Stages { .. })) {
         return Err(Failure::Usage(format!(
             "--time: the stages of {} say how long it runs; --rate or --stages replaces them",
             scenario.path()

@@ -13,10 +13,10 @@ use super::order::Slot;
 use super::route::Route;
 use crate::dataset::TenantClass;
 use crate::load::bind::{Mix, SequenceRange};
-use crate::load::block::{BlockResult, BlockSpec, Work, prepare};
-use crate::load::patience::{BlockEnd, Patience};
+use crate::load::block::{BlockResult, BlockSpec, prepare};
+use crate::load::patience::BlockEnd;
 use crate::observe::{Snapshot, snapshot};
-use crate::record::{BlockKind, BlockRecord, Discard, Histogram, ServerDelta};
+use crate::record::{Arm, BlockLoad, BlockPurpose, BlockRecord, Discard, Histogram, Limits, ServerDelta, nanoseconds};
 use crate::scenario::Scenario;
 use crate::target::Server;
 
@@ -73,45 +73,54 @@ enum Seen {
 }
 
 impl BlockContext<'_> {
-    /// What is asked of the load engine.
-    pub fn spec(&self, route: &Route, work: Work, connections: u32, first_sequence: u64, warm_up_block: u32) -> BlockSpec {
-        BlockSpec {
-            target: route.target(),
-            program: route.program.clone(),
-            mix: self.mix.clone(),
-            connections,
-            threads: load_threads(),
-            warm_up_sequence: SequenceRange::WarmUp(warm_up_block).first(),
-            warm_up: self.warm_up,
-            first_sequence,
+    /// What a block of an arm is to do.
+    pub fn load(&self, offer: &Offer, arm: Arm, sequences: SequenceRange, warm_up: SequenceRange) -> BlockLoad {
+        let length = offer.length(arm);
+        BlockLoad {
+            arrivals: offer.arrivals.get(arm).clone(),
+            connections: *offer.connections.get(arm),
+            settle_ns: nanoseconds(length.settle),
+            measure_ns: nanoseconds(length.measure),
+            mix: self.scenario.transactions.iter().map(|transaction| transaction.weight).collect(),
             seed: self.seed,
-            work,
-            patience: self.patience(),
-            acquire_timeout: self.scenario.load.acquire_timeout,
-            max_tries: self.scenario.load.max_tries,
+            first_sequence: sequences.first(),
+            warm_up: self.warm_up,
+            warm_up_sequence: warm_up.first(),
+            limits: self.limits(),
             count_busy: self.count_busy,
-            stop: self.stop.clone(),
         }
     }
 
+    /// The same with what it takes to run it here.
+    pub fn spec(&self, route: &Route, load: BlockLoad) -> BlockSpec {
+        let (program, mix, stop) = (route.program.clone(), self.mix.clone(), self.stop.clone());
+        BlockSpec { load, target: route.target(), program, mix, threads: load_threads(), stop }
+    }
+
     /// A transaction may take what is left of the budget.
-    fn patience(&self) -> Patience {
-        let usual = Patience::default();
-        let left = self.deadline.map_or(usual.transaction, |deadline| deadline.saturating_duration_since(Instant::now()));
-        Patience { transaction: usual.transaction.min(left.max(LEAST_PATIENCE)), ..usual }
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let left = self
+            .deadline
+            .map_or(usual.transaction_ns, |deadline| nanoseconds(deadline.saturating_duration_since(Instant::now()).max(LEAST_PATIENCE)));
+        Limits {
+            acquire_ns: self.scenario.load.acquire_timeout.map(nanoseconds),
+            tries: self.scenario.load.max_tries,
+            transaction_ns: usual.transaction_ns.min(left),
+            ..usual
+        }
     }
 
     /// Runs one block.
-    pub async fn run(&self, slot: Slot, route: &Route, offer: &Offer) -> anyhow::Result<Measured> {
-        let first_sequence = SequenceRange::Round(slot.round).first();
-        let (work, connections) = work(offer, self.scenario.connections(slot.arm));
-        let prepared = prepare(self.spec(route, work, connections, first_sequence, slot.round)).await?;
+    pub async fn run(&self, slot: Slot, route: &Route, offer: &Offer, purpose: BlockPurpose) -> anyhow::Result<Measured> {
+        let load = self.load(offer, slot.arm, SequenceRange::Round(slot.round), SequenceRange::WarmUp(slot.round));
+        let prepared = prepare(self.spec(route, load.clone())).await?;
         let mut observer = self.server.connect(&route.database).await?;
         let before = snapshot(&mut observer).await?;
         let result = prepared.run().await?;
         usable(&result.end)?;
         let after = self.observe_again(observer, &route.database).await?;
-        let mut record = self.record(slot, route, offer, first_sequence, &result);
+        let mut record = self.record(slot, route, purpose, load, &result);
         match after {
             Seen::Same(after) => record.server = before.until(&after),
             // Its counters began anew, or nobody knows since when they count.
@@ -148,7 +157,7 @@ impl BlockContext<'_> {
         }
     }
 
-    fn record(&self, slot: Slot, route: &Route, offer: &Offer, first_sequence: u64, result: &BlockResult) -> BlockRecord {
+    fn record(&self, slot: Slot, route: &Route, purpose: BlockPurpose, load: BlockLoad, result: &BlockResult) -> BlockRecord {
         let recording = &result.recording;
         let mut statements = BTreeMap::new();
         for (transaction, histograms) in route.program.transactions.iter().zip(&recording.statements) {
@@ -163,17 +172,11 @@ impl BlockContext<'_> {
             position: slot.position,
             arm: slot.arm,
             build: 0,
-            kind: match offer {
-                Offer::Timed { .. } => BlockKind::Timed,
-                Offer::Users { .. } => BlockKind::Users,
-                Offer::OwnRate { .. } => BlockKind::OwnRate,
-                Offer::Closed { .. } => BlockKind::Capacity,
-                Offer::FixedWork { .. } => BlockKind::FixedWork,
-            },
-            first_sequence,
-            started_ns: ns(result.started.saturating_duration_since(self.run_started)),
-            duration_ns: ns(result.duration),
-            drain_ns: ns(result.drain),
+            purpose,
+            load,
+            started_ns: nanoseconds(result.started.saturating_duration_since(self.run_started)),
+            duration_ns: nanoseconds(result.duration),
+            drain_ns: nanoseconds(result.drain),
             accounting: recording.accounting,
             completed: recording.completed,
             stages: recording.stages.clone(),
@@ -193,23 +196,6 @@ pub fn usable(end: &BlockEnd) -> anyhow::Result<()> {
         BlockEnd::Finished | BlockEnd::Interrupted => Ok(()),
         BlockEnd::ServerGone { error } => anyhow::bail!("the server did not come back: {error}"),
         BlockEnd::Overrun { limit } => Err(Overrun { limit: *limit }.into()),
-    }
-}
-
-fn ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn work(offer: &Offer, connections: u32) -> (Work, u32) {
-    match offer {
-        Offer::Timed { process, length, .. } | Offer::OwnRate { process, length } => {
-            (Work::Open { process: process.clone(), settle: length.settle, measure: length.measure }, connections)
-        }
-        Offer::Users { users, think, length } => {
-            (Work::Users { users: *users, think: *think, settle: length.settle, measure: length.measure }, connections)
-        }
-        Offer::Closed { sessions, length } => (Work::Closed { settle: length.settle, measure: length.measure }, *sessions),
-        Offer::FixedWork { sessions, transactions, .. } => (Work::Fixed { transactions: *transactions }, *sessions),
     }
 }
 

@@ -9,8 +9,7 @@ use super::offer::{BlockLength, Offer, Probed};
 use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
 use crate::judge::unmeasured;
-use crate::load::schedule::Process;
-use crate::record::{Arms, Line, Mode};
+use crate::record::{Arms, Arrivals, BlockPurpose, Line, Mode};
 
 /// Rounds of capacity blocks; seven are the least that has an interval at 1% each way.
 const CAPACITY_ROUNDS: u32 = 8;
@@ -32,23 +31,23 @@ impl ScenarioDuel<'_, '_> {
         probed: &Arms<Probed>,
     ) -> Result<(), Halt> {
         let reads = !self.scenario.writes();
-        if self.plan.mode != Mode::Default || !reads || !matches!(offer, Offer::Timed { .. }) || !self.time_left() {
+        if self.plan.mode != Mode::Default || !reads || !offer.arrivals.baseline.is_open() || !self.time_left() {
             return Ok(());
         }
         self.environment.progress.event(&Event::MeasuringCapacity { scenario: &self.scenario.path() });
         let mut measured = probed.map(|_| Vec::new());
+        let closed = Offer::same(Arrivals::Closed, offer.connections.clone(), CAPACITY);
         for number in 0..CAPACITY_ROUNDS {
             for slot in self.slots(number) {
-                let sessions = self.scenario.connections(slot.arm);
-                let per_second = self.shown_block(context, arena, slot, &Offer::Closed { sessions, length: CAPACITY }).await?;
+                let per_second = self.shown_block(context, arena, slot, &closed, BlockPurpose::Capacity).await?;
                 measured.get_mut(slot.arm).extend(per_second);
             }
         }
         for number in CAPACITY_ROUNDS..CAPACITY_ROUNDS + OWN_RATE_ROUNDS {
             for slot in self.slots(number) {
                 let capacity = median(measured.get_mut(slot.arm)).unwrap_or(probed.get(slot.arm).capacity_or_single());
-                let offer = Offer::OwnRate { process: Process::Poisson(capacity / 2.0), length: OWN_RATE };
-                self.shown_block(context, arena, slot, &offer).await?;
+                let half = Offer::same(Arrivals::Poisson { per_second: capacity / 2.0 }, offer.connections.clone(), OWN_RATE);
+                self.shown_block(context, arena, slot, &half, BlockPurpose::OwnRate).await?;
             }
         }
         Ok(())
@@ -63,12 +62,19 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Runs and records a block that is not judged. Returns its throughput, if it was measured.
-    async fn shown_block(&mut self, context: &BlockContext<'_>, arena: &Arena, slot: Slot, offer: &Offer) -> Result<Option<f64>, Halt> {
+    async fn shown_block(
+        &mut self,
+        context: &BlockContext<'_>,
+        arena: &Arena,
+        slot: Slot,
+        offer: &Offer,
+        purpose: BlockPurpose,
+    ) -> Result<Option<f64>, Halt> {
         if self.stopped() {
             return Ok(None);
         }
         let (build, routes) = arena.of_round(slot.round);
-        let mut block = context.run(slot, routes.get(slot.arm), offer).await?.record;
+        let mut block = context.run(slot, routes.get(slot.arm), offer, purpose).await?.record;
         block.build = build;
         block.discard = unmeasured(&block);
         self.tell(&block);

@@ -2,11 +2,11 @@
 
 use super::Plan;
 use crate::load::program::describe;
-use crate::record::{Arm, ArmRecord, Histogram, LoadRecord, Mode, ScenarioRecord, TenantClassRecord, TransactionRecord};
+use crate::record::{Arm, ArmRecord, Histogram, Mode, ScenarioLoad, ScenarioRecord, TenantClassRecord, TransactionRecord};
 use crate::scenario::{Identity, Scenario, Transaction};
 
 /// The scenario as it is run. One arm against itself or alone must find nothing, whatever the scenario expects of a duel.
-pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> ScenarioRecord {
+pub(super) fn record(plan: &Plan, scenario: &Scenario, load: Option<ScenarioLoad>) -> ScenarioRecord {
     let mut record = ScenarioRecord {
         scenario: scenario.path(),
         title: scenario.title.clone(),
@@ -16,6 +16,7 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: LoadRecord) -> Scen
         arms: scenario.arms.map(|arm| ArmRecord {
             settings: arm.settings.iter().cloned().collect(),
             connections: arm.connections,
+            arrivals: arm.arrivals.clone(),
             factor: arm.factor.clone(),
             rtt_ns: arm.rtt.map(|rtt| rtt.as_nanos() as u64),
             ..ArmRecord::of(&arm.name, &arm.variant)

@@ -12,7 +12,7 @@ use super::scenario_duel::{Left, Measuring, ScenarioDuel};
 use super::{DEFAULT_BUDGET, Environment, Event, Plan};
 use crate::check::isolation;
 use crate::judge::{self, Stopping};
-use crate::record::{End, Line, LoadRecord, Mode, ScenarioEnd, StopReason};
+use crate::record::{End, Line, Mode, ScenarioEnd, StopReason};
 use crate::scenario::{ArmDatabase, Scenario};
 
 /// What the end of a long run takes at most.
@@ -187,7 +187,7 @@ impl<'a> Duels<'a> {
     /// A scenario for which the budget has no time left.
     fn skip(&self, environment: &mut Environment<'_>, scenario: &Scenario) -> anyhow::Result<()> {
         environment.progress.event(&Event::Skipped { scenario: &scenario.path() });
-        let record = describe::record(self.plan, scenario, LoadRecord::Nothing);
+        let record = describe::record(self.plan, scenario, None);
         environment.record.append(&Line::Scenario(Box::new(record)))?;
         end_scenario(environment, scenario, StopReason::Budget, Vec::new(), Duration::ZERO)
     }
@@ -269,6 +269,6 @@ pub(super) async fn until_stopped<T>(stop: &AtomicBool, work: impl Future<Output
 
 /// Metrics of a run that may be gated, at most.
 fn gated_metrics(plan: &Plan) -> usize {
-    let records = plan.scenarios.iter().map(|scenario| describe::record(plan, scenario, LoadRecord::Nothing));
+    let records = plan.scenarios.iter().map(|scenario| describe::record(plan, scenario, None));
     records.map(|record| judge::most_gated(&record)).sum()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::record::{BlockKind, BlockRecord, Discard, Disturbance, Factor, StopReason};
+use crate::record::{BlockPurpose, BlockRecord, Discard, Disturbance, Factor, StopReason};
 
 /// Something that happened, or begins.
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +49,7 @@ pub enum Event<'a> {
     /// One variant is loaded for so many seconds.
     Loading { scenario: &'a str, variant: &'a str, seconds: f64 },
     /// A block is over, and what disturbed it.
-    Block { scenario: &'a str, round: u32, arm: &'a str, kind: BlockKind, seconds: f64, disturbed: Vec<Disturbance> },
+    Block { scenario: &'a str, round: u32, arm: &'a str, purpose: BlockPurpose, seconds: f64, disturbed: Vec<Disturbance> },
     /// A round counts: so many do by now for every arm, of those that are aimed at.
     RoundKept { scenario: &'a str, kept: u32, wanted: u32 },
     /// A block does not count.
@@ -70,7 +70,14 @@ impl<'a> Event<'a> {
     /// That a block of an arm of this name is over.
     pub(super) fn of_block(block: &'a BlockRecord, arm: &'a str) -> Event<'a> {
         let seconds = block.duration_ns as f64 / 1e9;
-        Event::Block { scenario: &block.scenario, round: block.round, arm, kind: block.kind, seconds, disturbed: block.disturbances() }
+        Event::Block {
+            scenario: &block.scenario,
+            round: block.round,
+            arm,
+            purpose: block.purpose,
+            seconds,
+            disturbed: block.disturbances(),
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::judge::samples_needed;
-use crate::load::schedule::{self, Process};
-use crate::record::{Arms, LoadRecord, Mode, Spacing, Stage};
-use crate::scenario::{Arrival, Scenario};
+use crate::record::{Arm, Arms, Arrivals, Mode, ScenarioLoad, stages_length};
+use crate::scenario::{ArmSpec, Rate, Scenario};
 
 /// Transactions that the longest timed block must be able to hold, by what a single session takes: twice what it is to hold in the end, so that
 /// what is decided does not hang on a probe that a busy machine held up.
@@ -63,56 +62,27 @@ pub struct BlockLength {
 }
 
 impl BlockLength {
-    /// As long as stages are, all of it measured.
-    pub fn of_stages(stages: &[Stage]) -> BlockLength {
-        BlockLength { settle: Duration::ZERO, measure: schedule::length(stages) }
+    /// Where no time ends a block.
+    pub const NONE: BlockLength = BlockLength { settle: Duration::ZERO, measure: Duration::ZERO };
+
+    /// All of the stages measured, if arrivals have some: a shorter ramp would be another load.
+    pub fn of_stages(arrivals: &Arrivals) -> Option<BlockLength> {
+        let measure = stages_length(arrivals.stages());
+        (!measure.is_zero()).then_some(BlockLength { settle: Duration::ZERO, measure })
     }
 }
 
-/// How work is given in each block.
+/// The load of each arm's blocks.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Offer {
-    /// Open loop.
-    Timed {
-        /// Arrivals.
-        process: Process,
-        /// Whether the rate was found by the probe.
-        auto: bool,
-        /// Lengths.
-        length: BlockLength,
-    },
-    /// Closed loop for a fixed time.
-    Closed {
-        /// Sessions.
-        sessions: u32,
-        /// Lengths.
-        length: BlockLength,
-    },
-    /// Users who share the pool.
-    Users {
-        /// How many.
-        users: u32,
-        /// How long each thinks, on average.
-        think: Duration,
-        /// Lengths.
-        length: BlockLength,
-    },
-    /// Open loop at a rate that suits one arm alone: shown, never judged.
-    OwnRate {
-        /// Arrivals.
-        process: Process,
-        /// Lengths.
-        length: BlockLength,
-    },
-    /// Closed loop for a fixed number of transactions.
-    FixedWork {
-        /// Sessions.
-        sessions: u32,
-        /// Transactions a block.
-        transactions: u64,
-        /// Why.
-        why: String,
-    },
+pub struct Offer {
+    /// How transactions begin.
+    pub arrivals: Arms<Arrivals>,
+    /// Connections in the pool; of a closed loop, its sessions.
+    pub connections: Arms<u32>,
+    /// Lengths; of no account for fixed work.
+    pub length: BlockLength,
+    /// Why it is this, where the scenario leaves it to pgduel.
+    pub chosen: Option<String>,
 }
 
 /// What the probes found about one arm.
@@ -167,29 +137,45 @@ fn shortest_of(times: &Arms<Duration>) -> Duration {
 
 /// The offer that suits a scenario, and the room for it. `fixed_work`: why an automatic rate comes to that, if it does.
 pub fn choose(scenario: &Scenario, mode: Mode, probed: &Arms<Probed>, fixed_work: Option<String>, room: Option<Room>) -> Offer {
-    match &scenario.load.arrival {
-        Arrival::Poisson(rate) => timed(scenario, Process::Poisson(*rate), false, mode, room),
-        Arrival::Constant(rate) => timed(scenario, Process::Constant(*rate), false, mode, room),
-        Arrival::Stages { spacing, stages } => staged(*spacing, stages),
-        Arrival::Closed(sessions) => Offer::Closed { sessions: *sessions, length: longest(mode) },
-        Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length: longest(mode) },
-        Arrival::Work { sessions, transactions } => {
-            work(*sessions, *transactions, mode, probed, "the scenario asks for fixed work".to_owned())
-        }
-        Arrival::Auto => match fixed_work {
-            Some(why) => work(1, None, mode, probed, why),
+    let connections = scenario.arms.each(|arm| scenario.connections(arm));
+    let stated = |arrivals: Arms<Arrivals>, chosen| {
+        let least = arrivals.values().map(Arrivals::per_second).fold(f64::INFINITY, f64::min);
+        let open = arrivals.baseline.is_open();
+        let length = if open { timed(scenario, least, mode, room) } else { longest(mode) };
+        Offer { arrivals, connections: connections.clone(), length, chosen }
+    };
+    match (stated_arrivals(scenario), &scenario.load.rate) {
+        (Some(arrivals), _) => stated(arrivals, None),
+        (None, Rate::Work) => work(connections, mode, probed, None),
+        (None, _) => match fixed_work {
+            Some(why) => work(sessions_of_work(scenario), mode, probed, Some(why)),
             None => {
-                let rate = 0.5 * probed.values().map(Probed::capacity_or_single).fold(f64::INFINITY, f64::min);
-                match rate * longest_timed(mode).as_secs_f64() < SPARE * LEAST_FOR_P50 {
+                let per_second = 0.5 * probed.values().map(Probed::capacity_or_single).fold(f64::INFINITY, f64::min);
+                match per_second * longest_timed(mode).as_secs_f64() < SPARE * LEAST_FOR_P50 {
                     true => {
                         let why = "with all connections busy, it does less than half of what single sessions promise: too little for a timed block";
-                        work(1, None, mode, probed, why.to_owned())
+                        work(sessions_of_work(scenario), mode, probed, Some(why.to_owned()))
                     }
-                    false => timed(scenario, Process::Poisson(rate), true, mode, room),
+                    false => stated(probed.map(|_| Arrivals::Poisson { per_second }), Some("rate found by probe".to_owned())),
                 }
             }
         },
     }
+}
+
+/// How transactions of each arm begin, where the scenario says so.
+fn stated_arrivals(scenario: &Scenario) -> Option<Arms<Arrivals>> {
+    let of_load = match &scenario.load.rate {
+        Rate::Stated(arrivals) => Some(arrivals),
+        Rate::Auto | Rate::Work => None,
+    };
+    scenario.arms.try_each(|arm| scenario.arms.get(arm).arrivals.as_ref().or(of_load).cloned().ok_or(())).ok()
+}
+
+/// Sessions of fixed work that a scenario does not ask for: one, unless arms differ in their pools.
+fn sessions_of_work(scenario: &Scenario) -> Arms<u32> {
+    let pools = scenario.arms.values().any(|arm| arm.connections.is_some());
+    scenario.arms.each(|arm| if pools { scenario.connections(arm) } else { 1 })
 }
 
 /// How many threads carry load: half of the cores, so that the server has the others.
@@ -216,94 +202,80 @@ fn longest(mode: Mode) -> BlockLength {
 /// As long as its quantiles need, and no longer: alternating often beats measuring long. In quick mode that is the median. In default mode it
 /// is the 95th percentile, or the median where that could not have enough samples, or where there is no room for so long blocks; then only the
 /// median is judged. In a mix, the rarest transaction must have enough samples.
-fn timed(scenario: &Scenario, process: Process, auto: bool, mode: Mode, room: Option<Room>) -> Offer {
+fn timed(scenario: &Scenario, per_second: f64, mode: Mode, room: Option<Room>) -> BlockLength {
     let (shortest, longest) = (SHORTEST_MEASURE.as_secs_f64(), longest_timed(mode).as_secs_f64());
     let weights = || scenario.transactions.iter().map(|transaction| transaction.weight);
     let rarest = weights().fold(f64::INFINITY, f64::min) / weights().sum::<f64>();
     let share = if rarest.is_finite() { rarest.max(1e-9) } else { 1.0 };
-    let seconds_for = |samples: f64| SPARE * samples / (process.rate() * share).max(1e-9);
+    let seconds_for = |samples: f64| SPARE * samples / (per_second * share).max(1e-9);
     let long = |samples: f64| {
         let measure = Duration::from_secs_f64(seconds_for(samples).clamp(shortest, longest));
         BlockLength { settle: measure / SETTLE_PART, measure }
     };
-    let length = match mode {
+    match mode {
         // A rate that turned out lower than single sessions promised still gives a median its samples.
         Mode::Quick | Mode::ChecksOnly => long(LEAST_FOR_P50),
         Mode::Default | Mode::Run => {
             let for_p95 = (seconds_for(SAMPLES_FOR_P95) <= longest).then(|| long(SAMPLES_FOR_P95));
             for_p95.filter(|length| room.is_none_or(|room| room.holds(*length))).unwrap_or_else(|| long(SAMPLES_FOR_P50))
         }
-    };
-    Offer::Timed { process, auto, length }
-}
-
-/// A block is as long as its stages, whatever the mode: a shorter ramp would be another load.
-pub fn staged(spacing: Spacing, stages: &[Stage]) -> Offer {
-    Offer::Timed { process: Process::Stages(spacing, stages.into()), auto: false, length: BlockLength::of_stages(stages) }
+    }
 }
 
 /// The same number of transactions on all arms, as times of different inputs would compare the inputs too.
-fn work(sessions: u32, transactions: Option<u64>, mode: Mode, probed: &Arms<Probed>, why: String) -> Offer {
+fn work(sessions: Arms<u32>, mode: Mode, probed: &Arms<Probed>, chosen: Option<String>) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
         _ => FIXED_WORK_LEAST,
     };
-    let sessions = sessions.max(1);
-    let wanted = || {
-        let least = least.as_secs_f64() * f64::from(sessions);
-        let single = probed.map(|arm| arm.single);
-        let (slowest, fastest) = (longest_of(&single).as_secs_f64().max(1e-9), shortest_of(&single).as_secs_f64().max(1e-9));
-        let both = (FASTEST_PART * least / fastest).min(SLOWEST_TIMES * least / slowest);
-        let wanted = libm::ceil((least / slowest).max(both)) as u64;
-        wanted.clamp(u64::from(sessions), crate::load::bind::SEQUENCES_PER_BLOCK / 2)
-    };
-    let transactions = transactions.unwrap_or_else(wanted);
-    Offer::FixedWork { sessions, transactions, why }
+    let most = sessions.values().copied().max().unwrap_or(1).max(1);
+    let least = least.as_secs_f64() * f64::from(most);
+    let single = probed.map(|arm| arm.single);
+    let (slowest, fastest) = (longest_of(&single).as_secs_f64().max(1e-9), shortest_of(&single).as_secs_f64().max(1e-9));
+    let both = (FASTEST_PART * least / fastest).min(SLOWEST_TIMES * least / slowest);
+    let wanted = libm::ceil((least / slowest).max(both)) as u64;
+    let transactions = wanted.clamp(u64::from(most), crate::load::bind::SEQUENCES_PER_BLOCK / 2);
+    let arrivals = sessions.map(|_| Arrivals::Work { transactions });
+    Offer { arrivals, connections: sessions, length: BlockLength::NONE, chosen }
 }
 
 impl Offer {
+    /// The same for all arms, for so long.
+    pub fn same(arrivals: Arrivals, connections: Arms<u32>, length: BlockLength) -> Offer {
+        Offer { arrivals: connections.map(|_| arrivals.clone()), connections, length, chosen: None }
+    }
+
     /// The same with blocks so many times as long, where time ends them, and not the last stage.
     pub fn stretched(mut self, times: u32) -> Offer {
-        match &mut self {
-            Offer::Timed { process: Process::Stages(..), .. } => {}
-            Offer::Timed { length, .. } | Offer::Closed { length, .. } | Offer::Users { length, .. } | Offer::OwnRate { length, .. } => {
-                length.settle *= times;
-                length.measure *= times;
-            }
-            Offer::FixedWork { .. } => {}
-        }
+        self.length.settle *= times;
+        self.length.measure *= times;
         self
     }
 
-    /// As the record tells it.
-    pub fn record(&self, connections: u32) -> LoadRecord {
-        match self {
-            Offer::Timed { process, auto, .. } => open(process, connections, *auto),
-            Offer::OwnRate { process, .. } => open(process, connections, true),
-            Offer::Users { users, think, .. } => LoadRecord::Users { users: *users, think_ns: think.as_nanos() as u64, connections },
-            Offer::Closed { sessions, .. } => LoadRecord::Closed { sessions: *sessions },
-            Offer::FixedWork { sessions, transactions, why } => {
-                LoadRecord::FixedWork { sessions: *sessions, transactions: *transactions, why: why.clone() }
-            }
+    /// Lengths of an arm's blocks: of its stages, if it has some.
+    pub fn length(&self, arm: Arm) -> BlockLength {
+        let arrivals = self.arrivals.get(arm);
+        BlockLength::of_stages(arrivals).unwrap_or(if arrivals.is_work() { BlockLength::NONE } else { self.length })
+    }
+
+    /// As the record tells it: what holds for arms that have no rate or no pool of their own; the baseline's where all have.
+    pub fn record(&self, scenario: &Scenario) -> ScenarioLoad {
+        let without = |has: fn(&ArmSpec) -> bool| scenario.arms.iter().find(|(_, spec)| !has(spec)).map_or(Arm::BASELINE, |(arm, _)| arm);
+        ScenarioLoad {
+            arrivals: self.arrivals.get(without(|spec| spec.arrivals.is_some())).clone(),
+            connections: *self.connections.get(without(|spec| spec.connections.is_some())),
+            chosen: self.chosen.clone(),
         }
     }
-}
-
-fn open(process: &Process, connections: u32, auto: bool) -> LoadRecord {
-    let arrivals = match process {
-        Process::Poisson(_) => "poisson",
-        Process::Constant(_) => "constant",
-        Process::Stages(spacing, stages) => return LoadRecord::Stages { stages: stages.to_vec(), arrivals: *spacing, connections },
-    };
-    LoadRecord::Open { rate_per_second: process.rate(), arrivals: arrivals.to_owned(), connections, auto }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{ArmSpec, Load};
+    use crate::record::{Spacing, Stage};
+    use crate::scenario::Load;
 
-    fn scenario(arrival: Arrival) -> Scenario {
+    fn scenario(rate: Rate) -> Scenario {
         Scenario {
             suite: "s".into(),
             name: "n".into(),
@@ -316,7 +288,7 @@ mod tests {
             overlays: vec![],
             expected: None,
             margins: Default::default(),
-            load: Load { arrival, ..Load::default() },
+            load: Load { rate, ..Load::default() },
             transactions: vec![],
             origin: Default::default(),
         }
@@ -327,13 +299,47 @@ mod tests {
         Arms::two(one(baseline), one(other))
     }
 
+    fn transactions(offer: &Offer) -> u64 {
+        match offer.arrivals.baseline {
+            Arrivals::Work { transactions } => transactions,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    fn with_sessions(rate: Rate, connections: u32) -> Scenario {
+        let mut one = scenario(rate);
+        one.load.connections = connections;
+        one
+    }
+
     #[test]
     fn like_capacities_get_half_of_the_slower_ones_rate() {
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
-        match offer {
-            Offer::Timed { process, auto: true, .. } => assert_eq!(process.rate(), 1000.0),
-            other => panic!("{other:?}"),
-        }
+        let offer = choose(&scenario(Rate::Auto), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
+        assert_eq!(offer.arrivals, Arms::two(1000.0, 1000.0).map(|per_second| Arrivals::Poisson { per_second: *per_second }));
+        assert!(offer.chosen.is_some());
+    }
+
+    #[test]
+    fn an_arm_has_a_rate_and_a_pool_of_its_own() {
+        let of = |per_second| Arrivals::Poisson { per_second };
+        let mut stated = scenario(Rate::Stated(of(60.0)));
+        stated.arms.others[0] = ArmSpec { arrivals: Some(of(1_000.0)), connections: Some(9), ..ArmSpec::of("b") };
+        let offer = choose(&stated, Mode::Quick, &probed((0.001, 2000.0), (0.001, 2000.0)), None, None);
+        assert_eq!((offer.arrivals.baseline.per_second(), offer.arrivals.others[0].per_second()), (60.0, 1_000.0));
+        assert_eq!(offer.connections, Arms::two(4, 9));
+        // As long as the least rate needs.
+        assert_eq!(offer.length(Arm::at(1)).measure.as_millis(), 1_000);
+        let record = offer.record(&stated);
+        assert_eq!((record.arrivals, record.connections), (of(60.0), 4));
+        // Fixed work that nobody asked for keeps the pools apart.
+        let offer = choose(&stated_pools(), Mode::Quick, &probed((1.0, 1.0), (1.0, 1.0)), Some("slow".to_owned()), None);
+        assert_eq!((offer.connections.clone(), transactions(&offer)), (Arms::two(4, 9), 9));
+    }
+
+    fn stated_pools() -> Scenario {
+        let mut pools = scenario(Rate::Auto);
+        pools.arms.others[0].connections = Some(9);
+        pools
     }
 
     #[test]
@@ -360,81 +366,62 @@ mod tests {
     fn arms_far_apart_get_the_same_fixed_work() {
         // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster arm would be 12.5 s for the slower one, which gets 4 s.
         let apart = || Some("far apart".to_owned());
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, &probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
-        match offer {
-            Offer::FixedWork { transactions, sessions: 1, .. } => assert_eq!(transactions, 400),
-            other => panic!("{other:?}"),
-        }
-        let offer = choose(&scenario(Arrival::Auto), Mode::Default, &probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
-        match offer {
-            Offer::FixedWork { transactions, .. } => assert_eq!(transactions, 1, "at least one"),
-            other => panic!("{other:?}"),
-        }
+        let offer = choose(&scenario(Rate::Auto), Mode::Default, &probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
+        assert_eq!((transactions(&offer), offer.connections.baseline), (400, 1));
+        let offer = choose(&scenario(Rate::Auto), Mode::Default, &probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
+        assert_eq!(transactions(&offer), 1, "at least one");
     }
 
     #[test]
     fn fixed_work_takes_half_a_second_where_the_arms_are_alike() {
-        let offer = choose(
-            &scenario(Arrival::Work { sessions: 1, transactions: None }),
-            Mode::Default,
-            &probed((0.1, 10.0), (0.05, 20.0)),
-            None,
-            None,
-        );
-        match offer {
-            Offer::FixedWork { transactions, .. } => assert_eq!(transactions, 5),
-            other => panic!("{other:?}"),
-        }
+        let offer = choose(&with_sessions(Rate::Work, 1), Mode::Default, &probed((0.1, 10.0), (0.05, 20.0)), None, None);
+        assert_eq!(transactions(&offer), 5);
     }
 
     #[test]
     fn a_pinned_rate_stays() {
-        let offer = choose(&scenario(Arrival::Constant(10.0)), Mode::Quick, &probed((2.0, 0.5), (1.5, 0.6)), Some(String::new()), None);
-        assert!(matches!(offer, Offer::Timed { process: Process::Constant(10.0), auto: false, .. }));
+        let pinned = Arrivals::Constant { per_second: 10.0 };
+        let times = probed((2.0, 0.5), (1.5, 0.6));
+        let offer = choose(&scenario(Rate::Stated(pinned.clone())), Mode::Quick, &times, Some(String::new()), None);
+        assert_eq!((offer.arrivals.baseline, offer.chosen), (pinned, None));
     }
 
     #[test]
     fn a_default_block_is_as_long_as_what_it_can_judge_needs() {
         // At 300/s a 95th percentile takes 2 s; at 100/s it would take 6, so only the median is judged.
         for (rate, seconds) in [(300.0, 2.0), (10_000.0, 0.3), (100.0, 1.5), (20.0, 3.0)] {
-            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Default, None) {
-                Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), seconds),
-                other => panic!("{other:?}"),
-            }
+            assert_eq!(timed(&scenario(Rate::Auto), rate, Mode::Default, None).measure.as_secs_f64(), seconds);
         }
     }
 
     #[test]
     fn a_quick_block_is_as_long_as_its_median_needs() {
         for (rate, milliseconds) in [(1_000.0, 300), (60.0, 1_000), (40.0, 1_500)] {
-            match timed(&scenario(Arrival::Auto), Process::Poisson(rate), true, Mode::Quick, None) {
-                Offer::Timed { length, .. } => assert_eq!(length.measure.as_millis(), milliseconds),
-                other => panic!("{other:?}"),
-            }
+            assert_eq!(timed(&scenario(Rate::Auto), rate, Mode::Quick, None).measure.as_millis(), milliseconds);
         }
     }
 
     #[test]
     fn a_probe_in_which_hardly_anything_succeeds_comes_to_fixed_work() {
         for capacity in [0.0, 50.0] {
-            let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, capacity), (0.001, 3000.0)), None, None);
-            assert!(matches!(offer, Offer::FixedWork { .. }), "{capacity}: {offer:?}");
+            let offer = choose(&scenario(Rate::Auto), Mode::Quick, &probed((0.001, capacity), (0.001, 3000.0)), None, None);
+            assert!(offer.arrivals.baseline.is_work(), "{capacity}: {offer:?}");
         }
-        let offer = choose(&scenario(Arrival::Auto), Mode::Quick, &probed((0.001, 80.0), (0.001, 3000.0)), None, None);
-        assert!(matches!(offer, Offer::Timed { .. }), "{offer:?}");
+        let offer = choose(&scenario(Rate::Auto), Mode::Quick, &probed((0.001, 80.0), (0.001, 3000.0)), None, None);
+        assert!(offer.arrivals.baseline.is_open(), "{offer:?}");
     }
 
     #[test]
     fn only_blocks_that_time_ends_are_stretched() {
-        let milliseconds = |offer: Offer| match offer.stretched(2) {
-            Offer::Timed { length, .. } | Offer::Closed { length, .. } => (length.settle.as_millis(), length.measure.as_millis()),
-            other => panic!("{other:?}"),
+        let milliseconds = |rate| {
+            let offer = choose(&scenario(rate), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None).stretched(2);
+            (offer.length(Arm::BASELINE).settle.as_millis(), offer.length(Arm::BASELINE).measure.as_millis())
         };
-        let quick = |arrival| choose(&scenario(arrival), Mode::Quick, &probed((0.001, 2000.0), (0.0005, 3000.0)), None, None);
-        assert_eq!(milliseconds(quick(Arrival::Auto)), (150, 600));
-        assert_eq!(milliseconds(quick(Arrival::Closed(4))), (500, 1500));
-        let fixed = quick(Arrival::Work { sessions: 1, transactions: Some(10) });
-        assert_eq!(fixed.clone().stretched(2), fixed);
+        assert_eq!(milliseconds(Rate::Auto), (150, 600));
+        assert_eq!(milliseconds(Rate::Stated(Arrivals::Closed)), (500, 1500));
+        assert_eq!(milliseconds(Rate::Stated(Arrivals::Work { transactions: 10 })), (0, 0));
+        let stage = Stage { from_per_second: 1.0, to_per_second: 1.0, length_ns: 2_000_000_000 };
+        assert_eq!(milliseconds(Rate::Stated(Arrivals::Stages { spacing: Spacing::Poisson, stages: vec![stage] })), (0, 2_000));
     }
 
     #[test]
@@ -442,10 +429,7 @@ mod tests {
         // At 300/s a 95th percentile takes 2 s, and 16 rounds of two such blocks 86 s.
         for (seconds, measure) in [(90, 2.0), (60, 0.5)] {
             let room = Room { time: Duration::from_secs(seconds), rounds: 16, arms: 2 };
-            match timed(&scenario(Arrival::Auto), Process::Poisson(300.0), true, Mode::Default, Some(room)) {
-                Offer::Timed { length, .. } => assert_eq!(length.measure.as_secs_f64(), measure),
-                other => panic!("{other:?}"),
-            }
+            assert_eq!(timed(&scenario(Rate::Auto), 300.0, Mode::Default, Some(room)).measure.as_secs_f64(), measure);
         }
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use super::Event;
 use super::block::{BlockContext, ClassSums, Measured, usable};
 use super::checks::SingleTimes;
-use super::offer::{self, Offer, Probed, Room};
+use super::offer::{self, BlockLength, Offer, Probed, Room};
 use super::order::{self, Slot};
 use super::route::Route;
 use super::scenario_duel::{Arena, Halt, ROUNDS_A_BUILD, ScenarioDuel};
 use crate::judge::{self, Reached, RoundEnd, Stopping, faults};
 use crate::load::bind::SequenceRange;
-use crate::load::block::{Work, prepare};
-use crate::record::{Arm, Arms, BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, StopReason};
+use crate::load::block::prepare;
+use crate::record::{Arm, Arms, Arrivals, BlockPurpose, BlockRecord, Discard, Line, Mode, ProbeRecord, ScenarioRecord, StopReason};
 
 /// What blocks are longer by if the data does not fit in memory: which pages are read from disk is luck, and evens out with time.
 const STRETCH_FOR_DISK: u32 = 2;
@@ -86,11 +86,14 @@ impl ScenarioDuel<'_, '_> {
         let fixed_work = offer::fixed_work_instead(&times.direct, &times.paced, fewest, cores, self.plan.mode);
         if fixed_work.is_none() {
             self.environment.progress.event(&Event::Probing { scenario: &self.scenario.path() });
+            let pools = self.scenario.arms.each(|arm| self.scenario.connections(arm));
+            let length = BlockLength { settle: Duration::from_millis(200), measure: probe_length(self.plan.mode) };
+            let closed = Offer::same(Arrivals::Closed, pools, length);
             for (arm, route) in routes.iter() {
-                let (number, connections) = (arm.place() as u32, self.scenario.connections(arm));
-                let work = Work::Closed { settle: Duration::from_millis(200), measure: probe_length(self.plan.mode) };
-                let spec = context.spec(route, work, connections, SequenceRange::Probe(number).first(), 0x1000 + number);
-                let prepared = prepare(spec).await.map_err(anyhow::Error::from)?;
+                let number = arm.place() as u32;
+                let load = context.load(&closed, arm, SequenceRange::Probe(number), SequenceRange::WarmUp(0x1000 + number));
+                let connections = load.connections;
+                let prepared = prepare(context.spec(route, load)).await.map_err(anyhow::Error::from)?;
                 let result = prepared.run().await.map_err(anyhow::Error::from)?;
                 usable(&result.end)?;
                 let transactions = result.recording.accounting.ok;
@@ -104,10 +107,6 @@ impl ScenarioDuel<'_, '_> {
         let stretch = if resident { 1 } else { STRETCH_FOR_DISK };
         let room = time.map(|time| Room { time: time / stretch, rounds: self.stopping().least(), arms: routes.count() as u32 });
         let offer = offer::choose(self.scenario, self.plan.mode, &probed, fixed_work, room).stretched(stretch);
-        if matches!(offer, Offer::FixedWork { .. }) && self.scenario.arms.values().any(|arm| arm.connections.is_some()) {
-            self.warnings
-                .push("arms have pools of their own, and fixed work runs on one session: what the pools change is not in it".to_owned());
-        }
         Ok((offer, probed))
     }
 
@@ -183,7 +182,7 @@ impl ScenarioDuel<'_, '_> {
         let (build, routes) = arena.of_round(course.reached.rounds());
         let mut blocks: Vec<Measured> = Vec::with_capacity(slots.len());
         for slot in slots {
-            match context.run(slot, routes.get(slot.arm), offer).await {
+            match context.run(slot, routes.get(slot.arm), offer, BlockPurpose::Scenario).await {
                 Ok(mut block) => {
                     block.record.build = build;
                     self.tell(&block.record);

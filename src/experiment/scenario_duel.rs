@@ -20,7 +20,7 @@ use super::route::Route;
 use super::{Environment, Event, Plan};
 use crate::load::bind::Mix;
 use crate::load::program::Program;
-use crate::record::{Arm, Arms, Line, LoadRecord, Mode, ScenarioRecord, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, Line, Mode, ScenarioRecord, StopReason, VariantRecord};
 use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
@@ -147,7 +147,7 @@ impl ScenarioDuel<'_, '_> {
             Err(halt) => Left::Nothing(self.stop_of(halt)),
         };
         if !announced {
-            let record = record(self.plan, self.scenario, LoadRecord::Nothing);
+            let record = record(self.plan, self.scenario, None);
             self.environment.record.append(&Line::Scenario(Box::new(record)))?;
         }
         Ok(left)
@@ -223,7 +223,7 @@ impl ScenarioDuel<'_, '_> {
         let warm_up = if slow { 1 } else { WARM_UP };
         let context = self.context(mix.clone(), warm_up);
         let (offer, probed) = self.probe(&context, arena.first(), &times, arena.resident).await?;
-        let record = record(self.plan, self.scenario, offer.record(self.scenario.load.connections));
+        let record = record(self.plan, self.scenario, Some(offer.record(self.scenario)));
         self.append(Line::Scenario(Box::new(record.clone())))?;
         *announced = true;
         let course = Course::of(arena.first());

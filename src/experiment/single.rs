@@ -12,7 +12,7 @@ use super::data::{self, Data};
 use super::databases::{self, VariantDatabase};
 use super::describe::{class_record, record};
 use super::duel::until_stopped;
-use super::offer::{BlockLength, Offer, SLOW, staged};
+use super::offer::{BlockLength, Offer, SLOW};
 use super::order::Slot;
 use super::rejection::{self, Form, is_servers_fault};
 use super::route::{self, Route};
@@ -21,10 +21,9 @@ use super::{Environment, Event, Plan, header, locked};
 use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
-use crate::load::schedule::Process;
 use crate::load::session::SessionError;
-use crate::record::{Arm, Arms, End, Line, ScenarioEnd, StopReason, VariantRecord};
-use crate::scenario::{Arrival, Plans, Scenario};
+use crate::record::{Arm, Arms, Arrivals, BlockPurpose, End, Line, ScenarioEnd, StopReason, VariantRecord};
+use crate::scenario::{Plans, Rate, Scenario};
 use crate::suite::Variant;
 
 /// What to load.
@@ -117,7 +116,7 @@ async fn load(
 ) -> anyhow::Result<StopReason> {
     let offer = offer(scenario, single.length);
     let resident = databases::is_resident(environment.server, made.table_bytes + made.index_bytes).await?;
-    let described = record(&single.plan, scenario, offer.record(scenario.load.connections));
+    let described = record(&single.plan, scenario, Some(offer.record(scenario)));
     environment.record.append(&Line::Scenario(Box::new(described)))?;
     environment.record.append(&Line::Variant(VariantRecord {
         scenario: scenario.path(),
@@ -161,7 +160,7 @@ async fn load(
     let seconds = (single.length.settle + single.length.measure).as_secs_f64();
     environment.progress.event(&Event::Loading { scenario: &scenario.path(), variant: &single.variant.name, seconds });
     let slot = Slot { round: 0, position: 0, arm: Arm::BASELINE };
-    let Measured { record, classes } = context.run(slot, &route, &offer).await?;
+    let Measured { record, classes } = context.run(slot, &route, &offer, BlockPurpose::Scenario).await?;
     environment.progress.event(&Event::of_block(&record, &scenario.arms.baseline.name));
     environment.record.append(&Line::Block(Box::new(record)))?;
     let mut sums = ClassSums::default();
@@ -175,12 +174,10 @@ async fn load(
 
 /// Without a rate, every connection is kept busy: there is no rival whose capacity a rate would have to suit.
 fn offer(scenario: &Scenario, length: BlockLength) -> Offer {
-    match &scenario.load.arrival {
-        Arrival::Poisson(rate) => Offer::Timed { process: Process::Poisson(*rate), auto: false, length },
-        Arrival::Constant(rate) => Offer::Timed { process: Process::Constant(*rate), auto: false, length },
-        Arrival::Stages { spacing, stages } => staged(*spacing, stages),
-        Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => Offer::Closed { sessions: *sessions, length },
-        Arrival::Users { users, think } => Offer::Users { users: *users, think: *think, length },
-        Arrival::Auto => Offer::Closed { sessions: scenario.load.connections, length },
-    }
+    let arrivals = match (&scenario.arms.baseline.arrivals, &scenario.load.rate) {
+        (Some(own), _) => own.clone(),
+        (None, Rate::Stated(Arrivals::Work { .. }) | Rate::Auto | Rate::Work) => Arrivals::Closed,
+        (None, Rate::Stated(arrivals)) => arrivals.clone(),
+    };
+    Offer::same(arrivals, Arms::new(scenario.connections(Arm::BASELINE), Vec::new()), length)
 }

@@ -109,7 +109,8 @@ mod tests {
         let fault = found(block(2_000_000, 0, 0), behind.clone());
         assert!(matches!(fault.others[..], [Some(Discard::NotOffered { lag_ns: 79_000_000.. })]) && fault.baseline.is_none(), "{fault:?}");
         assert_eq!(found(block(2_000_000, 200, 70_000_000), block(2_000_000, 140, 300_000_000)), Arms::two(None, None));
-        let closed = BlockRecord { kind: crate::record::BlockKind::FixedWork, ..behind };
+        let mut closed = behind;
+        closed.load.arrivals = crate::record::Arrivals::Work { transactions: 1 };
         assert_eq!(unmeasured(&closed), None);
     }
 }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::record::{
-    ArmRecord, Arms, BlockRecord, CheckRecord, EvidenceRecord, Line, LoadRecord, ProbeRecord, Record, ScenarioRecord, StopReason,
-    TenantClassRecord, VariantRecord,
+    ArmRecord, Arms, BlockRecord, CheckRecord, EvidenceRecord, Line, ProbeRecord, Record, ScenarioRecord, StopReason, TenantClassRecord,
+    VariantRecord,
 };
 
 /// Whether the record describes a scenario.
@@ -131,7 +131,7 @@ fn undescribed(name: &str) -> ScenarioRecord {
         digest: String::new(),
         arms: Arms::new(ArmRecord::of("baseline", ""), Vec::new()),
         transactions: Vec::new(),
-        load: LoadRecord::Nothing,
+        load: None,
         expect: None,
         expect_why: None,
         margins: Default::default(),

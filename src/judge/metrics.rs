@@ -6,7 +6,7 @@
 
 use super::series::{Both, Pairs};
 use super::{DisturbedBlocks, Gate, Interval, Metric, Quantity, Verdict};
-use crate::record::{Arm, BlockKind, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, TransactionRecord};
+use crate::record::{Arm, Arrivals, BlockRecord, Histogram, Margins, NoProcessorTime, ScenarioRecord, TransactionRecord};
 use crate::stats::{
     self, DEFAULT_POWER, Estimate, FAMILY_ALPHA, Judgement, Significance, confidence_interval, effective_margin, judge_family,
     minimum_detectable_effect, required_pairs, robust_sd, signed_rank,
@@ -41,9 +41,9 @@ impl Quantity {
 
     /// Samples a block that it takes to be gated. The transactions of fixed work are the same on all arms, so that their median compares them
     /// however few they are.
-    fn samples_needed(self, kind: BlockKind) -> u64 {
-        match (self.per_mille(), kind) {
-            (None, _) | (Some(500), BlockKind::FixedWork) => 1,
+    fn samples_needed(self, is_work: bool) -> u64 {
+        match (self.per_mille(), is_work) {
+            (None, _) | (Some(500), true) => 1,
             (Some(q), _) => samples_needed(q),
         }
     }
@@ -128,10 +128,10 @@ impl Metric {
 }
 
 /// Service quantities of a block, the first one first to be looked at.
-fn service(kind: BlockKind) -> &'static [Quantity] {
-    match kind {
-        BlockKind::Timed | BlockKind::Users | BlockKind::Capacity | BlockKind::OwnRate => &[Quantity::ServiceP50, Quantity::ServiceP95],
-        BlockKind::FixedWork => &[Quantity::ServiceP50, Quantity::ServiceP95, Quantity::ServiceMean],
+fn service(is_work: bool) -> &'static [Quantity] {
+    match is_work {
+        false => &[Quantity::ServiceP50, Quantity::ServiceP95],
+        true => &[Quantity::ServiceP50, Quantity::ServiceP95, Quantity::ServiceMean],
     }
 }
 
@@ -140,7 +140,7 @@ fn never_gated(quantity: Quantity) -> Option<&'static str> {
     (quantity == Quantity::ServiceMean).then_some("one pause of the machine moves a mean: the median is judged")
 }
 
-fn planned(transaction: &TransactionRecord, kind: BlockKind, arm: Arm) -> Vec<Planned> {
+fn planned(transaction: &TransactionRecord, is_work: bool, arm: Arm) -> Vec<Planned> {
     let alike = transaction.comparable_by_statement(arm);
     let plan = |statement: Option<&str>, quantity, shown| Planned {
         transaction: transaction.name.clone(),
@@ -152,13 +152,13 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind, arm: Arm) -> Vec<Pl
     if alike {
         for statement in &transaction.statements.baseline {
             let shown = statement.controls_transaction.then_some("it begins or ends a transaction");
-            all.extend(service(kind).iter().map(|quantity| plan(Some(&statement.name), *quantity, shown.or(never_gated(*quantity)))));
+            all.extend(service(is_work).iter().map(|quantity| plan(Some(&statement.name), *quantity, shown.or(never_gated(*quantity)))));
         }
     }
     // What a commit does (constraint triggers, WAL, replication) is in no statement.
     let shown = (alike && !transaction.writes).then_some("its statements are judged one by one");
-    all.extend(service(kind).iter().map(|quantity| plan(None, *quantity, shown.or(never_gated(*quantity)))));
-    if kind != BlockKind::FixedWork {
+    all.extend(service(is_work).iter().map(|quantity| plan(None, *quantity, shown.or(never_gated(*quantity)))));
+    if !is_work {
         let rate = Some("response time depends on the rate: service time is judged");
         all.push(plan(None, Quantity::ResponseP50, rate));
         all.push(plan(None, Quantity::ResponseP95, rate));
@@ -171,7 +171,7 @@ fn planned(transaction: &TransactionRecord, kind: BlockKind, arm: Arm) -> Vec<Pl
 /// Metrics of a scenario that may be gated, at most, whatever its load turns out to be.
 pub fn most_gated(scenario: &ScenarioRecord) -> usize {
     let of_arm = |arm: Arm| {
-        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, BlockKind::Timed, arm));
+        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, false, arm));
         // And processor time.
         planned.filter(|planned| planned.shown.is_none()).count() + 1
     };
@@ -186,11 +186,11 @@ fn processor(scenario: &ScenarioRecord, pairs: &Pairs<'_>) -> Option<Planned> {
     if because(NoProcessorTime::ParallelWorkers) || because(NoProcessorTime::Unfinished) {
         return None;
     }
-    let shown = match pairs.kind? {
+    let shown = match pairs.arrivals? {
         _ if pairs.all_kept_blocks().any(|block| block.server.processor.is_none()) => Some("it is not known in every round"),
         // Their arms run as many transactions as they can: a mean over other inputs.
-        BlockKind::Capacity | BlockKind::Users => Some("the arms run different transactions, and it is a mean over them"),
-        BlockKind::Timed | BlockKind::FixedWork | BlockKind::OwnRate => None,
+        Arrivals::Closed | Arrivals::Users { .. } => Some("the arms run different transactions, and it is a mean over them"),
+        Arrivals::Poisson { .. } | Arrivals::Constant { .. } | Arrivals::Stages { .. } | Arrivals::Work { .. } => None,
     };
     let transaction = match scenario.transactions.as_slice() {
         [only] => only.name.clone(),
@@ -217,8 +217,8 @@ pub(super) struct Series {
 /// All metrics of a scenario for which there are samples: gated ones first, and each for one arm after the other.
 pub(super) fn series<'p, 'a: 'p>(scenario: &ScenarioRecord, of_arms: impl IntoIterator<Item = &'p Pairs<'a>>) -> Vec<Series> {
     let of_arm = |pairs: &Pairs<'_>| -> Vec<Series> {
-        let Some(kind) = pairs.kind else { return Vec::new() };
-        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, kind, pairs.arm));
+        let Some(arrivals) = pairs.arrivals else { return Vec::new() };
+        let planned = scenario.transactions.iter().flat_map(|transaction| planned(transaction, arrivals.is_work(), pairs.arm));
         planned.chain(processor(scenario, pairs)).filter_map(|planned| Series::measure(planned, &scenario.margins, pairs)).collect()
     };
     let mut all: Vec<Series> = of_arms.into_iter().flat_map(of_arm).collect();
@@ -241,7 +241,7 @@ impl Series {
             lower_median(counts.map(|both| of(&both)).collect())
         };
         let samples = Both { baseline: counts(|both| both.baseline), arm: counts(|both| both.arm) };
-        let gate = gate(&planned, pairs.kind?, value_ns, samples)?;
+        let gate = gate(&planned, pairs.arrivals?.is_work(), value_ns, samples)?;
         // The faster one's value: 20 µs that do not matter from 50 to 70 µs do not matter from 70 to 50 µs either.
         let margin_ln = effective_margin(quantity.margin(margins), margins.floor_ns as f64, value_ns.least());
         let differences = logs.iter().filter_map(difference).collect();
@@ -254,8 +254,8 @@ impl Series {
 }
 
 /// Whether a metric decides; `None` if there is nothing to show either.
-fn gate(planned: &Planned, kind: BlockKind, value_ns: Both<f64>, samples: Both<u64>) -> Option<Gate> {
-    let needed = planned.quantity.samples_needed(kind);
+fn gate(planned: &Planned, is_work: bool, value_ns: Both<f64>, samples: Both<u64>) -> Option<Gate> {
+    let needed = planned.quantity.samples_needed(is_work);
     let missing = value_ns.map(|value| value.is_nan());
     if missing.baseline || missing.arm {
         // If one never gives what the other gives in plenty, this must not pass for "nothing to see": gated, and undecided.

@@ -406,7 +406,7 @@ impl<'a> Rival<'a> {
     /// Those of a scenario, in order.
     fn all(group: &group::Group<'a>) -> Vec<Rival<'a>> {
         let of = |arm: Arm| {
-            let pairs = Pairs::of(group.blocks.iter().copied(), &group.scenario.load, arm);
+            let pairs = Pairs::of(group.blocks.iter().copied(), arm);
             Rival { failing: outcome::failing(&pairs), lopsided: pairs.lopsided(group.scenario.arms.others.len()), pairs }
         };
         group.scenario.arms.rivals().map(of).collect()

@@ -46,7 +46,7 @@ impl Precision {
 /// procedure can come to. This scenario's own count is the least that is used. Blocks of other scenarios are left out.
 pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize) -> Precision {
     let of_scenario = || blocks.iter().filter(|block| block.scenario == scenario.scenario);
-    let pairs: Vec<Pairs<'_>> = scenario.arms.rivals().map(|arm| Pairs::of(of_scenario(), &scenario.load, arm)).collect();
+    let pairs: Vec<Pairs<'_>> = scenario.arms.rivals().map(|arm| Pairs::of(of_scenario(), arm)).collect();
     let kept = pairs.iter().map(|pairs| pairs.kept.len()).min().unwrap_or(0);
     let mut gated = series(scenario, &pairs);
     gated.retain(|series| series.gate == Gate::Gated);

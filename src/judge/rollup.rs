@@ -6,7 +6,7 @@ use super::group::Group;
 use super::series::{Fate, Slot};
 use super::{BlockPoint, ClassRow, DisturbedBlocks, Interval, OwnRate, OwnRateRow, Quantity, Rival, ServerPerTransaction};
 use crate::record::{
-    Arm, Arms, BlockKind, BlockRecord, Disturbance, Histogram, NoProcessorTime, ScenarioRecord, ServerDelta, TenantClassRecord,
+    Arm, Arms, BlockPurpose, BlockRecord, Disturbance, Histogram, NoProcessorTime, ScenarioRecord, ServerDelta, TenantClassRecord,
 };
 use crate::stats::{FAMILY_ALPHA, confidence_interval, quantile_sorted};
 
@@ -16,7 +16,7 @@ type Kept<'a> = Arms<Vec<&'a BlockRecord>>;
 /// Closed-loop transactions a second by arm: the median of the blocks that measured it, else what the probe with the most connections found.
 pub(super) fn capacity(group: &Group<'_>) -> Arms<Option<f64>> {
     group.scenario.arms.each(|arm| {
-        let measured: Vec<f64> = of_kind(&group.blocks, BlockKind::Capacity, arm).map(per_second).collect();
+        let measured: Vec<f64> = of_purpose(&group.blocks, BlockPurpose::Capacity, arm).map(per_second).collect();
         let of_arm = || group.probes.iter().filter(|probe| probe.arm == arm);
         let widest = of_arm().map(|probe| probe.connections).max();
         let probed = of_arm().filter(|probe| Some(probe.connections) == widest);
@@ -30,7 +30,7 @@ pub(super) fn capacity(group: &Group<'_>) -> Arms<Option<f64>> {
 /// Each arm's capacity over the baseline's with its interval at the level of a single metric, from rounds of capacity blocks; `None` with fewer
 /// than 2.
 pub(super) fn capacity_ratio(group: &Group<'_>) -> Arms<Option<Interval>> {
-    let of_arm = |arm: Arm| of_kind(&group.blocks, BlockKind::Capacity, arm).map(|block| (block.round, per_second(block)));
+    let of_arm = |arm: Arm| of_purpose(&group.blocks, BlockPurpose::Capacity, arm).map(|block| (block.round, per_second(block)));
     let baseline: BTreeMap<u32, f64> = of_arm(Arm::BASELINE).collect();
     group.scenario.arms.each(|arm| {
         let differences: Vec<f64> = of_arm(arm)
@@ -46,7 +46,7 @@ pub(super) fn capacity_ratio(group: &Group<'_>) -> Arms<Option<Interval>> {
 /// What users of one arm alone would see at half of its own capacity; `None` where no block measured it.
 pub(super) fn own_rate(group: &Group<'_>) -> Arms<Option<OwnRate>> {
     group.scenario.arms.each(|arm| {
-        let measured: Vec<&BlockRecord> = of_kind(&group.blocks, BlockKind::OwnRate, arm).collect();
+        let measured: Vec<&BlockRecord> = of_purpose(&group.blocks, BlockPurpose::OwnRate, arm).collect();
         let seconds: f64 = measured.iter().map(|block| block.duration_ns as f64 / 1e9).sum();
         let scheduled: f64 = measured.iter().map(|block| block.accounting.scheduled as f64).sum();
         let row = |name: &str| {
@@ -73,8 +73,8 @@ pub(super) fn own_rate(group: &Group<'_>) -> Arms<Option<OwnRate>> {
     })
 }
 
-fn of_kind<'a>(blocks: &'a [&BlockRecord], kind: BlockKind, arm: Arm) -> impl Iterator<Item = &'a BlockRecord> {
-    blocks.iter().copied().filter(move |block| block.arm == arm && block.kind == kind && block.discard.is_none())
+fn of_purpose<'a>(blocks: &'a [&BlockRecord], purpose: BlockPurpose, arm: Arm) -> impl Iterator<Item = &'a BlockRecord> {
+    blocks.iter().copied().filter(move |block| block.arm == arm && block.purpose == purpose && block.discard.is_none())
 }
 
 fn per_second(block: &BlockRecord) -> f64 {

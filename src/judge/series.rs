@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Rival, RoundCount};
-use crate::record::{Arm, BlockKind, BlockRecord, Discard, LoadRecord};
+use crate::record::{Arm, Arrivals, BlockPurpose, BlockRecord, Discard};
 use crate::stats::sign_test;
 
 /// Level of the test whether discarded pairs fall on one of the two more often than on the other, over all arms of a scenario.
@@ -83,27 +83,18 @@ pub(super) struct Pairs<'a> {
     pub slots: Vec<Slot<'a>>,
     /// The pairs that are used.
     pub kept: Vec<Both<&'a BlockRecord>>,
-    /// How work was given in them.
-    pub kind: Option<BlockKind>,
-}
-
-/// Blocks that are judged: neither those at an arm's own rate nor, unless the scenario itself is a closed loop, those that measure capacity.
-fn is_judged(block: &BlockRecord, load: &LoadRecord) -> bool {
-    match block.kind {
-        BlockKind::OwnRate => false,
-        BlockKind::Capacity => matches!(load, LoadRecord::Closed { .. }),
-        BlockKind::Timed | BlockKind::Users | BlockKind::FixedWork => true,
-    }
+    /// How transactions begin in them, the baseline's of the first.
+    pub arrivals: Option<&'a Arrivals>,
 }
 
 impl<'a> Pairs<'a> {
     /// Pairs up the blocks of an arm with those of the baseline.
-    pub fn of(blocks: impl IntoIterator<Item = &'a BlockRecord>, load: &LoadRecord, arm: Arm) -> Pairs<'a> {
+    pub fn of(blocks: impl IntoIterator<Item = &'a BlockRecord>, arm: Arm) -> Pairs<'a> {
         let mut seen: BTreeMap<(u32, Arm), u32> = BTreeMap::new();
         // A number that was used twice makes two rounds: the first blocks of each arm, then the second.
         let mut found: BTreeMap<(u32, u32), Both<Option<&'a BlockRecord>>> = BTreeMap::new();
         for block in blocks {
-            if !is_judged(block, load) || !(block.arm.is_baseline() || block.arm == arm) {
+            if block.purpose != BlockPurpose::Scenario || !(block.arm.is_baseline() || block.arm == arm) {
                 continue;
             }
             let times = seen.entry((block.round, block.arm)).or_default();
@@ -111,7 +102,7 @@ impl<'a> Pairs<'a> {
             *(if block.arm.is_baseline() { &mut both.baseline } else { &mut both.arm }) = Some(block);
             *times = times.saturating_add(1);
         }
-        let mut pairs = Pairs { arm, slots: Vec::with_capacity(found.len()), kept: Vec::new(), kind: None };
+        let mut pairs = Pairs { arm, slots: Vec::with_capacity(found.len()), kept: Vec::new(), arrivals: None };
         for (round, blocks) in found {
             pairs.add(round, blocks);
         }
@@ -122,8 +113,8 @@ impl<'a> Pairs<'a> {
         let fate = match (discarded(&blocks), blocks.baseline, blocks.arm) {
             (Some(fate), ..) => fate,
             (None, Some(baseline), Some(arm)) => {
-                let kind = *self.kind.get_or_insert(baseline.kind);
-                if baseline.kind == kind && arm.kind == kind {
+                let first = *self.arrivals.get_or_insert(&baseline.load.arrivals);
+                if baseline.load.arrivals.is_like(first) && arm.load.arrivals.is_like(first) {
                     self.kept.push(Both { baseline, arm });
                     Fate::Kept
                 } else {

@@ -12,12 +12,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::bind::{Arrival, Mix};
 use super::busy::look;
-use super::patience::{BlockEnd, Halted, Patience};
+use super::patience::{BlockEnd, Halted};
 use super::processor::Backends;
 use super::program::Program;
 use super::queue::Queue;
 use super::recorder::Recording;
-use super::schedule::{Process, Schedule};
+use super::schedule::Schedule;
 use super::scheduler::{Offered, schedule};
 use super::session::SessionError;
 use super::steal::Ticks;
@@ -25,122 +25,27 @@ use super::threads;
 use super::users::{Answered, users};
 use super::wire::ConnectTarget;
 use super::worker::{ThreadResult, load_thread, new_recording};
-use crate::record::{GeneratorReport, NoProcessorTime, ProcessorTime, Stage, StageTimes};
+use crate::record::{Arrivals, BlockLoad, GeneratorReport, NoProcessorTime, ProcessorTime, StageTimes};
 
 /// Connections that are being opened at once, at most. Each has a limit of time, which is not to run while it waits for the others: a server
 /// starts a process for each, and both ends compute thousands of hashes for its password.
 const OPENING: usize = 16;
 
-/// What a block is to do.
+/// A block to be run: what it is to do, and with what of this process.
 #[derive(Clone, Debug)]
 pub struct BlockSpec {
+    /// What it is to do.
+    pub load: BlockLoad,
     /// Where to connect.
     pub target: ConnectTarget,
     /// What runs.
     pub program: Arc<Program>,
-    /// Where parameters come from.
+    /// Where parameters come from: drawn with the load's seed and weights.
     pub mix: Arc<Mix>,
-    /// Connections in the pool (sessions, for closed loops).
-    pub connections: u32,
     /// Load threads.
     pub threads: usize,
-    /// First sequence number of the warm-up.
-    pub warm_up_sequence: u64,
-    /// Executions of each transaction on each connection before anything is measured.
-    pub warm_up: u32,
-    /// First sequence number of the block.
-    pub first_sequence: u64,
-    /// Seed of the schedule.
-    pub seed: u64,
-    /// Load.
-    pub work: Work,
-    /// How long it waits for what may never come.
-    pub patience: Patience,
-    /// Longest wait for a connection.
-    pub acquire_timeout: Option<Duration>,
-    /// Runs of a transaction that loses against another one, at most.
-    pub max_tries: u32,
-    /// Whether to count connections at work, which takes a thread that wakes every two milliseconds.
-    pub count_busy: bool,
     /// Set when the run is to stop.
     pub stop: Arc<AtomicBool>,
-}
-
-/// How work is given.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// Open loop.
-    Open {
-        /// Arrivals.
-        process: Process,
-        /// Load that is not measured.
-        settle: Duration,
-        /// Measured.
-        measure: Duration,
-    },
-    /// Users who share the pool: each thinks, asks, and waits for the answer.
-    Users {
-        /// How many.
-        users: u32,
-        /// How long each thinks, on average.
-        think: Duration,
-        /// Load that is not measured.
-        settle: Duration,
-        /// Measured.
-        measure: Duration,
-    },
-    /// Each session starts its next transaction as soon as the last is done, for a time.
-    Closed {
-        /// Not measured.
-        settle: Duration,
-        /// Measured.
-        measure: Duration,
-    },
-    /// So many transactions in all.
-    Fixed {
-        /// Transactions.
-        transactions: u64,
-    },
-}
-
-impl Work {
-    pub(super) fn settle(&self) -> Duration {
-        match self {
-            Work::Open { settle, .. } | Work::Users { settle, .. } | Work::Closed { settle, .. } => *settle,
-            Work::Fixed { .. } => Duration::ZERO,
-        }
-    }
-
-    /// How long work is given; zero where no time ends it.
-    pub(super) fn length(&self) -> Duration {
-        match self {
-            Work::Open { settle, measure, .. } | Work::Users { settle, measure, .. } | Work::Closed { settle, measure } => {
-                *settle + *measure
-            }
-            Work::Fixed { .. } => Duration::ZERO,
-        }
-    }
-
-    /// Whether transactions have intended starts, and wait for a connection from then on.
-    pub(super) fn has_queue(&self) -> bool {
-        matches!(self, Work::Open { .. } | Work::Users { .. })
-    }
-
-    /// The stages of its rate, if that has some.
-    pub(super) fn stages(&self) -> &[Stage] {
-        match self {
-            Work::Open { process, .. } => process.stages(),
-            Work::Users { .. } | Work::Closed { .. } | Work::Fixed { .. } => &[],
-        }
-    }
-
-    /// The stage that an intended start is in, ns from the start of the block.
-    pub(super) fn stage_at(&self, offset_ns: u64) -> Option<usize> {
-        match self {
-            Work::Open { process, .. } => process.stage_at(offset_ns),
-            Work::Users { .. } | Work::Closed { .. } | Work::Fixed { .. } => None,
-        }
-    }
 }
 
 /// What became of a block.
@@ -241,9 +146,9 @@ impl Job {
 
 /// Opens the block's connections, prepares its statements and runs the warm-up.
 pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
-    let threads = spec.threads.clamp(1, spec.connections.max(1) as usize);
-    let connections = spec.connections.max(1) as usize;
-    let first = spec.first_sequence;
+    let connections = spec.load.connections.max(1) as usize;
+    let threads = spec.threads.clamp(1, connections);
+    let first = spec.load.first_sequence;
     let (answered, answers) = std::sync::mpsc::channel();
     let shared = Arc::new(Shared {
         spec,
@@ -292,22 +197,23 @@ impl Prepared {
         // A moment ahead, so that every thread is awake when it comes.
         let begin = Instant::now() + Duration::from_millis(2);
         // Before the others, which wait for it: a block without its scheduler must not begin.
-        let scheduler = match shared.spec.work.clone() {
-            Work::Open { process, settle, measure } => {
+        let load = &shared.spec.load;
+        let scheduler = match load.arrivals {
+            Arrivals::Poisson { .. } | Arrivals::Constant { .. } | Arrivals::Stages { .. } => {
                 let shared = shared.clone();
-                Some(threads::start(move || schedule(&shared, process, begin, settle, measure)))
+                Some(threads::start(move || schedule(&shared, begin)))
             }
-            Work::Users { users: number, think, settle, measure } => {
+            Arrivals::Users { users: number, think_ns } => {
                 let shared = shared.clone();
-                Some(threads::start(move || users(&shared, (number, think), &answers, begin, settle, measure)))
+                Some(threads::start(move || users(&shared, number, Duration::from_nanos(think_ns), &answers, begin)))
             }
-            Work::Closed { .. } | Work::Fixed { .. } => None,
+            Arrivals::Closed | Arrivals::Work { .. } => None,
         };
         let scheduler = scheduler.transpose().map_err(|_| BlockError::Thread)?;
         let _ = start.send(Some(begin));
-        let watcher = (shared.spec.count_busy && !shared.spec.work.length().is_zero()).then(|| {
+        let watcher = (load.count_busy && !load.length().is_zero()).then(|| {
             let shared = shared.clone();
-            threads::start(move || look(&shared, begin + shared.spec.work.settle(), begin + shared.spec.work.length()))
+            threads::start(move || look(&shared, begin + shared.spec.load.settle(), begin + shared.spec.load.length()))
         });
         // Nobody sends anything: it is over when the last connection has let go.
         while at_work.recv().await.is_some() {}
@@ -349,7 +255,7 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
         ended += thread.ended;
     }
     let accounting = &mut recording.accounting;
-    match shared.spec.work.has_queue() {
+    match shared.spec.load.arrivals.has_queue() {
         true => {
             accounting.scheduled = offered.scheduled;
             accounting.dropped = offered.dropped;
@@ -363,22 +269,18 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
     }
     recording.lag.add(&offered.lag);
     count_stages(&mut recording.stages, shared, begin, &offered.timed_out);
-    let measured_from = begin + shared.spec.work.settle();
-    let duration = match &shared.spec.work {
-        Work::Open { measure, .. } | Work::Users { measure, .. } => *measure,
-        Work::Closed { .. } | Work::Fixed { .. } => last_done.saturating_duration_since(measured_from),
+    let measured_from = begin + shared.spec.load.settle();
+    let duration = match shared.spec.load.arrivals.has_queue() {
+        true => shared.spec.load.measure(),
+        false => last_done.saturating_duration_since(measured_from),
     };
-    let accounting = recording.accounting;
     let generator = GeneratorReport {
         threads: u32::try_from(load_threads).unwrap_or(u32::MAX),
-        connections: shared.spec.connections.max(1),
+        connections: shared.spec.load.connections.max(1),
         lag: recording.lag.clone(),
         cpu_share: cpu_share.max(offered.cpu_share),
         longest_stall_ns: stall.as_nanos() as u64,
-        achieved_share: match accounting.scheduled {
-            0 => 1.0,
-            scheduled => accounting.answered() as f64 / scheduled as f64,
-        },
+        achieved_share: recording.accounting.achieved_share(),
         busy: None,
         stolen_share: None,
     };
@@ -397,22 +299,22 @@ fn gather(shared: &Shared, begin: Instant, threads: Vec<ThreadResult>, offered: 
 
 /// Adds what connections have not seen: how many were due in each stage, and those that gave up in the queue.
 fn count_stages(stages: &mut [StageTimes], shared: &Shared, begin: Instant, timed_out: &[Instant]) {
-    let (spec, work) = (&shared.spec, &shared.spec.work);
-    let Work::Open { process, settle, .. } = work else { return };
     if stages.is_empty() {
         return;
     }
-    let measured = settle.as_nanos() as u64..work.length().as_nanos() as u64;
-    for offset in Schedule::new(process.clone(), spec.seed, spec.first_sequence).take_while(|offset| *offset < measured.end) {
+    let load = &shared.spec.load;
+    let arrivals = &load.arrivals;
+    let measured = load.settle_ns..load.settle_ns + load.measure_ns;
+    for offset in Schedule::new(arrivals.clone(), load.seed, load.first_sequence).take_while(|offset| *offset < measured.end) {
         if measured.contains(&offset)
-            && let Some(stage) = work.stage_at(offset).and_then(|stage| stages.get_mut(stage))
+            && let Some(stage) = arrivals.stage_at(offset).and_then(|stage| stages.get_mut(stage))
         {
             stage.scheduled += 1;
         }
     }
     for intended in timed_out {
         if let Some(stage) =
-            work.stage_at(intended.saturating_duration_since(begin).as_nanos() as u64).and_then(|stage| stages.get_mut(stage))
+            arrivals.stage_at(intended.saturating_duration_since(begin).as_nanos() as u64).and_then(|stage| stages.get_mut(stage))
         {
             stage.failed += 1;
         }

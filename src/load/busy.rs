@@ -16,7 +16,7 @@ const LONGEST_GAP: Duration = Duration::from_micros(3_500);
 
 /// Looks until the block ends, from the start of the measured stretch on.
 pub(super) fn look(shared: &Shared, from: Instant, until: Instant) -> Busy {
-    let mut rng = stream(shared.spec.seed, "busy", shared.spec.first_sequence);
+    let mut rng = stream(shared.spec.load.seed, "busy", shared.spec.load.first_sequence);
     let mut over_time = OverTime::default();
     std::thread::sleep(from.saturating_duration_since(Instant::now()));
     loop {

@@ -8,30 +8,8 @@ use std::time::{Duration, Instant};
 use super::block::Shared;
 use super::wire::Connection;
 
-/// Time that running transactions have after a signal to stop; then they are cancelled.
-pub const AFTER_A_SIGNAL: Duration = Duration::from_secs(1);
 /// For the server to take a cancel request.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a block waits for what may never come.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Patience {
-    /// For running transactions, after the end of the block.
-    pub drain: Duration,
-    /// For running transactions, after a signal to stop.
-    pub stop: Duration,
-    /// For a lost server to come back: all outages of one connection in the block together.
-    pub outage: Duration,
-    /// For one transaction where no time ends the block (fixed work), and for opening and warming a connection.
-    pub transaction: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Patience {
-        let seconds = Duration::from_secs;
-        Patience { drain: seconds(30), stop: AFTER_A_SIGNAL, outage: seconds(30), transaction: seconds(600) }
-    }
-}
 
 /// How a block ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,6 +51,11 @@ impl Shared {
         self.halted.get()
     }
 
+    /// Longest that one transaction may take where no time ends the block, and the opening and the warming of a connection.
+    pub(super) fn transaction_limit(&self) -> Duration {
+        Duration::from_nanos(self.spec.load.limits.transaction_ns)
+    }
+
     /// Whether nobody will take what is queued, because the server is gone.
     pub(super) fn is_deserted(&self) -> bool {
         matches!(self.halted.get(), Some(Halted { why: BlockEnd::ServerGone { .. }, .. }))
@@ -80,10 +63,10 @@ impl Shared {
 
     /// When to give up on what runs and is to end by `latest`.
     pub(super) fn last_moment(&self, latest: Instant) -> Instant {
-        let patience = &self.spec.patience;
+        let limits = &self.spec.load.limits;
         self.halted().map_or(latest, |halted| {
-            let drain = if halted.why == BlockEnd::Interrupted { patience.stop } else { patience.drain };
-            latest.min(halted.at + drain)
+            let drain_ns = if halted.why == BlockEnd::Interrupted { limits.stop_ns } else { limits.drain_ns };
+            latest.min(halted.at + Duration::from_nanos(drain_ns))
         })
     }
 

@@ -3,57 +3,11 @@
 //! A schedule never waits for the system under test. A transaction that starts late is timed from its intended start, so a stall shows
 //! in the response times of everything that queued behind it instead of vanishing ("coordinated omission").
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::stream;
-use crate::record::{Spacing, Stage};
-
-/// An open-loop arrival process.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Process {
-    /// Independent users: exponential gaps with this mean rate a second.
-    Poisson(f64),
-    /// Equal gaps at this rate a second.
-    Constant(f64),
-    /// A rate that changes from stage to stage, and within them. It ends with the last.
-    Stages(Spacing, Arc<[Stage]>),
-}
-
-impl Process {
-    /// Arrivals a second; the mean, where that changes.
-    pub fn rate(&self) -> f64 {
-        match self {
-            Process::Poisson(rate) | Process::Constant(rate) => *rate,
-            Process::Stages(_, stages) => stages.iter().map(Stage::arrivals).sum::<f64>() / length(stages).as_secs_f64().max(1e-9),
-        }
-    }
-
-    /// Its stages, if it has some.
-    pub fn stages(&self) -> &[Stage] {
-        match self {
-            Process::Poisson(_) | Process::Constant(_) => &[],
-            Process::Stages(_, stages) => stages,
-        }
-    }
-
-    /// The stage that an intended start is in, ns from the start of the block.
-    pub fn stage_at(&self, offset_ns: u64) -> Option<usize> {
-        let mut end = 0_u64;
-        self.stages().iter().position(|stage| {
-            end = end.saturating_add(stage.length_ns);
-            offset_ns < end
-        })
-    }
-}
-
-/// How long stages are in all.
-pub fn length(stages: &[Stage]) -> Duration {
-    Duration::from_nanos(stages.iter().fold(0, |sum, stage| sum.saturating_add(stage.length_ns)))
-}
+use crate::record::{Arrivals, Spacing, Stage};
 
 /// Where a schedule is in its stages. Arrivals are counted in fractions: at each moment, so many were due on average.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,7 +50,7 @@ fn time_within(stage: &Stage, due: f64) -> f64 {
 /// Intended starts in ns from the start of the block, rising, without end. Lazy: memory does not grow with the length of a run.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    process: Process,
+    arrivals: Arrivals,
     rng: ChaCha8Rng,
     issued: u64,
     last_ns: f64,
@@ -106,10 +60,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of the block whose first arrival has number `first_sequence`. A rate that is not a positive number gives no arrivals.
-    pub fn new(process: Process, seed: u64, first_sequence: u64) -> Schedule {
+    /// The schedule of the block whose first arrival has number `first_sequence`. A rate that is not a positive number gives no arrivals, as does
+    /// anything but an open loop.
+    pub fn new(arrivals: Arrivals, seed: u64, first_sequence: u64) -> Schedule {
         let rng = stream(seed, "schedule", first_sequence);
-        Schedule { process, rng, issued: 0, last_ns: 0.0, due: 0.0, place: Place::default() }
+        Schedule { arrivals, rng, issued: 0, last_ns: 0.0, due: 0.0, place: Place::default() }
     }
 }
 
@@ -117,16 +72,16 @@ impl Iterator for Schedule {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
-        let rate = self.process.rate();
+        let rate = self.arrivals.per_second();
         if !rate.is_finite() || rate <= 0.0 {
             return None;
         }
         self.issued += 1;
-        let at = match &self.process {
+        let at = match &self.arrivals {
             // Multiplied, not summed up, so that rounding does not drift over a long run.
-            Process::Constant(_) => (self.issued - 1) as f64 * 1e9 / rate,
-            Process::Poisson(_) => self.last_ns + exponential(&mut self.rng) * 1e9 / rate,
-            Process::Stages(spacing, stages) => {
+            Arrivals::Constant { .. } => (self.issued - 1) as f64 * 1e9 / rate,
+            Arrivals::Poisson { .. } => self.last_ns + exponential(&mut self.rng) * 1e9 / rate,
+            Arrivals::Stages { spacing, stages } => {
                 self.due = match spacing {
                     Spacing::Constant => (self.issued - 1) as f64,
                     // A Poisson process of rate 1, run on a clock that shows how many were due.
@@ -134,6 +89,7 @@ impl Iterator for Schedule {
                 };
                 self.place.time_of(self.due, stages)?
             }
+            Arrivals::Users { .. } | Arrivals::Closed | Arrivals::Work { .. } => return None,
         };
         self.last_ns = at;
         Some(at as u64)
@@ -157,7 +113,7 @@ mod tests {
     }
 
     fn staged(spacing: Spacing, stages: &[Stage]) -> Schedule {
-        Schedule::new(Process::Stages(spacing, stages.into()), 3, 0)
+        Schedule::new(Arrivals::Stages { spacing, stages: stages.into() }, 3, 0)
     }
 
     #[test]
@@ -174,8 +130,8 @@ mod tests {
         assert!(starts[1_999] < 16 * SECOND && starts[2_000].abs_diff(23 * SECOND) <= 1, "{:?}", &starts[1_999..2_001]);
         // 500 - n = 5·left² while it falls: of its last 20 all come in the last 2 s.
         assert!(starts[2_480].abs_diff(31 * SECOND) <= 1, "{}", starts[2_480]);
-        let process = Process::Stages(Spacing::Constant, stages.into());
-        assert_eq!(process.rate(), 2_500.0 / 33.0);
+        let process = Arrivals::Stages { spacing: Spacing::Constant, stages: stages.into() };
+        assert_eq!(process.per_second(), 2_500.0 / 33.0);
         let of_stages = |number| starts.iter().filter(|start| process.stage_at(**start) == Some(number)).count();
         assert_eq!([0, 1, 2, 3, 4].map(of_stages), [500, 500, 1_000, 0, 500]);
         assert_eq!(process.stage_at(33 * SECOND), None);
@@ -199,7 +155,7 @@ mod tests {
 
     #[test]
     fn one_stage_that_stays_is_a_constant_rate() {
-        let steady: Vec<u64> = Schedule::new(Process::Constant(7.0), 3, 0).take(70).collect();
+        let steady: Vec<u64> = Schedule::new(Arrivals::Constant { per_second: 7.0 }, 3, 0).take(70).collect();
         let stage: Vec<u64> = staged(Spacing::Constant, &[stage(7.0, 7.0, 10)]).collect();
         assert_eq!(stage.len(), 70);
         assert!(steady.iter().zip(&stage).all(|(one, other)| one.abs_diff(*other) <= 1));
@@ -207,7 +163,7 @@ mod tests {
 
     #[test]
     fn constant_arrivals_do_not_drift() {
-        let starts: Vec<u64> = Schedule::new(Process::Constant(3.0), 1, 0).take(3_000_001).collect();
+        let starts: Vec<u64> = Schedule::new(Arrivals::Constant { per_second: 3.0 }, 1, 0).take(3_000_001).collect();
         assert_eq!(starts[3], 1_000_000_000);
         assert_eq!(starts[3_000_000], 1_000_000_000_000_000);
     }
@@ -216,7 +172,7 @@ mod tests {
     fn poisson_arrivals_have_the_rate_and_the_spread_of_poisson() {
         let seconds = 2_000;
         let mut counts = vec![0f64; seconds];
-        for start in Schedule::new(Process::Poisson(50.0), 7, 0) {
+        for start in Schedule::new(Arrivals::Poisson { per_second: 50.0 }, 7, 0) {
             let second = (start / 1_000_000_000) as usize;
             if second >= seconds {
                 break;
@@ -231,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_starts_and_another_block_others() {
-        let starts = |seed, first| Schedule::new(Process::Poisson(10.0), seed, first).take(100).collect::<Vec<_>>();
+        let starts = |seed, first| Schedule::new(Arrivals::Poisson { per_second: 10.0 }, seed, first).take(100).collect::<Vec<_>>();
         assert_eq!(starts(1, 0), starts(1, 0));
         assert_ne!(starts(1, 0), starts(1, 1 << 20));
         assert_ne!(starts(1, 0), starts(2, 0));
@@ -240,7 +196,7 @@ mod tests {
     #[test]
     fn a_rate_of_nothing_gives_nothing() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(Schedule::new(Process::Poisson(rate), 1, 0).next(), None);
+            assert_eq!(Schedule::new(Arrivals::Poisson { per_second: rate }, 1, 0).next(), None);
         }
     }
 }

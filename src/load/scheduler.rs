@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::block::{Job, Shared};
 use super::priority::{go_first, thread_cpu, yield_to_others};
-use super::schedule::{Process, Schedule};
+use super::schedule::Schedule;
 use crate::record::Histogram;
 
 /// The scheduler sleeps until this much before an arrival and spins for the rest: timers are that coarse.
@@ -36,21 +36,21 @@ pub(super) struct Offered {
 }
 
 /// Hands every arrival to the queue at its intended start, never earlier, and late only if this thread was kept from running.
-pub(super) fn schedule(shared: &Shared, process: Process, begin: Instant, settle: Duration, measure: Duration) -> Offered {
+pub(super) fn schedule(shared: &Shared, begin: Instant) -> Offered {
     go_first();
     let mut first = true;
     let mut offered = Offered::default();
-    let end = (settle + measure).as_nanos() as u64;
-    let settled = settle.as_nanos() as u64;
-    let starts = Schedule::new(process, shared.spec.seed, shared.spec.first_sequence);
+    let load = &shared.spec.load;
+    let end = load.settle_ns + load.measure_ns;
+    let starts = Schedule::new(load.arrivals.clone(), load.seed, load.first_sequence);
     for (number, offset) in starts.take_while(|offset| *offset < end).enumerate() {
-        let measured = offset >= settled;
+        let measured = offset >= load.settle_ns;
         offered.scheduled += u64::from(measured);
         if shared.halted().is_some() {
             offered.dropped += u64::from(measured);
             continue;
         }
-        let arrival = shared.spec.mix.arrival(shared.spec.first_sequence + number as u64);
+        let arrival = shared.spec.mix.arrival(load.first_sequence + number as u64);
         let intended = begin + Duration::from_nanos(offset);
         if !sleep_until(shared, intended) {
             offered.dropped += u64::from(measured);
@@ -63,7 +63,7 @@ pub(super) fn schedule(shared: &Shared, process: Process, begin: Instant, settle
         }
         shared.queue.push(Job { arrival, intended, queued, measured, user: None });
     }
-    drain(shared, offered, begin, begin + settle + measure)
+    drain(shared, offered, begin, begin + load.length())
 }
 
 /// Waits for what is queued when no more comes, as long as patience lasts.
@@ -71,11 +71,12 @@ pub(super) fn drain(shared: &Shared, mut offered: Offered, begin: Instant, end: 
     shared.queue.close();
     offered.cpu_share = thread_cpu().as_secs_f64() / begin.elapsed().max(end - begin).as_secs_f64().max(1e-6);
     // Sessions drain what is queued; what nobody has taken when patience ends never started.
-    let latest = end + shared.spec.patience.drain;
+    let limits = &shared.spec.load.limits;
+    let latest = end + Duration::from_nanos(limits.drain_ns);
     while shared.queue.has_jobs() && Instant::now() < shared.last_moment(latest) && !shared.is_deserted() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (now, limit) = (Instant::now(), shared.spec.acquire_timeout);
+    let (now, limit) = (Instant::now(), limits.acquire_ns.map(Duration::from_nanos));
     for job in shared.queue.abandon().iter().filter(|job| job.measured) {
         offered.lag.record(job.lag_ns());
         match job.has_given_up(limit, now) {

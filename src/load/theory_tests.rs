@@ -12,7 +12,8 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::queue::Queue;
-use super::schedule::{Process, Schedule};
+use super::schedule::Schedule;
+use crate::record::Arrivals;
 use crate::record::Histogram;
 
 /// What happened to all arrivals.
@@ -37,7 +38,7 @@ struct Stall {
 /// Runs the arrivals of a schedule through the queue, to connections that each take what `service` says.
 async fn simulate(
     connections: usize,
-    process: Process,
+    process: Arrivals,
     arrivals: u64,
     service: impl Fn(&mut ChaCha8Rng) -> Duration + Copy + 'static,
     stall: Option<Stall>,
@@ -97,7 +98,7 @@ async fn waits_are_those_of_erlang_and_busy_connections_those_of_little() {
     for (connections, rate) in [(1u32, 0.6), (4, 2.8), (16, 12.8)] {
         let arrivals = 1_000_000;
         let exponential = |random: &mut ChaCha8Rng| Duration::from_secs_f64(-(1.0 - random.random::<f64>()).ln());
-        let seen = simulate(connections as usize, Process::Poisson(rate), arrivals, exponential, None).await;
+        let seen = simulate(connections as usize, Arrivals::Poisson { per_second: rate }, arrivals, exponential, None).await;
         assert_eq!(seen.done, arrivals, "none is lost");
         let wait = seen.waited.as_secs_f64() / arrivals as f64;
         let (share, mean) = waits(rate, 1.0, connections);
@@ -118,11 +119,11 @@ async fn a_stall_is_in_the_response_times_as_the_formula_says() {
     // A run of 1,000 s; the formula's share of arrivals that wait longer than x is (D - x) / ((1 - r) T).
     let length = 1_000.0;
     for (stall, rate, process) in [
-        (50.0, 20.0, Process::Constant(20.0)),
-        (50.0, 20.0, Process::Poisson(20.0)),
-        (100.0, 20.0, Process::Constant(20.0)),
-        (25.0, 40.0, Process::Constant(40.0)),
-        (25.0, 40.0, Process::Poisson(40.0)),
+        (50.0, 20.0, Arrivals::Constant { per_second: 20.0 }),
+        (50.0, 20.0, Arrivals::Poisson { per_second: 20.0 }),
+        (100.0, 20.0, Arrivals::Constant { per_second: 20.0 }),
+        (25.0, 40.0, Arrivals::Constant { per_second: 40.0 }),
+        (25.0, 40.0, Arrivals::Poisson { per_second: 40.0 }),
     ] {
         let service = 0.05;
         let connections = 4;

@@ -27,22 +27,16 @@ pub(super) struct Answered {
 
 /// Lets each of them ask as soon as it has thought, for the length of the block. How long it thinks is drawn anew each time: exponential, with this
 /// mean.
-pub(super) fn users(
-    shared: &Shared,
-    (users, think): (u32, Duration),
-    answers: &Receiver<Answered>,
-    begin: Instant,
-    settle: Duration,
-    measure: Duration,
-) -> Offered {
+pub(super) fn users(shared: &Shared, users: u32, think: Duration, answers: &Receiver<Answered>, begin: Instant) -> Offered {
     go_first();
     let mut first = true;
     let mut offered = Offered::default();
-    let (measured_from, end) = (begin + settle, begin + settle + measure);
-    let mut rng = stream(shared.spec.seed, "users", shared.spec.first_sequence);
+    let load = &shared.spec.load;
+    let (measured_from, end) = (begin + load.settle(), begin + load.length());
+    let mut rng = stream(load.seed, "users", load.first_sequence);
     // They do not all come at once.
     let mut due: BinaryHeap<Reverse<(Instant, u32)>> = (0..users).map(|user| Reverse((begin + thought(think, &mut rng), user))).collect();
-    let mut sequence = shared.spec.first_sequence;
+    let mut sequence = load.first_sequence;
     // Whoever asks next gets it, and no time goes into drawing it then.
     let mut arrival = shared.spec.mix.arrival(sequence);
     while shared.halted().is_none() {

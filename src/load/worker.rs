@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::bind::Arrival;
-use super::block::{BlockError, Job, PlanCounts, Shared, Work};
+use super::block::{BlockError, Job, PlanCounts, Shared};
 use super::event_loop;
 use super::patience::{BlockEnd, cancel};
 use super::pause::Pauser;
@@ -20,7 +20,7 @@ use super::session::{End, Session, SessionError, Times, query_text};
 use super::threads::{Ready, Start, begin_of};
 use super::users::Answered;
 use super::wire::{Rows, WireError};
-use crate::record::NoProcessorTime;
+use crate::record::{Arrivals, NoProcessorTime};
 
 /// How often each load thread checks that it still runs.
 const HEARTBEAT: Duration = Duration::from_millis(5);
@@ -75,7 +75,7 @@ pub(super) fn load_thread(
     drop(working);
     tasks.push(Box::pin(async {
         let Some(begin) = begin_of(&mut started.clone()).await else { return };
-        if shared.spec.work.has_queue() {
+        if shared.spec.load.arrivals.has_queue() {
             // In a closed loop the next transaction waits for the last one anyway, and its rate is to be what client and server can do together.
             go_first();
         }
@@ -90,7 +90,7 @@ pub(super) fn load_thread(
 /// An empty recording of the block.
 pub(super) fn new_recording(shared: &Shared) -> Recording {
     let statements: Vec<usize> = shared.spec.program.transactions.iter().map(|t| t.statements).collect();
-    Recording::new(&statements, shared.spec.work.stages().len())
+    Recording::new(&statements, shared.spec.load.arrivals.stages().len())
 }
 
 /// Looks whether the thread runs while connections of it are at work: the longest time that it did not, and its processor time over the time
@@ -136,12 +136,13 @@ async fn connection_task(
     ready.send(Ok(())).ok()?;
     let begin = begin_of(started).await?;
     tokio::time::sleep_until(begin.into()).await;
-    let stretch = begin + shared.spec.work.settle()..begin + shared.spec.work.length();
+    let load = &shared.spec.load;
+    let stretch = begin + load.settle()..begin + load.length();
     let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };
-    match &shared.spec.work {
-        Work::Open { .. } | Work::Users { .. } => worker.open_loop(&mut session).await,
-        Work::Closed { settle, measure } => worker.closed_loop(&mut session, begin + *settle, begin + *settle + *measure).await,
-        Work::Fixed { transactions } => worker.fixed_work(&mut session, *transactions).await,
+    match load.arrivals {
+        Arrivals::Closed => worker.closed_loop(&mut session).await,
+        Arrivals::Work { transactions } => worker.fixed_work(&mut session, transactions).await,
+        _ => worker.open_loop(&mut session).await,
     }
     let last_done = worker.last_done;
     let mut result = result.borrow_mut();
@@ -173,7 +174,7 @@ fn told<T>(result: Result<Option<T>, SessionError>, ready: &Ready<BlockError>) -
 
 /// What comes of something that took longer than it may: nothing if the run was stopped meanwhile.
 fn too_long<T>(shared: &Shared, doing: &str) -> Result<Option<T>, SessionError> {
-    let limit = shared.spec.patience.transaction;
+    let limit = shared.transaction_limit();
     match shared.halted() {
         Some(_) => Ok(None),
         None => Err(SessionError::Lost { statement: doing.to_owned(), error: WireError::timed_out(limit) }),
@@ -190,7 +191,7 @@ async fn open(shared: &Shared) -> Result<Option<Session>, SessionError> {
         let _turn = shared.opening.acquire().await;
         Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now()).await
     };
-    match shared.within(Instant::now() + spec.patience.transaction, opening).await {
+    match shared.within(Instant::now() + shared.transaction_limit(), opening).await {
         Some(session) => session.map(Some),
         None => too_long(shared, "preparing statements"),
     }
@@ -199,10 +200,10 @@ async fn open(shared: &Shared) -> Result<Option<Session>, SessionError> {
 /// Has a session run each transaction; `None` if the run was stopped meanwhile.
 async fn warm(shared: &Shared, session: &mut Session, number: u64) -> Result<Option<()>, SessionError> {
     let spec = &shared.spec;
-    let latest = Instant::now() + spec.patience.transaction;
+    let latest = Instant::now() + shared.transaction_limit();
     for transaction in 0..spec.program.transactions.len() {
-        for round in 0..u64::from(spec.warm_up) {
-            let sequence = spec.warm_up_sequence + (number << 10) + (transaction as u64) * 16 + round;
+        for round in 0..u64::from(spec.load.warm_up) {
+            let sequence = spec.load.warm_up_sequence + (number << 10) + (transaction as u64) * 16 + round;
             let mut arrival = spec.mix.arrival_of(sequence, transaction, None, None);
             // A connection is warm once it has planned and run each statement; a hundred rows would teach it nothing more.
             arrival.keep_one_row();
@@ -265,15 +266,15 @@ impl Worker<'_> {
         }
     }
 
-    async fn closed_loop(&mut self, session: &mut Session, measured_from: Instant, until: Instant) {
+    async fn closed_loop(&mut self, session: &mut Session) {
         let mut measured_any = false;
         while self.shared.halted().is_none() {
             let now = Instant::now();
             // A transaction longer than the whole block still counts: at least one is run.
-            if now >= until && measured_any {
+            if now >= self.stretch.end && measured_any {
                 return;
             }
-            let measured = now >= measured_from;
+            let measured = now >= self.stretch.start;
             measured_any |= measured;
             let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
             if self.run_sequence(session, sequence, measured).await == Then::End {
@@ -283,7 +284,7 @@ impl Worker<'_> {
     }
 
     async fn fixed_work(&mut self, session: &mut Session, transactions: u64) {
-        let end = self.shared.spec.first_sequence + transactions;
+        let end = self.shared.spec.load.first_sequence + transactions;
         while self.shared.halted().is_none() && self.shared.next.load(Ordering::Relaxed) < end {
             let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
             if sequence >= end || self.run_sequence(session, sequence, true).await == Then::End {
@@ -303,7 +304,7 @@ impl Worker<'_> {
     /// Runs a transaction that got its connection at this instant.
     async fn run(&mut self, session: &mut Session, job: &Job, acquired: Instant) -> Then {
         self.note(|result| result.started += u64::from(job.measured));
-        if job.has_given_up(self.shared.spec.acquire_timeout, acquired) {
+        if job.has_given_up(self.shared.spec.load.limits.acquire_ns.map(Duration::from_nanos), acquired) {
             if job.measured {
                 let stage = self.stage_of(job);
                 self.note(|result| {
@@ -314,7 +315,7 @@ impl Worker<'_> {
             self.answer(job, acquired);
             return Then::Next;
         }
-        let (counts_busy, busy) = (self.shared.spec.count_busy, &self.shared.busy);
+        let (counts_busy, busy) = (self.shared.spec.load.count_busy, &self.shared.busy);
         if counts_busy {
             busy.fetch_add(1, Ordering::Relaxed);
         }
@@ -364,7 +365,7 @@ impl Worker<'_> {
 
     /// The stage of the load in which it was due.
     fn stage_of(&self, job: &Job) -> Option<usize> {
-        self.shared.spec.work.stage_at(job.intended.saturating_duration_since(self.begin).as_nanos() as u64)
+        self.shared.spec.load.arrivals.stage_at(job.intended.saturating_duration_since(self.begin).as_nanos() as u64)
     }
 
     /// Notes something of this connection in what the thread brings home.
@@ -385,7 +386,7 @@ impl Worker<'_> {
         let mut result = session.run(arrival, End::Commit, None).await;
         let sent = result.as_ref().map_or(begun, |times| times.sent);
         while result.as_ref().is_err_and(SessionError::is_conflict)
-            && *retries + 1 < self.shared.spec.max_tries
+            && *retries + 1 < self.shared.spec.load.limits.tries
             && self.shared.halted().is_none()
         {
             *retries += 1;
@@ -396,18 +397,17 @@ impl Worker<'_> {
 
     /// When to give up on a transaction that begins now.
     fn latest(&self, now: Instant) -> Instant {
-        let patience = &self.shared.spec.patience;
-        match self.shared.spec.work {
-            Work::Open { .. } | Work::Users { .. } | Work::Closed { .. } => self.begin + self.shared.spec.work.length() + patience.drain,
-            Work::Fixed { .. } => now + patience.transaction,
+        match self.shared.spec.load.arrivals.is_work() {
+            true => now + self.shared.transaction_limit(),
+            false => self.stretch.end + Duration::from_nanos(self.shared.spec.load.limits.drain_ns),
         }
     }
 
     /// Nobody waits any longer for what runs: it stays in flight.
     async fn abandon(&self, session: &mut Session) {
         self.shared.backends.add(Err(NoProcessorTime::Unfinished));
-        if matches!(self.shared.spec.work, Work::Fixed { .. }) {
-            self.shared.halt(BlockEnd::Overrun { limit: self.shared.spec.patience.transaction });
+        if self.shared.spec.load.arrivals.is_work() {
+            self.shared.halt(BlockEnd::Overrun { limit: self.shared.transaction_limit() });
         }
         cancel(session.connection()).await;
     }
@@ -417,7 +417,7 @@ impl Worker<'_> {
         let spec = &self.shared.spec;
         let lost_at = Instant::now();
         self.shared.backends.add(Err(NoProcessorTime::ConnectionLost));
-        let deadline = lost_at + spec.patience.outage.saturating_sub(self.out_for);
+        let deadline = lost_at + Duration::from_nanos(spec.load.limits.outage_ns).saturating_sub(self.out_for);
         let mut pause = FIRST_BACK_OFF;
         let mut error = lost.to_string();
         while self.shared.halted().is_none() {

@@ -18,10 +18,10 @@ use super::options::Options;
 use super::runner::{Common, Runner, Share, Shared};
 use super::tally::Tally;
 use crate::load::event_loop;
-use crate::load::patience::AFTER_A_SIGNAL;
-use crate::load::schedule::{Process, Schedule};
+use crate::load::schedule::Schedule;
 use crate::load::threads::{self, Ready, Start, begin_of};
 use crate::load::wire::ConnectTarget;
+use crate::record::{Arrivals, Limits};
 use crate::script::Symbols;
 use crate::script::evaluate::{Text, Variables};
 use crate::script::random::Random;
@@ -71,7 +71,7 @@ pub enum RunError {
     },
 }
 
-/// Runs it. `stop` ends it early: what runs has a second ([`AFTER_A_SIGNAL`]) and is then cancelled, who sleeps or waits for his turn does so no longer. `live` is kept up to date if somebody reads it.
+/// Runs it. `stop` ends it early: what runs has a second ([`Limits::AFTER_A_SIGNAL`]) and is then cancelled, who sleeps or waits for his turn does so no longer. `live` is kept up to date if somebody reads it.
 pub async fn run(
     program: Arc<Program>,
     options: Options,
@@ -155,8 +155,8 @@ fn load_thread(
     let threads = shared.options.threads.clamp(1, shared.options.clients.max(1));
     keep_apart(thread, threads);
     // The thread's part of the rate, handed to whichever of its clients is free.
-    let schedule =
-        shared.options.rate.map(|rate| Schedule::new(Process::Poisson(rate / threads as f64), shared.options.seed, thread as u64));
+    let arrivals = |rate: f64| Arrivals::Poisson { per_second: rate / threads as f64 };
+    let schedule = shared.options.rate.map(|rate| Schedule::new(arrivals(rate), shared.options.seed, thread as u64));
     let share = Share { tally: new_tally(&shared.program), ..Share::default() };
     let common = Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() };
     let task = |client: &usize| -> event_loop::Task<'_> { Box::pin(client_task(shared, *client, ready, started.clone(), &common)) };
@@ -210,7 +210,7 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
         Some(Err(error)) => matches!(error, ClientError::Interrupted),
         None => true,
     };
-    let waited = if result.is_some() { Duration::ZERO } else { AFTER_A_SIGNAL };
+    let waited = if result.is_some() { Duration::ZERO } else { Limits::AFTER_A_SIGNAL };
     let ended = Instant::now().checked_sub(waited);
     let Runner { mut client, commands, .. } = runner;
     match result {
@@ -228,8 +228,8 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     }
 }
 
-/// Ends [`AFTER_A_SIGNAL`] after the run is stopped.
+/// Ends [`Limits::AFTER_A_SIGNAL`] after the run is stopped.
 async fn patience_with_running(stop: &AtomicBool) {
     stopped(stop).await;
-    tokio::time::sleep(AFTER_A_SIGNAL).await;
+    tokio::time::sleep(Limits::AFTER_A_SIGNAL).await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Histogram, NoProcessorTime, ProcessorTime};
+use super::{Arm, BlockLoad, BlockPurpose, Histogram, NoProcessorTime, ProcessorTime};
 
 /// Closed-loop capacity of one arm.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -22,35 +22,6 @@ pub struct ProbeRecord {
     pub transactions: u64,
 }
 
-/// How the work of a block was given.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlockKind {
-    /// Open loop for a fixed time.
-    Timed,
-    /// Users who share the pool, for a fixed time.
-    Users,
-    /// Closed loop for a fixed number of transactions.
-    FixedWork,
-    /// Closed loop for a fixed time, all connections busy: capacity.
-    Capacity,
-    /// Open loop at half of the arm's own capacity: what users of that arm alone would see.
-    OwnRate,
-}
-
-impl BlockKind {
-    /// As the record has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            BlockKind::Timed => "timed",
-            BlockKind::Users => "users",
-            BlockKind::FixedWork => "fixed-work",
-            BlockKind::Capacity => "capacity",
-            BlockKind::OwnRate => "own-rate",
-        }
-    }
-}
-
 /// One measured block: one stretch of one scenario on one arm.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub struct BlockRecord {
@@ -65,10 +36,10 @@ pub struct BlockRecord {
     /// Which build of the arm's database it ran on: two builds of one variant differ in their physical layout.
     #[serde(default)]
     pub build: u32,
-    /// How work was given.
-    pub kind: BlockKind,
-    /// First sequence number of its arrivals; the other blocks of the round have the same.
-    pub first_sequence: u64,
+    /// What it was for.
+    pub purpose: BlockPurpose,
+    /// What it was to do.
+    pub load: BlockLoad,
     /// Offset from the start of the run, ns.
     pub started_ns: u64,
     /// Measured stretch, settle time excluded, ns.
@@ -108,8 +79,7 @@ impl BlockRecord {
         let usual = |times: &TransactionTimes| times.service.quantile(0.99).unwrap_or(0.0);
         let usual = self.transactions.values().map(usual).fold(0.0, f64::max);
         let drain = self.drain_ns as f64;
-        let open = matches!(self.kind, BlockKind::Timed | BlockKind::OwnRate);
-        open && drain > self.duration_ns as f64 * MOST_DRAIN && drain > usual
+        self.load.arrivals.is_open() && drain > self.duration_ns as f64 * MOST_DRAIN && drain > usual
     }
 }
 
@@ -146,6 +116,14 @@ impl Accounting {
     /// Those whose caller was told of a failure.
     pub fn failed(&self) -> u128 {
         u128::from(self.error) + u128::from(self.acquire_timeouts)
+    }
+
+    /// Share of the scheduled that were answered; 1 if none was scheduled.
+    pub fn achieved_share(&self) -> f64 {
+        match self.scheduled {
+            0 => 1.0,
+            scheduled => self.answered() as f64 / scheduled as f64,
+        }
     }
 
     /// Share of the answered that failed; 0 if none was answered.
@@ -357,8 +335,12 @@ pub(crate) mod tests {
             position: 0,
             arm: Arm::BASELINE,
             build: 0,
-            kind: BlockKind::Timed,
-            first_sequence: 0,
+            purpose: BlockPurpose::Scenario,
+            load: BlockLoad::new(
+                crate::record::Arrivals::Poisson { per_second: 560.0 },
+                Default::default(),
+                std::time::Duration::from_millis(750),
+            ),
             started_ns: 0,
             duration_ns: 750_000_000,
             drain_ns: 0,

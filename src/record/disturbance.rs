@@ -2,7 +2,7 @@
 //! which arm runs, so it costs width and no honesty. Response and acquire times count from intended starts, so they hold all of what is told here.
 //! Service times count from the first byte sent: a late start is not in them, a wait of the answer for a busy generator is.
 
-use super::{BlockKind, BlockRecord, Histogram};
+use super::{BlockRecord, Histogram};
 
 /// Lag from which arrivals are late, if it is also more than a tenth of the median response.
 const LAG_LIMIT_NS: u64 = 1_000_000;
@@ -70,7 +70,7 @@ impl BlockRecord {
 
     /// Whether transactions have intended starts, which the generator can miss.
     pub fn is_open(&self) -> bool {
-        matches!(self.kind, BlockKind::Timed | BlockKind::OwnRate | BlockKind::Users)
+        self.load.arrivals.has_queue()
     }
 
     /// Whether sessions of a closed loop share a load thread, so that the answer to one may wait while it sees to another.
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(stalled.disturbances(), []);
         stalled.generator.longest_stall_ns = 11_000_000;
         assert_eq!(stalled.disturbances(), [Disturbance::Stalled { stall_ns: 11_000_000 }]);
-        stalled.kind = BlockKind::FixedWork;
+        stalled.load.arrivals = crate::record::Arrivals::Work { transactions: 1 };
         assert_eq!(stalled.disturbances(), [], "one session has its thread to itself");
         stalled.generator.connections = 2;
         assert_eq!(stalled.disturbances(), [Disturbance::Stalled { stall_ns: 11_000_000 }]);
@@ -126,7 +126,7 @@ mod tests {
         busy.generator.cpu_share = 0.9;
         assert!(busy.generator_adds_time());
         assert_eq!(busy.disturbances(), [Disturbance::Busy { percent: 90 }]);
-        busy.kind = BlockKind::FixedWork;
+        busy.load.arrivals = crate::record::Arrivals::Work { transactions: 1 };
         assert_eq!(busy.disturbances(), [Disturbance::Busy { percent: 90 }], "what one session receives takes its time, too");
     }
 

@@ -142,7 +142,7 @@ impl Contents {
             Line::Check(one) => (&one.scenario, None),
             Line::Variant(one) => (&one.scenario, Some(format!("variant, {}", one.arm))),
             Line::Probe(one) => (&one.scenario, Some(format!("probe, {}", one.arm))),
-            Line::Block(one) => (&one.scenario, Some(format!("{} block of round {}, {}", one.kind.name(), one.round + 1, one.arm))),
+            Line::Block(one) => (&one.scenario, Some(format!("{} of round {}, {}", one.purpose.block(), one.round + 1, one.arm))),
             Line::TenantClass(one) => (&one.scenario, Some(format!("{} times of {}, {}", one.class, one.transaction, one.arm))),
             Line::Evidence(one) => (&one.scenario, Some(format!("evidence of {}, {}", one.statement, one.arm))),
             Line::ScenarioEnd(one) => (&one.scenario, Some(END.to_owned())),

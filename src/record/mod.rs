@@ -16,30 +16,31 @@ mod expectation;
 mod file;
 mod header;
 mod histogram;
+mod load;
 mod processor;
 mod scenario;
+mod sum;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use arm::{Arm, Arms};
-pub use block::{
-    Accounting, BlockKind, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes,
-};
+pub use block::{Accounting, BlockRecord, Busy, Discard, GeneratorReport, ProbeRecord, ServerDelta, StageTimes, TransactionTimes};
 pub use check::{CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, StatementStatistics, TenantClassRecord};
 pub use disturbance::Disturbance;
 pub use expectation::{Expect, Expectation, QuantityExpectations};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
+pub use load::{Arrivals, BlockLoad, BlockPurpose, Limits, ScenarioLoad, Spacing, Stage, nanoseconds, stages_length};
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
-    AppliedFile, ArmRecord, Factor, LoadRecord, Margins, RttPer, ScenarioRecord, Spacing, Stage, StatementRecord, TransactionRecord,
-    VariantRecord, comparable_by_statement,
+    AppliedFile, ArmRecord, Factor, Margins, RttPer, ScenarioRecord, StatementRecord, TransactionRecord, VariantRecord,
+    comparable_by_statement,
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// One line of `run.jsonl`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

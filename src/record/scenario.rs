@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arm, Arms, Expect};
+use super::{Arm, Arms, Arrivals, Expect, ScenarioLoad};
 
 /// A scenario as it was run.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
@@ -28,7 +28,8 @@ pub struct ScenarioRecord {
     /// Its transactions.
     pub transactions: Vec<TransactionRecord>,
     /// How load was offered.
-    pub load: LoadRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<ScenarioLoad>,
     /// What the author expects of all transactions that state nothing of their own, if anything.
     pub expect: Option<Expect>,
     /// Why this is expected, if the author says.
@@ -141,7 +142,7 @@ pub fn comparable_by_statement<'a>(
 }
 
 /// An arm as it was run.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct ArmRecord {
     /// Its name, which no other arm of the scenario has.
     pub name: String,
@@ -153,6 +154,9 @@ pub struct ArmRecord {
     /// Connections in its pool, where they are not the load's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
+    /// How its transactions begin, where that is not as the load says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
     /// Injected round-trip time, ns, where it is not the scenario's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtt_ns: Option<u64>,
@@ -171,6 +175,13 @@ pub struct Factor {
 }
 
 impl Factor {
+    /// The factors that are no placeholder: each arm gets a pool, a round-trip time or a rate of its own.
+    pub const CONNECTIONS: &str = "connections";
+    /// See [`Factor::CONNECTIONS`].
+    pub const RTT: &str = "rtt";
+    /// See [`Factor::CONNECTIONS`].
+    pub const RATE: &str = "rate";
+
     /// What stands for the value.
     pub fn placeholder(&self) -> String {
         format!("{{{{{}}}}}", self.name)
@@ -196,9 +207,12 @@ impl ArmRecord {
     /// What it changes beside its variant and its statements. What a sweep set is not told: it stands in the name.
     pub fn changes(&self) -> impl Iterator<Item = String> {
         let settings = self.settings.iter().map(|(name, value)| format!("{name} = {value}"));
-        let connections = self.connections.map(|number| format!("{number} connection{}", if number == 1 { "" } else { "s" }));
-        let rtt = self.rtt_ns.map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
-        settings.chain(connections).chain(rtt)
+        let swept = |name: &str| self.factor.as_ref().is_some_and(|factor| factor.name == name);
+        let connections = self.connections.filter(|_| !swept(Factor::CONNECTIONS));
+        let connections = connections.map(|number| format!("{number} connection{}", if number == 1 { "" } else { "s" }));
+        let rtt = self.rtt_ns.filter(|_| !swept(Factor::RTT)).map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
+        let rate = self.arrivals.as_ref().filter(|_| !swept(Factor::RATE)).map(Arrivals::to_string);
+        settings.chain(connections).chain(rtt).chain(rate)
     }
 
     /// A variant, and nothing else that differs.
@@ -208,6 +222,7 @@ impl ArmRecord {
             variant: variant.to_owned(),
             settings: BTreeMap::new(),
             connections: None,
+            arrivals: None,
             rtt_ns: None,
             factor: None,
         }
@@ -232,85 +247,6 @@ pub struct StatementRecord {
     /// Why this is expected, if the author says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_why: Option<String>,
-}
-
-/// A stretch of an open loop in which the rate stays, or changes evenly.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct Stage {
-    /// Arrivals a second at its beginning.
-    pub from_per_second: f64,
-    /// Arrivals a second at its end.
-    pub to_per_second: f64,
-    /// How long it is, ns.
-    pub length_ns: u64,
-}
-
-/// How arrivals follow each other where the rate changes.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Spacing {
-    /// Independent users, as many as the rate says at every moment.
-    Poisson,
-    /// Each as soon as the rate has come to one more.
-    Constant,
-}
-
-impl Stage {
-    /// Arrivals that are due in it, on average.
-    pub fn arrivals(&self) -> f64 {
-        (self.from_per_second + self.to_per_second) / 2.0 * self.length_ns as f64 / 1e9
-    }
-}
-
-/// How load was offered in the timed part.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum LoadRecord {
-    /// Open loop at one rate for all arms.
-    Open {
-        /// Arrivals a second.
-        rate_per_second: f64,
-        /// `poisson` or `constant`.
-        arrivals: String,
-        /// Connections in the pool.
-        connections: u32,
-        /// Whether the rate was found by the probe (`auto`) or pinned by the scenario.
-        auto: bool,
-    },
-    /// Open loop at a rate that changes.
-    Stages {
-        /// One after the other.
-        stages: Vec<Stage>,
-        /// How arrivals follow each other.
-        arrivals: Spacing,
-        /// Connections in the pool.
-        connections: u32,
-    },
-    /// A fixed number of transactions, closed loop.
-    FixedWork {
-        /// Sessions that work side by side.
-        sessions: u32,
-        /// Transactions a block.
-        transactions: u64,
-        /// Why fixed work was chosen.
-        why: String,
-    },
-    /// Closed loop for a fixed time.
-    Closed {
-        /// Sessions that work side by side.
-        sessions: u32,
-    },
-    /// Users who share the pool: each thinks, asks, and waits for the answer.
-    Users {
-        /// How many.
-        users: u32,
-        /// How long each thinks, on average, ns.
-        think_ns: u64,
-        /// Connections in the pool.
-        connections: u32,
-    },
-    /// No load: the scenario ended before any was offered.
-    Nothing,
 }
 
 /// How the database of an arm was made.

@@ -6,7 +6,7 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::judge::{Gate, ScenarioComparison};
-use crate::record::{Arm, LoadRecord};
+use crate::record::Arm;
 use crate::shown::plain;
 
 use super::chart::{self, Page};
@@ -63,16 +63,7 @@ pub fn html(run: &Run<'_>) -> anyhow::Result<String> {
 /// What the chart over time shows: [`crate::judge::BlockPoint::value_ns`] in words.
 fn measured(one: &ScenarioComparison) -> String {
     let name = one.scenario.transactions.first().map_or("first transaction", |transaction| transaction.name.as_str());
-    match one.scenario.load {
-        LoadRecord::FixedWork { .. }
-        | LoadRecord::Open { .. }
-        | LoadRecord::Stages { .. }
-        | LoadRecord::Users { .. }
-        | LoadRecord::Closed { .. }
-        | LoadRecord::Nothing => {
-            format!("{name}, service time p50")
-        }
-    }
+    format!("{name}, service time p50")
 }
 
 fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::format::{NOTHING, TimeUnit, bytes, count, duration, percent, significant};
 use super::lines::{letters, pad, shorten, wrapped};
 use super::words;
-use crate::record::{Header, LoadRecord};
+use crate::record::Header;
 use crate::shown::plain;
 use crate::summary::{Load, Percentiles, RunOutcome, Summary};
 
@@ -40,11 +40,11 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
     page.head(header, summary);
     if let Some(load) = &summary.load {
         page.overload(load);
-        page.throughput(load, loop_of(summary));
-        page.times(load, loop_of(summary));
+        page.throughput(load);
+        page.times(load);
         page.stages(load);
         page.errors(load);
-        page.facts(load, loop_of(summary));
+        page.facts(load);
     }
     page.end(summary);
     plain(&page.out)
@@ -53,22 +53,6 @@ pub fn load_terminal(header: &Header, summary: &Summary, width: usize) -> String
 struct Page {
     out: String,
     width: usize,
-}
-
-/// How work was given.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Loop {
-    Open,
-    Users,
-    Closed,
-}
-
-fn loop_of(summary: &Summary) -> Loop {
-    match summary.scenario.as_ref().map(|scenario| &scenario.load) {
-        Some(LoadRecord::Open { .. } | LoadRecord::Stages { .. } | LoadRecord::Nothing) | None => Loop::Open,
-        Some(LoadRecord::Users { .. }) => Loop::Users,
-        Some(LoadRecord::Closed { .. } | LoadRecord::FixedWork { .. }) => Loop::Closed,
-    }
 }
 
 /// A line of the table: indented label and a distribution.
@@ -102,7 +86,8 @@ impl Page {
         self.line(&format!("{} on {variant}", scenario.scenario));
         let server = header.server.version.split(" on ").next().unwrap_or_default();
         let rtt = words::rtt(scenario.rtt_ns, scenario.rtt_per, header.server.local);
-        let parts = [words::load(&scenario.load), rtt, server.to_owned(), header.machine.cpu.clone(), format!("seed {}", header.seed)];
+        let parts =
+            [words::load(scenario.load.as_ref()), rtt, server.to_owned(), header.machine.cpu.clone(), format!("seed {}", header.seed)];
         for line in wrapped(&parts.join(" · "), self.width) {
             self.line(&line);
         }
@@ -126,28 +111,28 @@ impl Page {
         self.line("");
     }
 
-    fn throughput(&mut self, load: &Load, kind: Loop) {
+    fn throughput(&mut self, load: &Load) {
         let seconds = significant(load.seconds);
         let rate = significant(load.throughput_per_second);
         // In an open loop it is given, not found: late ones are waited for, and the wait is counted.
-        let text = match kind {
-            Loop::Open if load.drain_seconds > 0.0 => {
+        let text = match load.arrivals.is_open() {
+            true if load.drain_seconds > 0.0 => {
                 let late = significant(load.drain_seconds);
                 format!("{rate} arrivals/s finished well, over {seconds} s and {late} s more until the last was done")
             }
-            Loop::Open => format!("{rate} arrivals/s finished well, over {seconds} s"),
-            Loop::Users | Loop::Closed => format!("{rate} transactions/s over {seconds} s"),
+            true => format!("{rate} arrivals/s finished well, over {seconds} s"),
+            false => format!("{rate} transactions/s over {seconds} s"),
         };
         self.fact("throughput", &text);
         self.line("");
     }
 
     /// Where each transaction waits for the last, nothing waits for a connection, and response and service are one.
-    fn times(&mut self, load: &Load, kind: Loop) {
+    fn times(&mut self, load: &Load) {
         let mut lines = Vec::new();
         for one in load.all.iter().chain(&load.transactions) {
             lines.push(Line { label: format!("{} response", one.name), times: &one.response });
-            if kind != Loop::Closed {
+            if load.arrivals.has_queue() {
                 lines.push(Line { label: "  acquire".to_owned(), times: &one.acquire });
                 lines.push(Line { label: "  service".to_owned(), times: &one.service });
             }
@@ -217,7 +202,7 @@ impl Page {
         }
     }
 
-    fn facts(&mut self, load: &Load, kind: Loop) {
+    fn facts(&mut self, load: &Load) {
         let a = &load.accounting;
         let sign = if load.balanced { "=" } else { "but not" };
         let parts = [format!("{} scheduled {sign} {} ok", count(a.scheduled), count(a.ok)), format!("{} failed", count(a.error))];
@@ -245,12 +230,12 @@ impl Page {
             (None, None) => {}
         }
         let generator = &load.generator;
-        if let (Some(busy), true) = (generator.busy, kind != Loop::Closed) {
+        if let (Some(busy), true) = (generator.busy, load.arrivals.has_queue()) {
             self.fact("pool", &format!("{} connections at work on average", significant(busy)));
         }
-        let lag = match kind {
-            Loop::Open | Loop::Users => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
-            Loop::Closed => String::new(),
+        let lag = match load.arrivals.has_queue() {
+            true => format!(", lag p99 {}", generator.lag_p99_ns.map_or(NOTHING.to_owned(), duration)),
+            false => String::new(),
         };
         let busy = percent(generator.cpu_share);
         let stall = duration(generator.longest_stall_ns as f64);

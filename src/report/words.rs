@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::judge::{Best, Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
-use crate::record::{Arm, ArmRecord, CheckKind, CheckOutcome, LoadRecord, RttPer, ScenarioRecord, Spacing, Stage, StopReason};
+use crate::record::{Arm, ArmRecord, Arrivals, CheckKind, CheckOutcome, RttPer, ScenarioLoad, ScenarioRecord, Spacing, Stage, StopReason};
 
 use super::Ending;
 use super::format::{Direction, change, count, crossing, duration, factor, percent, significant};
@@ -144,31 +144,30 @@ pub fn trimmed(value: f64) -> String {
 }
 
 /// How load was offered.
-pub fn load(load: &LoadRecord) -> String {
-    match load {
-        LoadRecord::Open { rate_per_second, arrivals, connections, auto } => {
-            let found = if *auto { ", rate found by probe" } else { "" };
-            format!("open loop, {}/s {arrivals} on {}{found}", significant(*rate_per_second), plural(u64::from(*connections), "connection"))
-        }
-        LoadRecord::Stages { stages, arrivals, connections } => {
-            let spacing = match arrivals {
+pub fn load(load: Option<&ScenarioLoad>) -> String {
+    let Some(load) = load else { return "no load".to_owned() };
+    let pool = plural(u64::from(load.connections), "connection");
+    let sessions = plural(u64::from(load.connections), "session");
+    let open = |per_second: f64, gaps: &str| {
+        let found = load.chosen.iter().fold(String::new(), |_, why| format!(", {why}"));
+        format!("open loop, {}/s {gaps} on {pool}{found}", significant(per_second))
+    };
+    match &load.arrivals {
+        Arrivals::Poisson { per_second } => open(*per_second, "poisson"),
+        Arrivals::Constant { per_second } => open(*per_second, "constant"),
+        Arrivals::Stages { spacing, stages } => {
+            let spacing = match spacing {
                 Spacing::Poisson => "poisson",
                 Spacing::Constant => "constant",
             };
             let all: Vec<String> = stages.iter().map(stage).collect();
-            format!("open loop, {spacing} on {}, {}", plural(u64::from(*connections), "connection"), all.join(", "))
+            format!("open loop, {spacing} on {pool}, {}", all.join(", "))
         }
-        LoadRecord::Nothing => "no load".to_owned(),
-        LoadRecord::Users { users, think_ns, connections } => format!(
-            "{} who think for {}, on {}",
-            plural(u64::from(*users), "user"),
-            duration(*think_ns as f64),
-            plural(u64::from(*connections), "connection")
-        ),
-        LoadRecord::Closed { sessions } => format!("closed loop, {}", plural(u64::from(*sessions), "session")),
-        LoadRecord::FixedWork { sessions, transactions, .. } => {
-            format!("fixed work, {}, {} a block", plural(u64::from(*sessions), "session"), plural(*transactions, "transaction"))
+        Arrivals::Users { users, think_ns } => {
+            format!("{} who think for {}, on {pool}", plural(u64::from(*users), "user"), duration(*think_ns as f64))
         }
+        Arrivals::Closed => format!("closed loop, {sessions}"),
+        Arrivals::Work { transactions } => format!("fixed work, {sessions}, {} a block", plural(*transactions, "transaction")),
     }
 }
 

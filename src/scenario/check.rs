@@ -43,7 +43,7 @@ fn unused_factor(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
     let in_scenario = scenario.arms.rivals().any(|arm| {
         !run_alike(&scenario.transactions, Arm::BASELINE, arm)
             || exact(arm).ne(exact(Arm::BASELINE))
-            || scenario.arms.get(arm).settings != scenario.arms.baseline.settings
+            || !scenario.arms.get(arm).changes_like(&scenario.arms.baseline)
     });
     let files = suite.variants.get(&scenario.arms.baseline.variant).map(|variant| variant.sql.as_slice()).unwrap_or_default();
     let names_it = |file: &std::path::PathBuf| std::fs::read_to_string(file).is_ok_and(|sql| sql.contains(&factor.placeholder()));

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::{Arm, Arms, Expect, Factor, Margins, RttPer, Spacing, Stage, comparable_by_statement};
+use crate::record::{Arm, Arms, Arrivals, Expect, Factor, Margins, RttPer, comparable_by_statement};
 
 pub use catalog::DatasetCatalog;
 pub use check::{Catalog, check, check_names};
@@ -93,11 +93,7 @@ impl Scenario {
 
     /// Connections that carry load at once, at most.
     pub fn sessions(&self) -> u32 {
-        let connections = self.arms.arms().map(|arm| self.connections(arm)).max().unwrap_or(0);
-        match self.load.arrival {
-            Arrival::Closed(sessions) | Arrival::Work { sessions, .. } => sessions.max(connections),
-            Arrival::Auto | Arrival::Poisson(_) | Arrival::Constant(_) | Arrival::Stages { .. } | Arrival::Users { .. } => connections,
-        }
+        self.arms.arms().map(|arm| self.connections(arm)).max().unwrap_or(0)
     }
 
     /// The database that an arm runs on.
@@ -164,7 +160,7 @@ pub fn run_alike(transactions: &[Transaction], one: Arm, other: Arm) -> bool {
 }
 
 /// An arm of the experiment: what is set against the others.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ArmSpec {
     /// Its name, which no other arm has.
     pub name: String,
@@ -174,6 +170,8 @@ pub struct ArmSpec {
     pub settings: Vec<(String, String)>,
     /// Connections in its pool, if they are its own.
     pub connections: Option<u32>,
+    /// How its transactions begin, if not as the load states; then that is stated, and alike.
+    pub arrivals: Option<Arrivals>,
     /// Injected round-trip time, if it is its own.
     pub rtt: Option<Duration>,
     /// What a sweep set for it.
@@ -181,9 +179,23 @@ pub struct ArmSpec {
 }
 
 impl ArmSpec {
+    /// Whether another arm changes the same beside variant, statements and files.
+    pub fn changes_like(&self, other: &ArmSpec) -> bool {
+        let what = |arm: &'_ ArmSpec| (arm.settings.clone(), arm.connections, arm.arrivals.clone(), arm.rtt);
+        what(self) == what(other)
+    }
+
     /// A variant, and nothing else that differs.
     pub fn of(variant: &str) -> ArmSpec {
-        ArmSpec { name: variant.to_owned(), variant: variant.to_owned(), settings: Vec::new(), connections: None, rtt: None, factor: None }
+        ArmSpec {
+            name: variant.to_owned(),
+            variant: variant.to_owned(),
+            settings: Vec::new(),
+            connections: None,
+            arrivals: None,
+            rtt: None,
+            factor: None,
+        }
     }
 }
 
@@ -211,8 +223,8 @@ pub struct Expected {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// When transactions start.
-    pub arrival: Arrival,
-    /// Connections in the pool.
+    pub rate: Rate,
+    /// Connections in the pool; of a closed loop, its sessions.
     pub connections: u32,
     /// Injected round-trip time.
     pub rtt: Duration,
@@ -230,7 +242,7 @@ impl Default for Load {
     /// What holds where a file says nothing.
     fn default() -> Load {
         Load {
-            arrival: Arrival::Auto,
+            rate: Rate::Auto,
             connections: 4,
             rtt: Duration::ZERO,
             rtt_per: RttPer::RoundTrip,
@@ -243,36 +255,13 @@ impl Default for Load {
 
 /// When transactions start.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Arrival {
+pub enum Rate {
     /// Poisson at a rate found by a probe, or fixed work where that does not fit.
     Auto,
-    /// Poisson at this many a second.
-    Poisson(f64),
-    /// One every 1/rate seconds.
-    Constant(f64),
-    /// At a rate that changes, until the last stage ends.
-    Stages {
-        /// Poisson at every moment, or evenly.
-        spacing: Spacing,
-        /// One after the other; at least one.
-        stages: Vec<Stage>,
-    },
-    /// A fixed number of sessions, one after the other, for as long as the block lasts.
-    Closed(u32),
-    /// Users who share the pool: each thinks, asks, and waits for the answer.
-    Users {
-        /// How many.
-        users: u32,
-        /// How long each thinks, on average (exponential).
-        think: Duration,
-    },
-    /// Fixed work: sessions, and transactions a block (`None`: chosen by a probe).
-    Work {
-        /// Sessions side by side.
-        sessions: u32,
-        /// Transactions a block.
-        transactions: Option<u64>,
-    },
+    /// Fixed work, as many transactions as a probe finds fit.
+    Work,
+    /// As stated.
+    Stated(Arrivals),
 }
 
 /// How PostgreSQL plans prepared statements.

@@ -39,7 +39,8 @@ pub struct ScenarioFile {
     pub duel: Option<Vec<String>>,
     /// The arms, the baseline first, where duel does not name them.
     pub arm: Option<Vec<Arm>>,
-    /// Makes an arm of the one that is named for each value: { batch = [1, 10, 100] }. `{{batch}}` stands for the value.
+    /// Makes an arm of the one that is named for each value: { batch = [1, 10, 100] }. `{{batch}}` stands for the value; connections, rate and rtt
+    /// are those of the arm itself.
     pub sweep: Option<BTreeMap<String, Vec<super::schema_draw::Scalar>>>,
     /// Ids of the published claims that it bears on.
     pub claims: Option<Vec<String>>,
@@ -69,8 +70,10 @@ pub struct Arm {
     pub variant: String,
     /// Settings of its connections, such as { work_mem = "64MB" }.
     pub set: Option<BTreeMap<String, super::schema_draw::Scalar>>,
-    /// Connections in its pool. Default: those of the load.
+    /// Connections in its pool, or sessions of a closed loop. Default: those of the load.
     pub connections: Option<u32>,
+    /// When its transactions start: an open loop or users, as the others have. Default: as the load says.
+    pub rate: Option<Rate>,
     /// Injected round-trip time with a unit. Default: that of the load.
     pub rtt: Option<String>,
 }
@@ -129,7 +132,7 @@ pub struct Margins {
 pub struct Load {
     /// When transactions start. Default "auto": a Poisson rate found by a probe, or fixed work where that does not fit.
     pub rate: Option<Rate>,
-    /// Connections in the pool, 1 to 10000. Default 4.
+    /// Connections in the pool, 1 to 10000. Default 4. Closed loops and fixed work name their sessions instead.
     pub connections: Option<u32>,
     /// Injected round-trip time with a unit, such as "20ms". Default "0ms".
     pub rtt: Option<String>,

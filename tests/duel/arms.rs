@@ -64,6 +64,30 @@ async fn pools_and_round_trip_times_are_an_arms_own() {
 }
 
 #[tokio::test]
+async fn rates_and_sessions_are_an_arms_own() {
+    let server = TestServer::shared().await;
+    let rates = project("duel = [\"after\"]\nsweep.rate = [100, 300]\n", LIST);
+    finish(rates.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres"))).expect_said("rate-100 → rate-300");
+    let blocks = rates.lines("block");
+    let of_load = |arm: u64, what: fn(&Value) -> u64| of_arm(&blocks, arm).into_iter().map(what).collect::<Vec<_>>();
+    let per_second = |block: &Value| block["load"]["arrivals"]["per_second"].as_f64().unwrap_or(0.0) as u64;
+    for (arm, rate) in [(0, 100), (1, 300)] {
+        assert!(!of_load(arm, per_second).is_empty() && of_load(arm, per_second).iter().all(|one| *one == rate), "{arm}");
+    }
+    let scheduled = |arm: u64| of_load(arm, |block| block["accounting"]["scheduled"].as_u64().unwrap_or(0)).iter().sum::<u64>();
+    assert!(scheduled(1) > 2 * scheduled(0), "{} and {}", scheduled(0), scheduled(1));
+    // A variant by its own name has no rate there.
+    finish(&mut rates.duel("notes/planted", &["--arms", "rate-100,after"])).expect_code(2).expect_said("sweeps rate");
+
+    let sessions = project("duel = [\"after\"]\nsweep.connections = [1, 3]\n", &format!("[load]\nrate = {{ closed = 2 }}\n{LIST}"));
+    finish(sessions.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres"))).expect_said("connections-1 → connections-3");
+    let blocks = sessions.lines("block");
+    for (arm, wanted) in [(0, 1), (1, 3)] {
+        assert!(of_arm(&blocks, arm).iter().all(|block| block["generator"]["connections"] == wanted), "{blocks:?}");
+    }
+}
+
+#[tokio::test]
 async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
     let server = TestServer::shared().await;
     let arms = "[[arm]]\nname = \"one\"\nvariant = \"after\"\n\n\

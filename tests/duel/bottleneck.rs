@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pgduel::load::block::{Work, prepare};
-use pgduel::load::schedule::Process;
+use pgduel::load::block::prepare;
 use pgduel::load::wire::Host;
 use pgduel::record::Histogram;
+use pgduel::record::{Arrivals, BlockLoad};
 use rustix::process::Signal;
 
 use crate::course::OPEN;
@@ -21,7 +21,7 @@ const FAR_TOO_MANY: f64 = 1e6;
 async fn a_rate_that_the_generator_cannot_offer_is_its_own_fault() {
     let held = Held::new().await;
     let measure = SECOND / 4;
-    let work = Work::Open { process: Process::Constant(FAR_TOO_MANY), settle: Duration::ZERO, measure };
+    let work = BlockLoad::new(Arrivals::Constant { per_second: FAR_TOO_MANY }, Duration::ZERO, measure);
     let mut spec = spec(&held.server.conn_info(&held.database), "select 1", work, SHORT);
     // A server that takes no time at all: whatever is late, is late for the generator.
     spec.target.host = Host::Tcp("127.0.0.1".to_owned());

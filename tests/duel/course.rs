@@ -235,7 +235,7 @@ async fn a_long_run_under_open_load_ends_with_its_budget() {
     assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
     assert_eq!(project.lines("scenario-end")[0]["stop"]["why"], "budget", "{}", run.stdout);
     let blocks = project.lines("block");
-    assert!(blocks.len() >= 4 && blocks.iter().all(|block| block["kind"] == "timed"), "{} blocks", blocks.len());
+    assert!(blocks.len() >= 4 && blocks.iter().all(|block| block["load"]["arrivals"]["kind"] == "poisson"), "{} blocks", blocks.len());
     for block in &blocks {
         let count = |key: &str| block["accounting"][key].as_u64().expect("a count");
         assert_eq!(count("scheduled"), count("ok") + count("error") + count("dropped") + count("in_flight"), "{block}");

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
+use pgduel::load::block::{BlockResult, BlockSpec, prepare};
 use pgduel::load::patience::BlockEnd;
+use pgduel::record::{BlockLoad, Limits};
 use sqlx::PgConnection;
 
-use crate::outages::{CONNECTIONS, Held, PATIENT, SECOND, SHORT, open, spec};
+use crate::outages::{CONNECTIONS, Held, PATIENT, SECOND, SHORT, fixed, open, spec};
 
 const COUNT_UP: &str = "update held set x = x + 1";
 
 /// A block's statement, on the table of `held` with one row, under these settings.
-async fn block(held: &Held, sql: &str, work: Work, settings: &[(&str, &str)]) -> BlockSpec {
+async fn block(held: &Held, sql: &str, load: BlockLoad, settings: &[(&str, &str)]) -> BlockSpec {
     let mut connection = held.server.connect(&held.database).await;
     sqlx::raw_sql("delete from held; insert into held values (0)").execute(&mut connection).await.expect("one row");
-    let mut spec = spec(&held.server.conn_info(&held.database), sql, work, PATIENT);
+    let mut spec = spec(&held.server.conn_info(&held.database), sql, load, PATIENT);
     spec.target.settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     spec
 }
@@ -37,7 +38,7 @@ async fn count(connection: &mut PgConnection) -> u64 {
 #[tokio::test]
 async fn a_killed_backend_costs_one_transaction_and_is_replaced() {
     let held = Held::new().await;
-    let spec = block(&held, "select pg_sleep(0.01)", Work::Fixed { transactions: 200 }, &[]).await;
+    let spec = block(&held, "select pg_sleep(0.01)", fixed(200), &[]).await;
     let prepared = prepare(spec).await.expect("ready");
     let mut connection = held.server.connect(&held.database).await;
     tokio::spawn(async move {
@@ -57,7 +58,7 @@ async fn a_killed_backend_costs_one_transaction_and_is_replaced() {
 async fn a_statement_that_takes_too_long_is_an_error_with_its_time() {
     let held = Held::new().await;
     let limit = [("statement_timeout", "500ms")];
-    let result = run(block(&held, "select pg_sleep(10)", Work::Fixed { transactions: 6 }, &limit).await).await;
+    let result = run(block(&held, "select pg_sleep(10)", fixed(6), &limit).await).await;
     assert_eq!((result.recording.accounting.error, codes(&result)), (6, vec!["57014"]));
     let times = &result.recording.errors["57014"];
     assert!(times.quantile(0.0).is_some_and(|least| least >= 490e6), "{times:?}");
@@ -68,9 +69,9 @@ const REPEATABLE: [(&str, &str); 1] = [("default_transaction_isolation", "repeat
 
 /// What the row has counted before the block: warming the connections counts too.
 async fn conflicts(held: &Held, max_tries: u32) -> (BlockResult, u64) {
-    let mut spec = block(held, COUNT_UP, Work::Fixed { transactions: 400 }, &REPEATABLE).await;
-    spec.max_tries = max_tries;
-    spec.connections = 8;
+    let mut spec = block(held, COUNT_UP, fixed(400), &REPEATABLE).await;
+    spec.load.limits.tries = max_tries;
+    spec.load.connections = 8;
     let mut connection = held.server.connect(&held.database).await;
     let prepared = prepare(spec).await.expect("ready");
     let before = count(&mut connection).await;
@@ -105,7 +106,7 @@ async fn more_clients_than_the_server_takes_are_refused_by_name() {
     let mut connection = held.server.connect("postgres").await;
     let few = format!("create role few_{database} login password 'few' connection limit 1");
     sqlx::raw_sql(sqlx::AssertSqlSafe(few)).execute(&mut connection).await.expect("a role");
-    let mut spec = block(&held, "select 1", Work::Fixed { transactions: 10 }, &[]).await;
+    let mut spec = block(&held, "select 1", fixed(10), &[]).await;
     spec.target.user = format!("few_{database}");
     spec.target.password = Some(pgduel::load::wire::Password::new("few"));
     let error = prepare(spec).await.expect_err("one connection is not two").to_string();
@@ -123,7 +124,7 @@ async fn more_clients_than_the_server_takes_are_refused_by_name() {
 async fn who_waits_too_long_for_a_connection_gives_up() {
     let held = Held::new().await;
     let mut spec = block(&held, "select count(*) from held", open(100.0, 5 * SECOND), &[]).await;
-    spec.acquire_timeout = Some(SECOND / 10);
+    spec.load.limits.acquire_ns = Some(100_000_000);
     let prepared = prepare(spec).await.expect("ready");
     let lock = held.lock().await;
     tokio::spawn(async move {
@@ -145,8 +146,8 @@ async fn who_waits_too_long_for_a_connection_gives_up() {
 async fn who_gave_up_before_the_end_is_not_in_flight() {
     let held = Held::new().await;
     let mut spec = block(&held, "select count(*) from held", open(25.0, 4 * SECOND), &[]).await;
-    spec.acquire_timeout = Some(SECOND / 10);
-    spec.patience = SHORT;
+    spec.load.limits.acquire_ns = Some(100_000_000);
+    spec.load.limits = Limits { acquire_ns: spec.load.limits.acquire_ns, ..SHORT };
     let prepared = prepare(spec).await.expect("ready");
     let result = held.run_locked(prepared).await;
     let accounting = result.recording.accounting;

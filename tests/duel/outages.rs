@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use pgduel::dataset::{Dataset, Sizing};
 use pgduel::load::bind::{Mix, SequenceRange};
-use pgduel::load::block::{BlockResult, BlockSpec, Prepared, Work, prepare};
-use pgduel::load::patience::{BlockEnd, Patience};
+use pgduel::load::block::{BlockResult, BlockSpec, Prepared, prepare};
+use pgduel::load::patience::BlockEnd;
 use pgduel::load::program::Program;
-use pgduel::load::schedule::Process;
 use pgduel::load::wire::{ConnectTarget, Host, Password, SslMode};
-use pgduel::record::{Arm, NoProcessorTime};
+use pgduel::record::{Arm, Arrivals, BlockLoad, Limits, NoProcessorTime};
 use pgduel::target::{ConnInfo, EmbeddedServer, Endpoint};
 use pgduel::{scenario, suite};
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,10 +24,16 @@ use crate::support::{OwnHome, TestServer};
 pub const CONNECTIONS: u32 = 2;
 pub const SECOND: Duration = Duration::from_secs(1);
 /// What is begun also ends, however slow the machine of the tests is.
-pub const PATIENT: Patience =
-    Patience { drain: Duration::from_secs(60), stop: SECOND, outage: Duration::from_secs(60), transaction: Duration::from_secs(600) };
+pub const PATIENT: Limits = Limits {
+    acquire_ns: None,
+    tries: 1,
+    drain_ns: 60_000_000_000,
+    stop_ns: 1_000_000_000,
+    outage_ns: 60_000_000_000,
+    transaction_ns: 600_000_000_000,
+};
 /// For what never ends: no test shall wait for the real ones.
-pub const SHORT: Patience = Patience { drain: SECOND, stop: SECOND, outage: SECOND, transaction: Duration::from_secs(600) };
+pub const SHORT: Limits = Limits { drain_ns: 1_000_000_000, outage_ns: 1_000_000_000, ..PATIENT };
 
 fn target(info: &ConnInfo) -> ConnectTarget {
     let Endpoint::Socket { directory, port } = &info.endpoint else { panic!("an embedded server has a socket") };
@@ -47,7 +52,7 @@ fn target(info: &ConnInfo) -> ConnectTarget {
 }
 
 /// A block of one transaction with one statement.
-pub fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> BlockSpec {
+pub fn spec(info: &ConnInfo, sql: &str, load: BlockLoad, limits: Limits) -> BlockSpec {
     let writes = if sql.starts_with("update") { "writes = true\n" } else { "" };
     let transaction =
         format!("[[transaction]]\nname = \"only\"\nidentity = \"none\"\n{writes}\n[[transaction.statement]]\nname = \"only\"");
@@ -55,27 +60,24 @@ pub fn spec(info: &ConnInfo, sql: &str, work: Work, patience: Patience) -> Block
     let scenario = scenario::load(&project.path(""), "notes/planted").expect("the scenario");
     let model = suite::load(&project.path("seeds/notes")).expect("the example's suite").model;
     let dataset = Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("the example's data");
+    let (warm_up_sequence, first_sequence) = (SequenceRange::WarmUp(0).first(), SequenceRange::Round(0).first());
+    let pooled = BlockLoad { connections: CONNECTIONS, limits, seed: 1, count_busy: true, ..load };
     BlockSpec {
+        load: BlockLoad { warm_up: 1, warm_up_sequence, first_sequence, ..pooled },
         target: target(info),
         program: Arc::new(Program::new(&scenario, Arm::BASELINE)),
         mix: Arc::new(Mix::new(Arc::new(dataset), &scenario, 1).expect("nothing to draw")),
-        connections: CONNECTIONS,
         threads: 1,
-        warm_up_sequence: SequenceRange::WarmUp(0).first(),
-        warm_up: 1,
-        first_sequence: SequenceRange::Round(0).first(),
-        seed: 1,
-        work,
-        patience,
-        acquire_timeout: None,
-        max_tries: 1,
-        count_busy: true,
         stop: Arc::new(AtomicBool::new(false)),
     }
 }
 
-pub fn open(rate: f64, measure: Duration) -> Work {
-    Work::Open { process: Process::Constant(rate), settle: Duration::ZERO, measure }
+pub fn open(per_second: f64, measure: Duration) -> BlockLoad {
+    BlockLoad::new(Arrivals::Constant { per_second }, Duration::ZERO, measure)
+}
+
+pub fn fixed(transactions: u64) -> BlockLoad {
+    BlockLoad::new(Arrivals::Work { transactions }, Duration::ZERO, Duration::ZERO)
 }
 
 /// A table of its own for `count(*)`, so that a block waits whenever the table is locked.
@@ -95,8 +97,8 @@ impl Held {
         Held { server, database }
     }
 
-    fn spec(&self, work: Work, patience: Patience) -> BlockSpec {
-        spec(&self.server.conn_info(&self.database), COUNT, work, patience)
+    fn spec(&self, load: BlockLoad, limits: Limits) -> BlockSpec {
+        spec(&self.server.conn_info(&self.database), COUNT, load, limits)
     }
 
     /// Locked until the connection is dropped.
@@ -158,7 +160,7 @@ async fn an_open_loop_gives_up_on_what_does_not_end_and_leaves_nothing_running()
 #[tokio::test]
 async fn a_closed_loop_does_too() {
     let held = Held::new().await;
-    let prepared = prepare(held.spec(Work::Closed { settle: Duration::ZERO, measure: SECOND / 5 }, SHORT)).await.expect("ready");
+    let prepared = prepare(held.spec(BlockLoad::new(Arrivals::Closed, Duration::ZERO, SECOND / 5), SHORT)).await.expect("ready");
     let result = held.run_locked(prepared).await;
     assert_eq!((result.recording.accounting.ok, result.recording.accounting.in_flight), (0, u64::from(CONNECTIONS)));
 }
@@ -167,8 +169,8 @@ async fn a_closed_loop_does_too() {
 async fn fixed_work_ends_with_a_transaction_that_takes_far_too_long() {
     let held = Held::new().await;
     // Opening a connection is a matter of patience too.
-    let patience = Patience { transaction: 5 * SECOND, ..SHORT };
-    let prepared = prepare(held.spec(Work::Fixed { transactions: 50 }, patience)).await.expect("ready");
+    let patience = Limits { transaction_ns: 5_000_000_000, ..SHORT };
+    let prepared = prepare(held.spec(fixed(50), patience)).await.expect("ready");
     let result = held.run_locked(prepared).await;
     assert_eq!(result.end, BlockEnd::Overrun { limit: 5 * SECOND });
     assert_eq!(result.recording.accounting.in_flight, u64::from(CONNECTIONS));
@@ -177,7 +179,7 @@ async fn fixed_work_ends_with_a_transaction_that_takes_far_too_long() {
 #[tokio::test]
 async fn one_signal_is_enough_though_nothing_ends() {
     let held = Held::new().await;
-    let spec = held.spec(Work::Fixed { transactions: 50 }, SHORT);
+    let spec = held.spec(fixed(50), SHORT);
     let stop = held.stop_when_all_wait(&spec).await;
     let result = held.run_locked(prepare(spec).await.expect("ready")).await;
     stop.await.expect("all waited");
@@ -203,7 +205,7 @@ async fn an_interrupted_open_loop_accounts_for_all_that_was_due() {
 async fn one_signal_is_enough_before_a_block_begins() {
     let held = Held::new().await;
     let _lock = held.lock().await;
-    let spec = held.spec(Work::Fixed { transactions: 50 }, SHORT);
+    let spec = held.spec(fixed(50), SHORT);
     let stop = spec.stop.clone();
     tokio::spawn(async move {
         tokio::time::sleep(SECOND / 5).await;
@@ -246,9 +248,9 @@ async fn a_server_that_restarts_is_survived() {
     let home = OwnHome::new();
     let server = EmbeddedServer::start(&home.options()).await.expect("the server starts");
     let info = server.conn_info("postgres");
-    let patient = Patience { drain: Duration::from_secs(120), outage: Duration::from_secs(120), ..SHORT };
-    for work in [Work::Fixed { transactions: 300 }, open(50.0, 2 * SECOND)] {
-        let prepared = prepare(spec(&info, SLEEP, work, patient)).await.expect("ready");
+    let patient = Limits { drain_ns: 120_000_000_000, outage_ns: 120_000_000_000, ..SHORT };
+    for work in [fixed(300), open(50.0, 2 * SECOND)] {
+        let prepared = prepare(spec(&info, SLEEP, work, patient.clone())).await.expect("ready");
         // A backend that is killed takes all others with it: the server starts anew.
         shortly(a_session(&info).await, Signal::KILL);
         let result = prepared.run().await.expect("the block ends");
@@ -265,7 +267,7 @@ async fn a_server_that_restarts_is_survived() {
 #[tokio::test]
 async fn a_server_that_goes_away_ends_the_block() {
     let home = OwnHome::new();
-    for work in [Work::Fixed { transactions: 100_000 }, open(50.0, Duration::from_secs(600))] {
+    for work in [fixed(100_000), open(50.0, Duration::from_secs(600))] {
         let server = EmbeddedServer::start(&home.options()).await.expect("the server starts");
         let prepared = prepare(spec(&server.conn_info("postgres"), SLEEP, work.clone(), SHORT)).await.expect("ready");
         shortly(server.pid(), Signal::QUIT);
@@ -273,7 +275,7 @@ async fn a_server_that_goes_away_ends_the_block() {
         let accounting = result.recording.accounting;
         assert!(matches!(result.end, BlockEnd::ServerGone { .. }), "{:?}", result.end);
         assert!(accounting.balances() && accounting.error >= 1, "{accounting:?}");
-        if let Work::Fixed { .. } = work {
+        if work.arrivals.is_work() {
             assert!(accounting.scheduled < 100_000 && accounting.error <= 10, "what had not begun is not counted: {accounting:?}");
         }
     }

@@ -2,22 +2,20 @@
 
 use std::time::Duration;
 
-use pgduel::load::block::{BlockResult, Work, prepare};
-use pgduel::load::patience::Patience;
-use pgduel::load::schedule::Process;
-use pgduel::record::{Spacing, Stage, StageTimes};
+use pgduel::load::block::{BlockResult, prepare};
+use pgduel::record::{Arrivals, BlockLoad, Limits, Spacing, Stage, StageTimes};
 
 use crate::outages::{Held, PATIENT, SECOND, SHORT, spec};
 use crate::project::{Project, finish};
 use crate::support::TestServer;
 
-async fn run(held: &Held, sql: &str, work: Work, connections: u32) -> BlockResult {
-    run_with(held, sql, work, connections, PATIENT).await
+async fn run(held: &Held, sql: &str, load: BlockLoad, connections: u32) -> BlockResult {
+    run_with(held, sql, load, connections, PATIENT).await
 }
 
-async fn run_with(held: &Held, sql: &str, work: Work, connections: u32, patience: Patience) -> BlockResult {
-    let mut spec = spec(&held.server.conn_info(&held.database), sql, work, patience);
-    spec.connections = connections;
+async fn run_with(held: &Held, sql: &str, load: BlockLoad, connections: u32, limits: Limits) -> BlockResult {
+    let mut spec = spec(&held.server.conn_info(&held.database), sql, load, limits);
+    spec.load.connections = connections;
     // One pool, whatever thread a connection belongs to.
     spec.threads = 3;
     let result = prepare(spec).await.expect("ready").run().await.expect("the block ends");
@@ -35,7 +33,7 @@ fn by_little(result: &BlockResult) -> f64 {
 async fn connections_at_work_are_as_many_as_their_times_say() {
     let held = Held::new().await;
     // 60% of eight connections, for ten seconds.
-    let work = Work::Open { process: Process::Poisson(240.0), settle: SECOND, measure: 10 * SECOND };
+    let work = BlockLoad::new(Arrivals::Poisson { per_second: 240.0 }, SECOND, 10 * SECOND);
     let mut differences = Vec::new();
     // Where the machine stands still for a second at the end, what began before it is counted in one way and not in the other.
     while differences.len() < 3 {
@@ -51,10 +49,22 @@ async fn connections_at_work_are_as_many_as_their_times_say() {
 }
 
 #[tokio::test]
+async fn a_load_that_was_stored_does_the_same_work_again() {
+    let held = Held::new().await;
+    let load = BlockLoad { seed: 7, ..BlockLoad::new(Arrivals::Poisson { per_second: 300.0 }, SECOND / 4, SECOND) };
+    let stored = serde_json::to_string(&load).expect("it is data");
+    let read: BlockLoad = serde_json::from_str(&stored).expect("it reads");
+    assert_eq!(read, load);
+    let first = run(&held, "select 1", load, 2).await.recording.accounting;
+    let again = run(&held, "select 1", read, 2).await.recording.accounting;
+    assert!(first.scheduled > 200 && first.scheduled != 300 && first == again, "{first:?} and {again:?}");
+}
+
+#[tokio::test]
 async fn five_hundred_connections_are_one_pool() {
     let held = Held::new().await;
     // 500 a second that take 0.5 s each.
-    let work = Work::Open { process: Process::Constant(500.0), settle: SECOND, measure: 6 * SECOND };
+    let work = BlockLoad::new(Arrivals::Constant { per_second: 500.0 }, SECOND, 6 * SECOND);
     let result = run(&held, "select pg_sleep(0.5)", work, 500).await;
     let accounting = result.recording.accounting;
     assert_eq!((accounting.scheduled, accounting.ok), (3_000, 3_000), "{accounting:?}");
@@ -77,9 +87,9 @@ async fn a_spike_is_told_apart_from_what_comes_before_and_after() {
     let stage = |rate, length: Duration| Stage { from_per_second: rate, to_per_second: rate, length_ns: length.as_nanos() as u64 };
     let stages = [stage(20.0, 2 * SECOND), stage(300.0, SECOND), stage(0.0, 2 * SECOND), stage(20.0, SECOND)];
     let length = 6 * SECOND;
-    let process = Process::Stages(Spacing::Constant, stages.into());
+    let arrivals = Arrivals::Stages { spacing: Spacing::Constant, stages: stages.into() };
     // Two connections serve a hundred a second at most, so the spike takes two seconds more.
-    let work = Work::Open { process, settle: Duration::ZERO, measure: length };
+    let work = BlockLoad::new(arrivals, Duration::ZERO, length);
     let recording = run(&held, "select pg_sleep(0.02)", work.clone(), 2).await.recording;
     let of_stages = |what: &dyn Fn(&StageTimes) -> u64| recording.stages.iter().map(what).collect::<Vec<u64>>();
     assert_eq!(of_stages(&|stage| stage.scheduled), [40, 300, 0, 20]);
@@ -90,7 +100,7 @@ async fn a_spike_is_told_apart_from_what_comes_before_and_after() {
 
     // Those of the spike who wait for more than half a second give up; the others are not concerned.
     let mut spec = spec(&held.server.conn_info(&held.database), "select pg_sleep(0.02)", work, PATIENT);
-    spec.acquire_timeout = Some(SECOND / 2);
+    spec.load.limits.acquire_ns = Some(500_000_000);
     let recording = prepare(spec).await.expect("ready").run().await.expect("the block ends").recording;
     assert!(recording.accounting.balances() && recording.accounting.acquire_timeouts > 50, "{:?}", recording.accounting);
     let failed = recording.stages.iter().map(|stage| stage.failed).collect::<Vec<u64>>();
@@ -142,7 +152,7 @@ async fn stages_are_run_and_shown_and_are_the_same_on_both_sides_of_a_duel() {
 #[tokio::test]
 async fn users_think_between_an_answer_and_their_next_question() {
     let held = Held::new().await;
-    let users = |users, think_ms| Work::Users { users, think: Duration::from_millis(think_ms), settle: SECOND / 2, measure: 3 * SECOND };
+    let users = |users, think_ms: u64| BlockLoad::new(Arrivals::Users { users, think_ns: think_ms * 1_000_000 }, SECOND / 2, 3 * SECOND);
     // Ten users who think for 90 ms and are answered in 10 come to a hundred a second.
     let result = run(&held, "select pg_sleep(0.01)", users(10, 90), 10).await;
     let per_second = result.recording.accounting.ok as f64 / 3.0;
@@ -159,7 +169,7 @@ async fn users_think_between_an_answer_and_their_next_question() {
 #[tokio::test]
 async fn ten_thousand_users_share_a_pool() {
     let held = Held::new().await;
-    let work = Work::Users { users: 10_000, think: 5 * SECOND, settle: SECOND / 2, measure: 2 * SECOND };
+    let work = BlockLoad::new(Arrivals::Users { users: 10_000, think_ns: 5_000_000_000 }, SECOND / 2, 2 * SECOND);
     let result = run(&held, "select 1", work, 50).await;
     let accounting = result.recording.accounting;
     // Two thousand a second are asked for; what the machine has no time for waits.

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgduel::experiment::connect_target;
-use pgduel::load::block::{BlockResult, BlockSpec, Work, prepare};
+use pgduel::load::block::{BlockResult, BlockSpec, prepare};
 use pgduel::load::network::RttProxy;
 use pgduel::load::session::{End, Session};
 use pgduel::record::{NoProcessorTime, ProcessorTime};
 use pgduel::target::EmbeddedServer;
 
-use crate::outages::{PATIENT, SECOND, open, spec};
+use crate::outages::{PATIENT, SECOND, fixed, open, spec};
 use crate::project::{LIST, Project, finish};
 use crate::support::OwnHome;
 
@@ -42,7 +42,7 @@ impl Own {
     }
 
     fn spec(&self, sql: &str, transactions: u64) -> BlockSpec {
-        spec(&self.server.conn_info("postgres"), sql, Work::Fixed { transactions }, PATIENT)
+        spec(&self.server.conn_info("postgres"), sql, fixed(transactions), PATIENT)
     }
 
     async fn sql(&self, sql: &'static str) {
@@ -92,7 +92,9 @@ async fn what_burns_has_a_processor_and_what_sleeps_has_none() {
         assert_burnt(&run(BlockSpec { target: proxy.route(&direct), ..own.spec(BURN, 5) }).await);
     }
     // Some of them on another thread, and some with nothing to do.
-    assert_burnt(&run(BlockSpec { connections: 5, threads: 2, ..own.spec(BURN, 3) }).await);
+    let mut many = BlockSpec { threads: 2, ..own.spec(BURN, 3) };
+    many.load.connections = 5;
+    assert_burnt(&run(many).await);
     own.finish().await;
 }
 
@@ -106,7 +108,7 @@ async fn what_parallel_workers_did_is_not_left_out_in_silence() {
     assert_eq!(run(shared_out.clone()).await.processor, Err(NoProcessorTime::ParallelWorkers));
 
     let now = shared_out.mix.dataset().now();
-    let arrival = shared_out.mix.arrival(shared_out.first_sequence);
+    let arrival = shared_out.mix.arrival(shared_out.load.first_sequence);
     for (target, known) in [(own.spec(SCAN, 5).target, true), (shared_out.target, false)] {
         let mut session = Session::open(&target, shared_out.program.clone(), now).await.expect("a session");
         session.meter_statements().await.expect("its process is found");

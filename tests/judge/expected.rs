@@ -3,7 +3,7 @@
 use pgduel::judge::{Comparison, Outcome, Quantity, ScenarioComparison, Standing, StatedQuantity, Verdict, compare};
 use pgduel::record::{Arms, Expect, Expectation, Line, QuantityExpectations, Record, ScenarioRecord};
 
-use crate::records::{Made, Statement, made, run};
+use crate::records::{Made, Statement, WORK, made, run};
 
 use Expectation::{Improved, Regressed, Unchanged};
 
@@ -149,7 +149,7 @@ fn an_inconclusive_quantity_contradicts_nothing() {
 #[test]
 fn p50_is_the_median_of_fixed_work() {
     let samples = Arms::two(30, 30);
-    let work = || Made { kind: pgduel::record::BlockKind::FixedWork, samples: samples.clone(), ..made("work", 1.5) };
+    let work = || Made { arrivals: WORK, samples: samples.clone(), ..made("work", 1.5) };
     let comparison = compare(&stating(work(), |scenario| of_statement(scenario, 0, p50(Regressed))));
     assert_eq!((comparison.outcome, met(&comparison.scenarios[0])), (Outcome::Passed, Some(true)));
     let comparison = compare(&stating(work(), |scenario| of_statement(scenario, 0, p95(Regressed))));

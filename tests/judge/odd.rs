@@ -1,7 +1,9 @@
 //! Records that no run should leave, and expectations that only some metrics bear out.
 
 use pgduel::judge::{Comparison, Gate, Outcome, Verdict, compare, precision};
-use pgduel::record::{Accounting, Arm, Arms, BlockKind, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, StopReason};
+use pgduel::record::{
+    Accounting, Arm, Arms, Arrivals, BlockPurpose, BlockRecord, Discard, Expectation, Histogram, Line, Mode, Record, StopReason,
+};
 
 use crate::expected::met;
 use crate::records::{Machine, Made, Statement, made, run, scenario, times};
@@ -230,10 +232,10 @@ fn margins_without_sense_decide_nothing() {
 fn mixed_kinds_of_blocks_are_not_compared_with_each_other() {
     let record = edit(run(1, &[made("mixed", 0.5)]), |block| {
         if block.round == 4 {
-            block.kind = BlockKind::FixedWork;
+            block.load.arrivals = Arrivals::Work { transactions: 1 };
         }
         if block.round == 5 {
-            block.kind = BlockKind::Capacity;
+            block.purpose = BlockPurpose::Capacity;
         }
     });
     let rounds = &compare(&record).scenarios[0].rounds;

@@ -1,11 +1,12 @@
 //! Makes records of runs that never happened, the same ones each time.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgduel::record::{
-    Accounting, Arm, ArmRecord, Arms, BlockKind, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End, Expect, Expectation,
-    GeneratorReport, Header, Histogram, Line, LoadRecord, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioRecord, ServerDelta,
-    StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
+    Accounting, Arm, ArmRecord, Arms, Arrivals, BlockLoad, BlockPurpose, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End,
+    Expect, Expectation, GeneratorReport, Header, Histogram, Line, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioLoad,
+    ScenarioRecord, ServerDelta, StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -29,6 +30,10 @@ pub enum Depth {
     StatementsOnly,
 }
 
+/// What transactions begin with, where nothing else is said; and fixed work.
+pub const POISSON: Arrivals = Arrivals::Poisson { per_second: 560.0 };
+pub const WORK: Arrivals = Arrivals::Work { transactions: 30 };
+
 /// A made-up scenario with one transaction, `fetch`.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -36,7 +41,7 @@ pub struct Made {
     pub before: Vec<Statement>,
     /// Statements of the after side, if they are others.
     pub after: Option<Vec<Statement>>,
-    pub kind: BlockKind,
+    pub arrivals: Arrivals,
     pub samples: Arms<u64>,
     pub pairs: u32,
     /// Standard deviation of the pairs' log ratios of a median.
@@ -56,7 +61,7 @@ pub fn made(name: &'static str, ratio: f64) -> Made {
         name,
         before: vec![Statement { name: "history", median_ns: 2e6, ratio }],
         after: None,
-        kind: BlockKind::Timed,
+        arrivals: POISSON,
         samples: Arms::two(420, 420),
         pairs: 12,
         spread: 0.015,
@@ -179,8 +184,11 @@ impl Machine {
             position: 0,
             arm,
             build: 0,
-            kind: made.kind,
-            first_sequence: u64::from(pair) * 100_000,
+            purpose: BlockPurpose::Scenario,
+            load: BlockLoad {
+                first_sequence: u64::from(pair) * 100_000,
+                ..BlockLoad::new(made.arrivals.clone(), Duration::ZERO, Duration::from_millis(750))
+            },
             started_ns: 0,
             duration_ns: 750_000_000,
             drain_ns: 0,
@@ -246,14 +254,7 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
             expect: None,
             expect_why: None,
         }],
-        load: match made.kind {
-            BlockKind::FixedWork => LoadRecord::FixedWork { sessions: 1, transactions: made.samples.baseline, why: "made up".into() },
-            BlockKind::Capacity => LoadRecord::Closed { sessions: 4 },
-            BlockKind::Users => LoadRecord::Users { users: 4, think_ns: 0, connections: 4 },
-            BlockKind::Timed | BlockKind::OwnRate => {
-                LoadRecord::Open { rate_per_second: 560.0, arrivals: "poisson".into(), connections: 4, auto: true }
-            }
-        },
+        load: Some(ScenarioLoad { arrivals: made.arrivals.clone(), connections: 4, chosen: Some("made up".into()) }),
         expect: made.expect.map(Expect::Verdict),
         expect_why: made.expect.map(|_| "made up".into()),
         margins: Margins::default(),

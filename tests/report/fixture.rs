@@ -164,7 +164,11 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
             expect: None,
             expect_why: None,
         }],
-        load: LoadRecord::Open { rate_per_second: 412.3, arrivals: "poisson".into(), connections: 4, auto: true },
+        load: Some(ScenarioLoad {
+            arrivals: Arrivals::Poisson { per_second: 412.3 },
+            connections: 4,
+            chosen: Some("rate found by probe".into()),
+        }),
         expect: None,
         expect_why: None,
         margins: Margins::default(),
@@ -405,11 +409,11 @@ fn ingestion() -> ScenarioComparison {
         "insert into page_embeddings select * from rows",
     );
     record.writes = true;
-    record.load = LoadRecord::FixedWork {
-        sessions: 1,
-        transactions: 1_150,
-        why: "one arm takes 110 times as long as another: no rate is fair to both".into(),
-    };
+    record.load = Some(ScenarioLoad {
+        arrivals: Arrivals::Work { transactions: 1_150 },
+        connections: 1,
+        chosen: Some("one arm takes 110 times as long as another: no rate is fair to both".into()),
+    });
     let of = |quantity, ns, ratio, verdict| metric("ingest", Measured { statement: None, quantity, ns, ratio, verdict });
     let metrics = vec![
         of(Quantity::ServiceP50, (1_480_000_000.0, 12_100_000.0), interval(0.00818, 0.0079, 0.0085), Verdict::Improved),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::judge::{Gate, Interval, Metric, OwnRate, OwnRateRow, ScenarioComparison, ServerPerTransaction, Verdict};
 use crate::record::{
-    Arm, Arms, CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, LoadRecord, ScenarioRecord, StatementStatistics, StopReason,
+    Arm, Arms, CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Header, ScenarioRecord, StatementStatistics, StopReason,
 };
 use crate::report::format::{self, NOTHING, TimeUnit, change};
 use crate::report::words::{self, Tone};
@@ -16,14 +16,8 @@ use super::{ArmView, CheckView, ClassView, DatabaseView, EvidenceView, MetricVie
 pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum_rounds: u32) -> ScenarioView {
     let record = &one.scenario;
     let (tone, verdict) = scenario_verdict(one);
-    let load_why = match &record.load {
-        LoadRecord::FixedWork { why, .. } => Some(why.clone()).filter(|why| !why.is_empty()),
-        LoadRecord::Open { .. }
-        | LoadRecord::Stages { .. }
-        | LoadRecord::Users { .. }
-        | LoadRecord::Closed { .. }
-        | LoadRecord::Nothing => None,
-    };
+    // Of an open loop it is said with the load itself.
+    let load_why = record.load.as_ref().filter(|load| load.arrivals.is_work()).and_then(|load| load.chosen.clone());
     let checks = checks(record, &one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
     ScenarioView {
@@ -43,7 +37,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         recall: recall(record, &one.checks),
         recall_shift: recall::widest(one).map(|(_, shift)| shift.brief()),
         timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
-        load: words::load(&record.load),
+        load: words::load(record.load.as_ref()),
         load_why,
         rtt: words::rtt(record.rtt_ns, record.rtt_per, header.server.local),
         rounds: words::rounds(one),

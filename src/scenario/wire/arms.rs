@@ -1,7 +1,7 @@
 //! `duel` and `[[arm]]`: what is set against each other. The first one is the baseline.
 
-use super::super::{ArmSpec, Arrival, Load, Transaction, run_alike};
-use super::load::{LONGEST_RTT, MOST_SESSIONS};
+use super::super::{ArmSpec, Load, Rate, Transaction, run_alike};
+use super::load::{LONGEST_RTT, own_rate, sessions};
 use super::statement::settings;
 use super::{name_of, units};
 use crate::diagnostic::Findings;
@@ -54,7 +54,7 @@ fn swept(arms: Arms<ArmSpec>, node: &Node, f: &mut Findings) -> Option<Arms<ArmS
     }
     let items = entry.node.array(f, "a list of values, such as [1, 10, 100]")?;
     several(&entry.node, items, f, 2)?;
-    let mut values: Vec<String> = Vec::new();
+    let mut values: Vec<(String, &Node)> = Vec::new();
     for item in items {
         let value = match &item.value {
             Value::Int(number) => number.to_string(),
@@ -65,19 +65,28 @@ fn swept(arms: Arms<ArmSpec>, node: &Node, f: &mut Findings) -> Option<Arms<ArmS
                 return None;
             }
         };
-        if values.contains(&value) {
+        if values.iter().any(|(other, _)| *other == value) {
             item.fault(f, format!("{value} is there twice"), "name each value once");
             return None;
         }
-        values.push(value);
+        values.push((value, item));
     }
-    let of = |value: String| {
+    let mut made = Vec::new();
+    for (value, item) in values {
         let factor = Factor { name: entry.key.clone(), value };
         let base = &arms.baseline;
         let settings = base.settings.iter().map(|(name, value)| (name.clone(), Factor::fill(Some(&factor), value))).collect();
-        ArmSpec { name: format!("{}-{}", factor.name, factor.value), settings, factor: Some(factor), ..base.clone() }
-    };
-    Arms::try_from(values.into_iter().map(of).collect::<Vec<_>>()).ok()
+        let name = format!("{}-{}", factor.name, factor.value);
+        let mut arm = ArmSpec { name, settings, ..base.clone() };
+        match factor.name.as_str() {
+            Factor::CONNECTIONS => arm.connections = Some(sessions(item, f)?),
+            Factor::RATE => arm.arrivals = Some(own_rate(item, f)?),
+            Factor::RTT => arm.rtt = Some(units::duration_of(item, f, "20ms", LONGEST_RTT)?),
+            _ => {}
+        }
+        made.push(ArmSpec { factor: Some(factor), ..arm });
+    }
+    Arms::try_from(made).ok()
 }
 
 fn is_plain(text: &str) -> bool {
@@ -147,7 +156,8 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
     let name = keys.get("name").map(|node| name_of(node, f));
     let variant = keys.require(f, "variant", "\"a-variant\"").and_then(|node| node.filled(f, "the name of a variant"));
     let set = keys.get("set");
-    let connections = keys.get("connections").map(|node| node.int(f, 1..=MOST_SESSIONS));
+    let connections = keys.get("connections").map(|node| sessions(node, f));
+    let arrivals = keys.get("rate").map(|node| own_rate(node, f));
     let rtt = keys.get("rtt").map(|node| units::duration_of(node, f, "20ms", LONGEST_RTT));
     keys.finish(f);
     let settings = set.map(|node| own_settings(node, f)).unwrap_or_default();
@@ -161,14 +171,10 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
         name: name.unwrap_or_else(|| Some(variant.clone()))?,
         variant,
         settings,
-        connections: match connections {
-            Some(connections) => Some(u32::try_from(connections?).ok()?),
-            None => None,
-        },
-        rtt: match rtt {
-            Some(rtt) => Some(rtt?),
-            None => None,
-        },
+        // What was stated and could not be read is no arm.
+        connections: connections.map_or(Some(None), |stated| stated.map(Some))?,
+        arrivals: arrivals.map_or(Some(None), |stated| stated.map(Some))?,
+        rtt: rtt.map_or(Some(None), |stated| stated.map(Some))?,
         factor: None,
     })
 }
@@ -200,14 +206,21 @@ fn several(node: &Node, items: &[Node], f: &mut Findings, least: usize) -> Optio
     good.then_some(())
 }
 
-/// Faults pools of arms where load has no pool: its sessions are as many for every arm.
-pub fn have_pools(arms: &Arms<ArmSpec>, load: &Load, root: &Node, f: &mut Findings) {
-    if !matches!(load.arrival, Arrival::Closed(_) | Arrival::Work { .. }) {
-        return;
-    }
-    for (arm, _) in arms.iter().filter(|(_, spec)| spec.connections.is_some()) {
-        let help = "remove it, or give the load a rate or users";
-        table(arm, root).fault(f, "connections change nothing where sessions run one transaction after the other", help);
+/// Faults rates of arms that cannot be set against the load's, or against those that arms without one would have.
+pub fn have_rates(arms: &Arms<ArmSpec>, load: &Load, root: &Node, f: &mut Findings) {
+    let own: Vec<_> = arms.iter().filter_map(|(arm, spec)| Some((arm, spec.arrivals.as_ref()?))).collect();
+    let Some((stating, first)) = own.first() else { return };
+    let others = match &load.rate {
+        Rate::Stated(arrivals) => arrivals,
+        Rate::Auto | Rate::Work if own.len() == arms.count() => *first,
+        Rate::Auto | Rate::Work => {
+            let message = "an arm has a rate, and the others are left to a probe";
+            table(*stating, root).fault(f, message, "give each arm a rate, or state one in [load]");
+            return;
+        }
+    };
+    for (arm, _) in own.iter().filter(|(_, arrivals)| !arrivals.is_like(others)) {
+        table(*arm, root).fault(f, "the rate is of another kind than that of the others", "give all an open loop, or all users");
     }
 }
 
@@ -229,7 +242,7 @@ pub fn differ(arms: &Arms<ArmSpec>, transactions: &[Transaction], root: &Node, f
         let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run_alike(transactions, *other, arm));
         if let Some((_, twin)) = twin {
             let message = format!("{} and {} are the same in everything", twin.name, spec.name);
-            let help = "name another variant, or give one `set`, `connections` or `rtt`, or tell them apart in a statement";
+            let help = "name another variant, or give one `set`, `connections`, `rate` or `rtt`, or tell them apart in a statement";
             table(arm, root).fault(f, message, help);
         }
     }

@@ -67,7 +67,7 @@ fn scenario(root: &Node, f: &mut Findings) -> Option<Scenario> {
     let transactions = transactions.map(|node| all_transactions(node, f, &dealt)).unwrap_or_default();
     keys.finish(f);
     if let (Some(arms), Some(load), true) = (&arms, &load, f.count() == 0) {
-        arms::have_pools(arms, load, root, f);
+        arms::have_rates(arms, load, root, f);
         arms::differ(arms, &transactions, root, f);
     }
     Some(Scenario {
