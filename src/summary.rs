@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::record::{
-    Accounting, Arrivals, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, Mode, NoProcessorTime, Record, ScenarioRecord, Stage,
-    StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
+    Accounting, Arrivals, BlockRecord, Disturbance, GeneratorReport, Histogram, Line, Mode, NoProcessorTime, Notice, Record,
+    ScenarioRecord, Stage, StageTimes, StopReason, TenantClassRecord, TransactionTimes, VariantRecord,
 };
 
 /// Share of finished transactions that may fail before times speak for too few of them.
@@ -263,7 +263,7 @@ pub fn summarise(record: &Record) -> Option<Summary> {
             Line::TenantClass(class) => classes.push(class_load(class)),
             Line::ScenarioEnd(end) => {
                 summary.stop = Some(end.stop.clone());
-                summary.warnings.extend(end.warnings.iter().cloned());
+                summary.warnings.extend(end.notices.iter().map(Notice::to_string));
             }
             Line::End(end) => interrupted = end.interrupted,
             _ => {}

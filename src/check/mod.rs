@@ -5,8 +5,10 @@
 
 pub mod agreement;
 pub mod answers;
+pub mod environment;
 pub mod identities;
 pub mod isolation;
+pub mod plan;
 pub mod recall;
 pub mod views;
 pub mod visibility;

@@ -115,7 +115,7 @@ pub struct DuelArgs {
     /// A first look: short blocks (0.3 s or more) and few rounds, for large effects on medians
     #[arg(long)]
     pub quick: bool,
-    /// Time for all of it, such as 90s, 40m or 2h [default: 4m a scenario]
+    /// Time for all of it, such as 90s, 40m or 2h [default: 2m for each arm of each scenario]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub budget: Option<Duration>,
     /// Round-trip time to inject into every scenario, such as 5ms [default: what each scenario says]

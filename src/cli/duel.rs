@@ -22,11 +22,11 @@ const QUICK_VECTORS: u64 = 5_000;
 
 /// `pgduel duel`
 pub fn duel(cli: &Cli, args: &DuelArgs) -> CommandResult {
+    let console = Console::new(cli.quiet, args.progress);
     let root = project::root(cli)?;
     let plan = plan(&root, args)?;
     let folder = output_folder(&root, args.out.as_deref(), &plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
-    let console = Console::new(cli.quiet, args.progress);
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::ProgressFormat;
 use crate::experiment::{Event, Progress};
 use crate::shown::shown;
+
+/// How often tools are told of the rows of a table.
+const BETWEEN_ROWS: Duration = Duration::from_secs(1);
 
 /// Tells what is going on.
 pub struct Console {
@@ -19,6 +22,30 @@ pub struct Console {
     bar: ProgressBar,
     /// A bar a table, gone when it is complete.
     tables: Mutex<HashMap<String, ProgressBar>>,
+    /// Rows of each table that tools were not told of yet.
+    sent: Mutex<HashMap<String, Sent>>,
+}
+
+/// Rows that were sent since tools were told last, of one table.
+struct Sent {
+    rows: u64,
+    told: Instant,
+}
+
+impl Sent {
+    fn new() -> Sent {
+        Sent { rows: 0, told: Instant::now() }
+    }
+
+    /// So many more rows; all that are to be told of, once it is time to.
+    fn add(&mut self, rows: u64) -> Option<u64> {
+        self.rows += rows;
+        if self.told.elapsed() < BETWEEN_ROWS {
+            return None;
+        }
+        let rows = std::mem::replace(self, Sent::new()).rows;
+        Some(rows)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +61,10 @@ impl Console {
     pub fn new(quiet: bool, format: ProgressFormat) -> Console {
         let format = match (quiet, format) {
             (true, _) => Format::Nothing,
-            (false, ProgressFormat::Json) => Format::Json,
+            (false, ProgressFormat::Json) => {
+                super::out::speak_json();
+                Format::Json
+            }
             (false, ProgressFormat::Text) if std::io::stderr().is_terminal() => Format::Terminal,
             (false, ProgressFormat::Text) => Format::Lines,
         };
@@ -46,7 +76,7 @@ impl Console {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
             bar.set_style(style);
         }
-        Console { started: Instant::now(), format, multi, bar, tables: Mutex::default() }
+        Console { started: Instant::now(), format, multi, bar, tables: Mutex::default(), sent: Mutex::default() }
     }
 
     /// Removes what is only of interest while it goes on.
@@ -67,11 +97,23 @@ impl Console {
     }
 
     fn json(&self, event: &Event<'_>) {
-        let Ok(mut line) = serde_json::to_value(event) else { return };
-        if let Some(fields) = line.as_object_mut() {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = match event {
+            Event::RowsSent { table, rows } => {
+                let Some(rows) = sent.entry((*table).to_owned()).or_insert_with(Sent::new).add(*rows) else { return };
+                Event::RowsSent { table, rows }
+            }
+            Event::TableDone { table } => {
+                sent.remove(*table);
+                event.clone()
+            }
+            _ => event.clone(),
+        };
+        let Ok(mut value) = serde_json::to_value(event) else { return };
+        if let Some(fields) = value.as_object_mut() {
             fields.insert("elapsed_seconds".to_owned(), self.started.elapsed().as_secs_f64().into());
         }
-        super::out::say(&line.to_string());
+        super::out::say_json(&value);
     }
 
     fn draw(&self, event: &Event<'_>) {
@@ -138,6 +180,7 @@ fn words(event: &Event<'_>) -> Option<String> {
         Event::BlockDiscarded { round, arm, reason, .. } => {
             format!("the block of {arm} in round {} does not count, another round follows: {reason}", round + 1)
         }
+        Event::ArmDecided { arm, rounds, .. } => format!("{arm}: narrow enough after {rounds} rounds"),
         Event::CollectingEvidence { .. } => "collecting plans and function calls".to_owned(),
         Event::MeasuringCapacity { .. } => "measuring capacity".to_owned(),
         Event::Skipped { scenario } => format!("{scenario}: skipped, the budget is spent"),

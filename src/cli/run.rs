@@ -26,11 +26,11 @@ const MOST_CONNECTIONS: u32 = 10_000;
 
 /// `pgduel run`
 pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
+    let console = Console::new(cli.quiet, args.progress);
     let root = project::root(cli)?;
     let single = single(&root, args)?;
     let folder = duel::output_folder(&root, args.out.as_deref(), &single.plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
-    let console = Console::new(cli.quiet, args.progress);
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(duel::watch_signals(stop.clone()));
     let result = runtime.block_on(measure(args, &single, &folder, &console, stop));

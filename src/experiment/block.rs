@@ -34,6 +34,13 @@ pub struct Overrun {
     limit: Duration,
 }
 
+impl Overrun {
+    /// How long it was waited for, s.
+    pub fn seconds(&self) -> u64 {
+        self.limit.as_secs()
+    }
+}
+
 /// What all blocks of a scenario share.
 pub struct BlockContext<'a> {
     /// The scenario.

@@ -8,13 +8,12 @@ use super::rejection::{self, Form, is_servers_fault};
 use super::route::Route;
 use super::scenario_duel::{Halt, ScenarioDuel};
 use crate::check::agreement::{self, Unanswered};
-use crate::check::isolation;
 use crate::check::recall::{self, Recall};
+use crate::check::{environment, isolation};
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
 use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, Line, StopReason};
-use crate::scenario::{Identity, Transaction};
 
 /// Searches a tenant class for recall.
 const RECALL_DRAWS: u64 = 20;
@@ -105,27 +104,21 @@ impl ScenarioDuel<'_, '_> {
 
     /// Warns of scripts that nobody is signed in for, where there are policies: the login role is a superuser, whom none of them holds.
     async fn policies_that_do_not_act(&mut self, routes: &Arms<Route>) -> Result<(), Halt> {
-        let bare = |one: &&Transaction| one.script.is_some() && one.identity == Identity::None;
-        let names: Vec<String> = self.scenario.transactions.iter().filter(bare).map(|one| one.name.clone()).collect();
+        let names = environment::scripts_of_nobody(self.scenario);
         if names.is_empty() {
             return Ok(());
         }
         let mut guarded = false;
         for route in routes.values() {
             let mut connection = self.environment.server.connect(&route.database).await.map_err(anyhow::Error::from)?;
-            guarded |= sqlx::query_scalar::<_, bool>("select exists (select from pg_class where relrowsecurity and relkind in ('r', 'p'))")
-                .fetch_one(&mut connection)
-                .await
-                .map_err(anyhow::Error::from)?;
+            guarded |= environment::has_policies(&mut connection).await.map_err(anyhow::Error::from)?;
             let _ = sqlx::Connection::close(connection).await;
         }
         if !guarded {
             return Ok(());
         }
-        let finding = "runs as the login role, a superuser, for whom no policy acts; give it an identity, such as \"member\", and take begin and \
-                       end out of the script, to measure what users get";
-        let warn = |subject| CheckRecord::warning(self.scenario.path(), CheckKind::Environment, subject, None, finding.to_owned());
-        let warnings = names.into_iter().map(warn).collect();
+        let path = self.scenario.path();
+        let warnings = names.into_iter().map(|name| environment::policies_do_not_act(&path, name)).collect();
         self.append_checks(warnings).map(drop)
     }
 

@@ -9,10 +9,10 @@ use super::databases::{self, VariantDatabase};
 use super::describe;
 use super::rounds::Aim;
 use super::scenario_duel::{Left, Measuring, ScenarioDuel};
-use super::{DEFAULT_BUDGET, Environment, Event, Plan};
+use super::{BUDGET_OF_AN_ARM, Environment, Event, Plan};
 use crate::check::isolation;
 use crate::judge::{self, Stopping};
-use crate::record::{End, Line, Mode, ScenarioEnd, StopReason};
+use crate::record::{End, Line, Mode, Notice, ScenarioEnd, StopReason};
 use crate::scenario::{ArmDatabase, Scenario};
 
 /// What the end of a long run takes at most.
@@ -51,7 +51,7 @@ pub struct Duels<'a> {
 struct Open {
     index: usize,
     measuring: Box<Measuring>,
-    warnings: Vec<String>,
+    notices: Vec<Notice>,
     elapsed: Duration,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Duels<'a> {
             let stopped = environment.stop.load(Ordering::Relaxed);
             let next = (!left.is_zero() && !stopped).then(|| self.neediest(left)).flatten();
             let (number, last) = next.map_or((0, true), |number| (number, false));
-            let Open { index, measuring, mut warnings, mut elapsed } = self.open.swap_remove(number);
+            let Open { index, measuring, mut notices, mut elapsed } = self.open.swap_remove(number);
             let Some(scenario) = self.plan.scenarios.get(index) else { continue };
             let began = Instant::now();
             let Some(mut duel) = self.duel(environment, scenario, end) else { continue };
@@ -135,11 +135,11 @@ impl<'a> Duels<'a> {
                 }
                 (true, true) => duel.finish(measuring, StopReason::Interrupted).await,
             };
-            warnings.append(&mut duel.warnings);
+            notices.append(&mut duel.notices);
             elapsed += began.elapsed();
             match progressed {
-                Left::Open(measuring) => self.open.push(Open { index, measuring, warnings, elapsed }),
-                Left::Nothing(stop) => end_scenario(environment, scenario, stop, warnings, elapsed)?,
+                Left::Open(measuring) => self.open.push(Open { index, measuring, notices, elapsed }),
+                Left::Nothing(stop) => end_scenario(environment, scenario, stop, notices, elapsed)?,
             }
         }
         Ok(())
@@ -197,13 +197,15 @@ impl<'a> Duels<'a> {
         self.plan.budget.map(|budget| budget - (budget / 100).min(LONGEST_END))
     }
 
-    /// What is left of the budget is shared evenly among the scenarios that are left.
+    /// What is left of the budget is shared among the scenarios that are left, by their arms.
     fn deadline(&self, index: usize) -> Option<Instant> {
         let now = Instant::now();
-        let left = (self.plan.scenarios.len() - index).max(1) as u32;
+        let arms = |scenarios: &[Scenario]| scenarios.iter().map(|scenario| scenario.arms.count() as u32).sum::<u32>().max(1);
+        let left = self.plan.scenarios.get(index..).unwrap_or_default();
+        let own = arms(left.get(..1).unwrap_or_default());
         match (self.budget(), self.plan.mode) {
-            (Some(budget), _) => Some(now + (self.started + budget).saturating_duration_since(now) / left),
-            (None, Mode::Default) => Some(now + DEFAULT_BUDGET),
+            (Some(budget), _) => Some(now + (self.started + budget).saturating_duration_since(now) / arms(left) * own),
+            (None, Mode::Default) => Some(now + BUDGET_OF_AN_ARM * own),
             (None, _) => None,
         }
     }
@@ -218,11 +220,11 @@ impl<'a> Duels<'a> {
         let aim = if shared { Aim::Least } else { Aim::All };
         let Some(mut duel) = self.duel(environment, scenario, deadline) else { return Ok(()) };
         let left = duel.begin(aim).await?;
-        let warnings = duel.warnings;
+        let notices = duel.notices;
         let elapsed = began.elapsed();
         match left {
-            Left::Open(measuring) => self.open.push(Open { index, measuring, warnings, elapsed }),
-            Left::Nothing(stop) => end_scenario(environment, scenario, stop, warnings, elapsed)?,
+            Left::Open(measuring) => self.open.push(Open { index, measuring, notices, elapsed }),
+            Left::Nothing(stop) => end_scenario(environment, scenario, stop, notices, elapsed)?,
         }
         Ok(())
     }
@@ -236,8 +238,8 @@ impl<'a> Duels<'a> {
         let overlays = data::overlays_of(scenario);
         let arenas = self.arenas.iter_mut().find(|arenas| arenas.data.overlays == overlays)?;
         let gated = gated_metrics(self.plan);
-        let warnings = Vec::new();
-        Some(ScenarioDuel { plan: self.plan, environment, scenario, arenas, run_started: self.started, deadline, gated, warnings })
+        let notices = Vec::new();
+        Some(ScenarioDuel { plan: self.plan, environment, scenario, arenas, run_started: self.started, deadline, gated, notices })
     }
 }
 
@@ -245,12 +247,12 @@ fn end_scenario(
     environment: &mut Environment<'_>,
     scenario: &Scenario,
     stop: StopReason,
-    warnings: Vec<String>,
+    notices: Vec<Notice>,
     elapsed: Duration,
 ) -> anyhow::Result<()> {
     let elapsed_ns = elapsed.as_nanos() as u64;
     environment.progress.event(&Event::ScenarioEnded { scenario: &scenario.path(), stop: &stop });
-    environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
+    environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, notices, elapsed_ns }))?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub enum Event<'a> {
     Seeding,
     /// A table is filled, with so many rows.
     TableBegun { table: &'a str, rows: u64 },
-    /// So many more rows of it were sent.
+    /// So many more rows of it were sent since the last time.
     RowsSent { table: &'a str, rows: u64 },
     /// It is complete.
     TableDone { table: &'a str },
@@ -52,6 +52,8 @@ pub enum Event<'a> {
     Block { scenario: &'a str, round: u32, arm: &'a str, purpose: BlockPurpose, seconds: f64, disturbed: Vec<Disturbance> },
     /// A round counts: so many do by now for every arm, of those that are aimed at.
     RoundKept { scenario: &'a str, kept: u32, wanted: u32 },
+    /// The intervals of an arm are narrow enough: more rounds would make none of its verdicts surer.
+    ArmDecided { scenario: &'a str, arm: &'a str, rounds: u32 },
     /// A block does not count.
     BlockDiscarded { scenario: &'a str, round: u32, arm: &'a str, reason: &'a Discard },
     /// Plans and function calls are collected.

@@ -10,11 +10,12 @@ use sqlx::Executor;
 use super::explain::{Explained, explain, function_calls};
 use super::route::Route;
 use super::{Environment, Event, databases};
+use crate::check::plan;
 use crate::check::recall::Recall;
 use crate::load::bind::{Arrival, Mix, SequenceRange};
 use crate::load::session::{End, Session};
 use crate::observe::{StatementObserver, StatementSnapshot};
-use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, EvidenceRecord, Line, StatementStatistics};
+use crate::record::{Arm, Arms, CheckKind, CheckRecord, EvidenceRecord, Line, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
 use crate::target::{Server, ServerKind, apply_sql_file};
@@ -95,7 +96,9 @@ pub async fn collect(
                 let Some(statement) = transaction.statements.get(arm).get(explained.statement) else { continue };
                 let first = explained.statement == 0;
                 let name = format!("{}/{}", transaction.name, statement.name);
-                check_plan(environment, scenario, arm, &name, statement, &explained.plan)?;
+                if let Some(check) = plan::check(&scenario.path(), arm, &name, statement, &explained.plan) {
+                    environment.record.append(&Line::Check(check))?;
+                }
                 let record = EvidenceRecord {
                     scenario: scenario.path(),
                     arm,
@@ -162,40 +165,6 @@ async fn statement_observer(server: &Server, database: &str) -> anyhow::Result<O
         return Ok(Some(observer));
     }
     StatementObserver::on(server.connect(database).await?, database).await
-}
-
-fn check_plan(
-    environment: &mut Environment<'_>,
-    scenario: &Scenario,
-    arm: Arm,
-    name: &str,
-    statement: &crate::scenario::Statement,
-    plan: &str,
-) -> anyhow::Result<()> {
-    if statement.plan_has.is_empty() && statement.plan_lacks.is_empty() {
-        return Ok(());
-    }
-    // In quotes: a text that is the beginning of a name would look cut off.
-    let missing =
-        statement.plan_has.iter().filter(|wanted| !plan.contains(wanted.as_str())).map(|wanted| format!("the plan lacks \"{wanted}\""));
-    let unwanted = statement
-        .plan_lacks
-        .iter()
-        .filter(|wanted| plan.contains(wanted.as_str()))
-        .map(|wanted| format!("the plan must not hold \"{wanted}\""));
-    let findings: Vec<String> = missing.chain(unwanted).collect();
-    let outcome = if findings.is_empty() { CheckOutcome::Passed } else { CheckOutcome::Warning };
-    let record = CheckRecord {
-        scenario: scenario.path(),
-        kind: CheckKind::Plan,
-        subject: name.to_owned(),
-        arm: Some(arm),
-        cases: 1,
-        outcome,
-        findings,
-    };
-    environment.record.append(&Line::Check(record))?;
-    Ok(())
 }
 
 fn warn(environment: &mut Environment<'_>, scenario: &Scenario, arm: Arm, subject: &str, finding: String) -> anyhow::Result<()> {

@@ -57,7 +57,7 @@ pub struct Plan {
     pub order_seed: u64,
     /// Length and aim.
     pub mode: Mode,
-    /// Time for all of it; `None`: quick mode's own length, or [`DEFAULT_BUDGET`] a scenario.
+    /// Time for all of it; `None`: quick mode's own length, or [`BUDGET_OF_AN_ARM`] for each arm of a scenario.
     pub budget: Option<Duration>,
     /// Every arm is the baseline.
     pub aa: bool,
@@ -67,8 +67,8 @@ pub struct Plan {
     pub command: String,
 }
 
-/// Time a scenario gets in default mode.
-pub const DEFAULT_BUDGET: Duration = Duration::from_secs(240);
+/// Time that a scenario gets in default mode for each of its arms: those of a sweep get as many rounds as two would.
+pub const BUDGET_OF_AN_ARM: Duration = Duration::from_secs(120);
 
 /// What a run needs beside its plan.
 pub struct Environment<'a> {

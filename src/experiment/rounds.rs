@@ -1,5 +1,6 @@
 //! What is judged: rounds of blocks, until there are enough of them or time is up. Decides nothing about the outcome.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Event;
@@ -41,13 +42,22 @@ pub(super) struct Course {
     cloned_at: Option<u32>,
     /// Time that the rounds have taken, clones included.
     spent: Duration,
+    /// Arms whose intervals are narrow enough, as far as was told.
+    decided: BTreeSet<Arm>,
 }
 
 impl Course {
     /// Before the first round, of arms like these.
     pub(super) fn of<T>(arms: &Arms<T>) -> Course {
         let classes = arms.map(|_| ClassSums::default());
-        Course { blocks: Vec::new(), classes, reached: Reached::of(arms.others.len()), cloned_at: None, spent: Duration::ZERO }
+        Course {
+            blocks: Vec::new(),
+            classes,
+            reached: Reached::of(arms.others.len()),
+            cloned_at: None,
+            spent: Duration::ZERO,
+            decided: BTreeSet::new(),
+        }
     }
 
     /// Rounds that count, for the arm for which fewest do.
@@ -135,6 +145,7 @@ impl ScenarioDuel<'_, '_> {
             let slots = order::round(self.plan.order_seed, &record.scenario, round, record.arms.count());
             self.round(context, arena, offer, slots, course).await?;
             course.spent += began.elapsed();
+            self.tell_decided(record, course);
             if let Some(stop) = self.enough(record, course) {
                 return Ok(Some(stop));
             }
@@ -148,6 +159,20 @@ impl ScenarioDuel<'_, '_> {
             };
             if done {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// Tells of the arms whose intervals have become narrow enough.
+    fn tell_decided(&self, record: &ScenarioRecord, course: &mut Course) {
+        let rounds = course.rounds();
+        if rounds < self.stopping().least() || !course.reached.grew() || course.decided.len() + 1 == record.arms.count() {
+            return;
+        }
+        for arm in judge::precise_arms(&course.blocks, record, self.gated, self.plan.mode) {
+            if course.decided.insert(arm) {
+                let (scenario, arm) = (&record.scenario, &self.scenario.arms.get(arm).name);
+                self.environment.progress.event(&Event::ArmDecided { scenario, arm, rounds });
             }
         }
     }

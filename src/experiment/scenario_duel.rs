@@ -20,7 +20,7 @@ use super::route::Route;
 use super::{Environment, Event, Plan};
 use crate::load::bind::Mix;
 use crate::load::program::Program;
-use crate::record::{Arm, Arms, Line, Mode, ScenarioRecord, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, Line, Mode, Notice, ScenarioRecord, StopReason, VariantRecord, nanoseconds};
 use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
@@ -49,7 +49,7 @@ pub(super) struct ScenarioDuel<'a, 'e> {
     /// Gated metrics of the whole run.
     pub(super) gated: usize,
     /// What a reader must know, one line each.
-    pub(super) warnings: Vec<String>,
+    pub(super) notices: Vec<Notice>,
 }
 
 /// Why a scenario ended early, on the way out of nested calls.
@@ -197,7 +197,8 @@ impl ScenarioDuel<'_, '_> {
         match halt {
             Halt::Stop(stop) => stop,
             Halt::Failed(error) if error.is::<Overrun>() && self.out_of_time() => {
-                self.warnings.push(format!("{error:#}: the budget was spent"));
+                let seconds = error.downcast_ref::<Overrun>().map_or(0, Overrun::seconds);
+                self.notices.push(Notice::CutOff { seconds });
                 StopReason::Budget
             }
             Halt::Failed(error) => StopReason::Infrastructure { message: format!("{error:#}") },
@@ -265,11 +266,11 @@ impl ScenarioDuel<'_, '_> {
         let slow = direct.values().any(|time| *time > SLOW);
         if slow && self.scenario.load.plans == Plans::Auto {
             arena.routes.iter_mut().flat_map(Arms::values_mut).for_each(Route::pin_custom_plans);
-            self.warnings
-                .push("a transaction takes more than 50 ms: plans are pinned to custom, and connections are warmed once".to_owned());
+            self.notices.push(Notice::SlowTransactions { limit_ns: nanoseconds(SLOW) });
         }
         if !arena.resident {
-            self.warnings.push("the working sets together do not fit in shared buffers: reads from disk are part of the result".to_owned());
+            let databases = arena.builds.iter().map(Arms::count).sum::<usize>() as u32;
+            self.notices.push(Notice::NotResident { databases });
         }
         slow
     }

@@ -22,7 +22,7 @@ use crate::dataset::Dataset;
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::SessionError;
-use crate::record::{Arm, Arms, Arrivals, BlockPurpose, End, Line, ScenarioEnd, StopReason, VariantRecord};
+use crate::record::{Arm, Arms, Arrivals, BlockPurpose, End, Line, Notice, ScenarioEnd, StopReason, VariantRecord, nanoseconds};
 use crate::scenario::{Plans, Rate, Scenario};
 use crate::suite::Variant;
 
@@ -49,9 +49,9 @@ async fn single_under_lock(single: &Single, environment: &mut Environment<'_>, s
     let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
     environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
     if let Some(scenario) = plan.scenarios.first() {
-        let mut warnings = Vec::new();
+        let mut notices = Vec::new();
         let name = database_name(single);
-        let stop = match seed_and_load(single, environment, &data, scenario, &name, started, &mut warnings).await {
+        let stop = match seed_and_load(single, environment, &data, scenario, &name, started, &mut notices).await {
             Ok(stop) => stop,
             Err(error) => stop_of(scenario, &error),
         };
@@ -61,7 +61,7 @@ async fn single_under_lock(single: &Single, environment: &mut Environment<'_>, s
         }
         let elapsed_ns = started.elapsed().as_nanos() as u64;
         environment.progress.event(&Event::ScenarioEnded { scenario: &scenario.path(), stop: &stop });
-        environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, warnings, elapsed_ns }))?;
+        environment.record.append(&Line::ScenarioEnd(ScenarioEnd { scenario: scenario.path(), stop, notices, elapsed_ns }))?;
     }
     let interrupted = environment.stop.load(Ordering::Relaxed);
     let finished_at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
@@ -81,7 +81,7 @@ async fn seed_and_load(
     scenario: &Scenario,
     name: &str,
     started: Instant,
-    warnings: &mut Vec<String>,
+    notices: &mut Vec<Notice>,
 ) -> anyhow::Result<StopReason> {
     databases::tidy_up(environment.server, environment.progress).await;
     let stop = environment.stop.clone();
@@ -90,7 +90,7 @@ async fn seed_and_load(
     let factor = scenario.arms.baseline.factor.as_ref();
     environment.progress.event(&Event::Applying { variant: &single.variant.name, factor, again: false });
     let made = databases::make_variant(environment.server, &template?, name, &single.variant, factor, environment.progress).await?;
-    load(single, environment, &data.dataset, scenario, &made, started, warnings).await
+    load(single, environment, &data.dataset, scenario, &made, started, notices).await
 }
 
 fn stop_of(scenario: &Scenario, error: &anyhow::Error) -> StopReason {
@@ -112,7 +112,7 @@ async fn load(
     scenario: &Scenario,
     made: &VariantDatabase,
     started: Instant,
-    warnings: &mut Vec<String>,
+    notices: &mut Vec<Notice>,
 ) -> anyhow::Result<StopReason> {
     let offer = offer(scenario, single.length);
     let resident = databases::is_resident(environment.server, made.table_bytes + made.index_bytes).await?;
@@ -129,7 +129,7 @@ async fn load(
         builds: 1,
     }))?;
     if !resident {
-        warnings.push("the data does not fit in shared buffers: reads from disk are part of the result".to_owned());
+        notices.push(Notice::NotResident { databases: 1 });
     }
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
     let program = Arc::new(Program::new(scenario, Arm::BASELINE));
@@ -144,7 +144,7 @@ async fn load(
     let slow = alone > SLOW;
     if slow && scenario.load.plans == Plans::Auto {
         route.pin_custom_plans();
-        warnings.push("a transaction takes more than 50 ms: plans are pinned to custom, and connections are warmed once".to_owned());
+        notices.push(Notice::SlowTransactions { limit_ns: nanoseconds(SLOW) });
     }
     let context = BlockContext {
         scenario,

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::record::{
-    ArmRecord, Arms, BlockRecord, CheckRecord, EvidenceRecord, Line, ProbeRecord, Record, ScenarioRecord, StopReason, TenantClassRecord,
-    VariantRecord,
+    ArmRecord, Arms, BlockRecord, CheckRecord, EvidenceRecord, Line, Notice, ProbeRecord, Record, ScenarioRecord, StopReason,
+    TenantClassRecord, VariantRecord,
 };
 
 /// Whether the record describes a scenario.
@@ -116,7 +116,7 @@ fn add<'a>(group: &mut Group<'a>, line: &'a Line) {
         Line::Evidence(one) => group.evidence.push((**one).clone()),
         Line::ScenarioEnd(one) => {
             group.stop = one.stop.clone();
-            group.warnings.extend(one.warnings.iter().cloned());
+            group.warnings.extend(one.notices.iter().map(Notice::to_string));
         }
     }
 }

@@ -34,7 +34,7 @@ pub use best::Best;
 pub use expectations::{Standing, StatedExpectation, StatedQuantity};
 pub use faults::{faults, unmeasured};
 pub use metrics::{most_gated, samples_needed};
-pub use precision::{Precision, precision};
+pub use precision::{Precision, precise_arms, precision};
 pub use series::Both;
 pub use stopping::{Reached, RoundEnd, Stopping};
 

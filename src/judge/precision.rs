@@ -5,7 +5,7 @@
 use super::metrics::{Series, level_of, series};
 use super::series::Pairs;
 use super::{Gate, to_u32};
-use crate::record::{BlockRecord, Mode, ScenarioRecord};
+use crate::record::{Arm, BlockRecord, Mode, ScenarioRecord};
 use crate::stats::confidence_interval;
 
 /// Half-width of an interval, in margins, that is narrow enough.
@@ -45,10 +45,23 @@ impl Precision {
 /// `gated_metrics_of_run` is over all scenarios: intervals are taken at 1% divided by it (one-sided), the strictest level that Holm's
 /// procedure can come to. This scenario's own count is the least that is used. Blocks of other scenarios are left out.
 pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize) -> Precision {
-    let of_scenario = || blocks.iter().filter(|block| block.scenario == scenario.scenario);
-    let pairs: Vec<Pairs<'_>> = scenario.arms.rivals().map(|arm| Pairs::of(of_scenario(), arm)).collect();
+    let pairs: Vec<Pairs<'_>> = scenario.arms.rivals().map(|arm| pairs_of(blocks, scenario, arm)).collect();
+    of_pairs(&pairs, scenario, gated_metrics_of_run)
+}
+
+/// The arms whose blocks are precise enough, each by itself.
+pub fn precise_arms(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize, mode: Mode) -> Vec<Arm> {
+    let precise = |arm: &Arm| of_pairs(&[pairs_of(blocks, scenario, *arm)], scenario, gated_metrics_of_run).is_enough(mode);
+    scenario.arms.rivals().filter(precise).collect()
+}
+
+fn pairs_of<'a>(blocks: &'a [BlockRecord], scenario: &ScenarioRecord, arm: Arm) -> Pairs<'a> {
+    Pairs::of(blocks.iter().filter(|block| block.scenario == scenario.scenario), arm)
+}
+
+fn of_pairs(pairs: &[Pairs<'_>], scenario: &ScenarioRecord, gated_metrics_of_run: usize) -> Precision {
     let kept = pairs.iter().map(|pairs| pairs.kept.len()).min().unwrap_or(0);
-    let mut gated = series(scenario, &pairs);
+    let mut gated = series(scenario, pairs);
     gated.retain(|series| series.gate == Gate::Gated);
     let level = level_of(gated_metrics_of_run.max(gated.len()));
     let half_width = |series: &Series| confidence_interval(&series.differences, level).half_width();

@@ -2,15 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::bind::Arrival;
 use super::block::{BlockError, Job, PlanCounts, Shared};
 use super::event_loop;
+use super::one_by_one::{OneByOne, one_by_one};
 use super::patience::{BlockEnd, cancel};
 use super::pause::Pauser;
 use super::priority::{go_first, thread_cpu};
@@ -138,13 +138,11 @@ async fn connection_task(
     tokio::time::sleep_until(begin.into()).await;
     let load = &shared.spec.load;
     let stretch = begin + load.settle()..begin + load.length();
-    let mut worker = Worker { shared, begin, stretch, result, last_done: None, lost_at: None, out_for: Duration::ZERO };
-    match load.arrivals {
-        Arrivals::Closed => worker.closed_loop(&mut session).await,
-        Arrivals::Work { transactions } => worker.fixed_work(&mut session, transactions).await,
-        _ => worker.open_loop(&mut session).await,
-    }
-    let last_done = worker.last_done;
+    let mut worker =
+        Worker { shared, session, begin, stretch, result, last_done: None, measured_any: false, lost_at: None, out_for: Duration::ZERO };
+    // What becomes of a transaction is noted; no error ends the loop.
+    let _ = one_by_one(&mut worker).await;
+    let Worker { session, last_done, .. } = worker;
     let mut result = result.borrow_mut();
     result.last_done = result.last_done.max(last_done);
     Some((session, plans_before))
@@ -239,113 +237,109 @@ async fn plan_counts(session: &mut Session) -> PlanCounts {
 /// One connection's part of a block.
 struct Worker<'a> {
     shared: &'a Shared,
+    session: Session,
     begin: Instant,
     /// The measured stretch; empty where no time ends it.
     stretch: Range<Instant>,
     result: &'a RefCell<ThreadResult>,
     last_done: Option<Instant>,
+    /// Whether a transaction of the measured stretch has begun, where sessions decide when they do.
+    measured_any: bool,
     /// When the connection was lost, until the transaction that waited for a new one begins.
     lost_at: Option<Instant>,
     /// All outages so far.
     out_for: Duration,
 }
 
-/// Whether a connection takes another transaction.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Then {
-    Next,
-    End,
+/// A transaction that has its connection.
+struct Turn {
+    job: Job,
+    acquired: Instant,
+    /// When its first byte was sent, of all its runs.
+    sent: Option<Instant>,
 }
 
-impl Worker<'_> {
-    async fn open_loop(&mut self, session: &mut Session) {
-        while let Some(job) = self.shared.queue.take().await {
-            if self.run(session, &job, Instant::now()).await == Then::End {
-                return;
-            }
-        }
-    }
+/// Why a transaction has no answer.
+enum Lapse {
+    /// The session says so.
+    Failed(SessionError),
+    /// Nobody waits for it any longer.
+    Abandoned,
+}
 
-    async fn closed_loop(&mut self, session: &mut Session) {
-        let mut measured_any = false;
-        while self.shared.halted().is_none() {
-            let now = Instant::now();
-            // A transaction longer than the whole block still counts: at least one is run.
-            if now >= self.stretch.end && measured_any {
-                return;
-            }
-            let measured = now >= self.stretch.start;
-            measured_any |= measured;
-            let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if self.run_sequence(session, sequence, measured).await == Then::End {
-                return;
-            }
-        }
-    }
+impl OneByOne for Worker<'_> {
+    type Turn = Turn;
+    type Done = Times;
+    type Error = Lapse;
 
-    async fn fixed_work(&mut self, session: &mut Session, transactions: u64) {
-        let end = self.shared.spec.load.first_sequence + transactions;
-        while self.shared.halted().is_none() && self.shared.next.load(Ordering::Relaxed) < end {
-            let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
-            if sequence >= end || self.run_sequence(session, sequence, true).await == Then::End {
-                return;
+    async fn next(&mut self) -> Result<Option<Turn>, Lapse> {
+        loop {
+            let Some((job, acquired)) = self.job().await else { return Ok(None) };
+            self.note(|result| result.started += u64::from(job.measured));
+            let limits = &self.shared.spec.load.limits;
+            if !job.has_given_up(limits.acquire_ns.map(Duration::from_nanos), acquired) {
+                self.count_busy(|busy| busy.fetch_add(1, Ordering::Relaxed));
+                return Ok(Some(Turn { job, acquired, sent: None }));
             }
-        }
-    }
-
-    async fn run_sequence(&mut self, session: &mut Session, sequence: u64, measured: bool) -> Then {
-        let arrival = self.shared.spec.mix.arrival(sequence);
-        let now = Instant::now();
-        // It would have begun when the one before it failed, and has waited for a connection since.
-        let intended = self.lost_at.take().unwrap_or(now);
-        self.run(session, &Job { arrival, intended, queued: intended, measured, user: None }, now).await
-    }
-
-    /// Runs a transaction that got its connection at this instant.
-    async fn run(&mut self, session: &mut Session, job: &Job, acquired: Instant) -> Then {
-        self.note(|result| result.started += u64::from(job.measured));
-        if job.has_given_up(self.shared.spec.load.limits.acquire_ns.map(Duration::from_nanos), acquired) {
             if job.measured {
-                let stage = self.stage_of(job);
+                let stage = self.stage_of(&job);
                 self.note(|result| {
                     result.ended += 1;
                     result.recording.give_up(job.lag_ns(), stage);
                 });
             }
-            self.answer(job, acquired);
-            return Then::Next;
+            self.answer(&job, acquired);
         }
-        let (counts_busy, busy) = (self.shared.spec.load.count_busy, &self.shared.busy);
-        if counts_busy {
-            busy.fetch_add(1, Ordering::Relaxed);
-        }
-        let mut retries = 0;
-        let running = self.tries(session, &job.arrival, acquired, &mut retries);
-        let result = self.shared.within(self.latest(acquired), running).await;
-        if counts_busy {
-            busy.fetch_sub(1, Ordering::Relaxed);
-        }
-        let Some(result) = result else {
-            if job.measured {
-                self.note(|result| result.recording.lag.record(job.lag_ns()));
+    }
+
+    async fn run(&mut self, turn: &mut Turn, run: u32) -> Result<Times, Lapse> {
+        let latest = self.latest(turn.acquired);
+        let (session, arrival) = (&mut self.session, &turn.job.arrival);
+        let running = async {
+            match run {
+                1 => session.run(arrival, End::Commit, None).await,
+                _ => session.run_again(arrival).await,
             }
-            self.abandon(session).await;
-            return Then::End;
+        };
+        let times = self.shared.within(latest, running).await.ok_or(Lapse::Abandoned)?.map_err(Lapse::Failed);
+        // Its time counts from the first run.
+        let sent = *turn.sent.get_or_insert(times.as_ref().map_or(turn.acquired, |times| times.sent));
+        times.map(|times| Times { sent, ..times })
+    }
+
+    async fn again(&mut self, _: &Turn, lapse: &Lapse, run: u32) -> Result<bool, Lapse> {
+        let lost = matches!(lapse, Lapse::Failed(error) if error.is_conflict());
+        Ok(lost && run < self.shared.spec.load.limits.tries && self.shared.halted().is_none())
+    }
+
+    async fn ended(&mut self, turn: Turn, result: Result<Times, Lapse>, runs: u32) -> Result<bool, Lapse> {
+        let Turn { job, acquired, .. } = turn;
+        self.count_busy(|busy| busy.fetch_sub(1, Ordering::Relaxed));
+        let result = match result {
+            Ok(times) => Ok(times),
+            Err(Lapse::Failed(error)) => Err(error),
+            Err(Lapse::Abandoned) => {
+                if job.measured {
+                    self.note(|result| result.recording.lag.record(job.lag_ns()));
+                }
+                self.abandon().await;
+                return Ok(false);
+            }
         };
         let done = result.as_ref().map_or_else(|_| Instant::now(), |times| times.done);
         self.last_done = Some(done);
-        self.answer(job, done);
+        self.answer(&job, done);
         let ns = |from: Instant, to: Instant| to.saturating_duration_since(from).as_nanos() as u64;
         let outcome = job.measured.then(|| Outcome {
             transaction: job.arrival.transaction,
             class: job.arrival.class,
-            stage: self.stage_of(job),
+            stage: self.stage_of(&job),
             lag_ns: job.lag_ns(),
             acquire_ns: ns(job.intended, acquired),
             service_ns: ns(result.as_ref().map_or(acquired, |times| times.sent), done),
             response_ns: ns(job.intended, done),
-            statements_ns: session.statements_ns(),
-            retries,
+            statements_ns: self.session.statements_ns(),
+            retries: runs - 1,
             error: result.as_ref().err().map(SessionError::code),
         });
         let completed = result.is_ok() && self.stretch.contains(&done);
@@ -358,8 +352,51 @@ impl Worker<'_> {
             }
         });
         match result {
-            Err(error) if error.is_lost() => self.reconnect(session, &error).await,
-            _ => Then::Next,
+            Err(error) if error.is_lost() => Ok(self.reconnect(&error).await),
+            _ => Ok(true),
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// The next transaction, and when it got its connection.
+    async fn job(&mut self) -> Option<(Job, Instant)> {
+        let spec = &self.shared.spec;
+        match spec.load.arrivals {
+            Arrivals::Closed => {
+                let now = Instant::now();
+                // A transaction longer than the whole block still counts: at least one is run.
+                if self.shared.halted().is_some() || (now >= self.stretch.end && self.measured_any) {
+                    return None;
+                }
+                let measured = now >= self.stretch.start;
+                self.measured_any |= measured;
+                Some(self.job_of(self.shared.next.fetch_add(1, Ordering::Relaxed), measured))
+            }
+            Arrivals::Work { transactions } => {
+                let end = spec.load.first_sequence + transactions;
+                if self.shared.halted().is_some() || self.shared.next.load(Ordering::Relaxed) >= end {
+                    return None;
+                }
+                let sequence = self.shared.next.fetch_add(1, Ordering::Relaxed);
+                (sequence < end).then(|| self.job_of(sequence, true))
+            }
+            _ => self.shared.queue.take().await.map(|job| (job, Instant::now())),
+        }
+    }
+
+    /// A transaction that begins because the last one is done.
+    fn job_of(&mut self, sequence: u64, measured: bool) -> (Job, Instant) {
+        let arrival = self.shared.spec.mix.arrival(sequence);
+        let now = Instant::now();
+        // It would have begun when the one before it failed, and has waited for a connection since.
+        let intended = self.lost_at.take().unwrap_or(now);
+        (Job { arrival, intended, queued: intended, measured, user: None }, now)
+    }
+
+    fn count_busy(&self, count: impl FnOnce(&AtomicU64) -> u64) {
+        if self.shared.spec.load.count_busy {
+            count(&self.shared.busy);
         }
     }
 
@@ -381,20 +418,6 @@ impl Worker<'_> {
         }
     }
 
-    /// Runs a transaction, and again as often as it may if it loses against another one. Its time counts from the first run.
-    async fn tries(&self, session: &mut Session, arrival: &Arrival, begun: Instant, retries: &mut u32) -> Result<Times, SessionError> {
-        let mut result = session.run(arrival, End::Commit, None).await;
-        let sent = result.as_ref().map_or(begun, |times| times.sent);
-        while result.as_ref().is_err_and(SessionError::is_conflict)
-            && *retries + 1 < self.shared.spec.load.limits.tries
-            && self.shared.halted().is_none()
-        {
-            *retries += 1;
-            result = session.run_again(arrival).await;
-        }
-        result.map(|times| Times { sent, ..times })
-    }
-
     /// When to give up on a transaction that begins now.
     fn latest(&self, now: Instant) -> Instant {
         match self.shared.spec.load.arrivals.is_work() {
@@ -404,16 +427,17 @@ impl Worker<'_> {
     }
 
     /// Nobody waits any longer for what runs: it stays in flight.
-    async fn abandon(&self, session: &mut Session) {
+    async fn abandon(&mut self) {
         self.shared.backends.add(Err(NoProcessorTime::Unfinished));
         if self.shared.spec.load.arrivals.is_work() {
             self.shared.halt(BlockEnd::Overrun { limit: self.shared.transaction_limit() });
         }
-        cancel(session.connection()).await;
+        cancel(self.session.connection()).await;
     }
 
-    /// Opens a new session, with growing pauses between attempts. If that fails for as long as patience lasts, the block ends.
-    async fn reconnect(&mut self, session: &mut Session, lost: &SessionError) -> Then {
+    /// Opens a new session, with growing pauses between attempts. If that fails for as long as patience lasts, the block ends. Whether the connection
+    /// goes on.
+    async fn reconnect(&mut self, lost: &SessionError) -> bool {
         let spec = &self.shared.spec;
         let lost_at = Instant::now();
         self.shared.backends.add(Err(NoProcessorTime::ConnectionLost));
@@ -424,10 +448,10 @@ impl Worker<'_> {
             let opening = Session::open(&spec.target, spec.program.clone(), spec.mix.dataset().now());
             match self.shared.within(deadline, opening).await {
                 Some(Ok(new)) => {
-                    *session = new;
+                    self.session = new;
                     self.lost_at = Some(lost_at);
                     self.out_for += lost_at.elapsed();
-                    return Then::Next;
+                    return true;
                 }
                 Some(Err(refused)) => error = refused.to_string(),
                 None => {}
@@ -436,12 +460,12 @@ impl Worker<'_> {
             let jittered = pause.mul_f64(0.5 + 0.5 * rand::random::<f64>());
             if Instant::now() + jittered >= deadline {
                 self.shared.halt(BlockEnd::ServerGone { error });
-                return Then::End;
+                return false;
             }
             tokio::time::sleep(jittered).await;
             pause = (pause * 2).min(LONGEST_BACK_OFF);
         }
         // What is queued fails at once, unless nobody is left to hear of it.
-        if self.shared.is_deserted() { Then::End } else { Then::Next }
+        !self.shared.is_deserted()
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::tally::CommandTally;
+use super::tally::{CommandTally, Tally};
 use crate::load::captured::captured;
 use crate::load::patience::cancel;
 use crate::load::pause::Pauser;
@@ -75,6 +75,11 @@ impl Program {
         let mut of_script = |script: &Script| script.commands.iter().map(|command| of_command(&command.action)).collect();
         let statements = scripts.iter().map(&mut of_script).collect();
         Program { scripts, symbols, mode, statements, count }
+    }
+
+    /// A tally of nothing yet, for its scripts and their commands.
+    pub fn new_tally(&self) -> Tally {
+        Tally::new(self.scripts.iter().map(|script| script.commands.len()))
     }
 
     fn statement(&self, script: usize, command: usize) -> Option<&Statement> {

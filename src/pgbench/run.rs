@@ -18,6 +18,7 @@ use super::options::Options;
 use super::runner::{Common, Runner, Share, Shared};
 use super::tally::Tally;
 use crate::load::event_loop;
+use crate::load::one_by_one::one_by_one;
 use crate::load::schedule::Schedule;
 use crate::load::threads::{self, Ready, Start, begin_of};
 use crate::load::wire::ConnectTarget;
@@ -117,7 +118,7 @@ pub async fn run(
     let _ = start.send(Some(began));
     let shares = joined.await.ok().flatten().ok_or(RunError::Thread)?;
     let mut outcome = Outcome {
-        tally: new_tally(&shared.program),
+        tally: shared.program.new_tally(),
         elapsed: Duration::ZERO,
         connecting,
         aborted: Vec::new(),
@@ -139,10 +140,6 @@ pub async fn run(
     Ok(outcome)
 }
 
-fn new_tally(program: &Program) -> Tally {
-    Tally::new(program.scripts.iter().map(|script| script.commands.len()))
-}
-
 fn load_thread(
     shared: &Shared,
     runtime: &Handle,
@@ -157,7 +154,7 @@ fn load_thread(
     // The thread's part of the rate, handed to whichever of its clients is free.
     let arrivals = |rate: f64| Arrivals::Poisson { per_second: rate / threads as f64 };
     let schedule = shared.options.rate.map(|rate| Schedule::new(arrivals(rate), shared.options.seed, thread as u64));
-    let share = Share { tally: new_tally(&shared.program), ..Share::default() };
+    let share = Share { tally: shared.program.new_tally(), ..Share::default() };
     let common = Common { schedule: RefCell::new(schedule), log: RefCell::new(log), share: RefCell::new(share), scratch: Rc::default() };
     let task = |client: &usize| -> event_loop::Task<'_> { Box::pin(client_task(shared, *client, ready, started.clone(), &common)) };
     event_loop::run(runtime, own.iter().map(task).collect()).ok()?;
@@ -198,11 +195,10 @@ async fn client_task(shared: &Shared, number: usize, ready: &Ready<RunError>, mu
     }
     let _ = ready.send(Ok(()));
     let Some(began) = begin_of(&mut started).await else { return };
-    let commands = if options.by_command { new_tally(&shared.program).by_command() } else { Vec::new() };
-    let mut runner = Runner { shared, common, number, client, began, begun: 0, lag: None, commands };
+    let mut runner = Runner::new(shared, common, number, client, began);
     let result = tokio::select! {
         biased;
-        result = runner.transactions() => Some(result),
+        result = one_by_one(&mut runner) => Some(result),
         () = patience_with_running(&shared.stop) => None,
     };
     let interrupted = match &result {

@@ -11,8 +11,10 @@ use super::live::Live;
 use super::log::{Entry, Fate, TransactionLog};
 use super::options::{Length, Options};
 use super::tally::{CommandTally, ScriptTally, Tally};
+use crate::load::one_by_one::OneByOne;
 use crate::load::schedule::Schedule;
 use crate::load::wire::{ConnectTarget, SqlState};
+use crate::script::random::Random;
 
 /// What all clients share.
 pub(super) struct Shared {
@@ -46,47 +48,114 @@ pub(super) struct Share {
 
 /// One client at work.
 pub(super) struct Runner<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) common: &'a Common,
-    pub(super) number: usize,
+    shared: &'a Shared,
+    common: &'a Common,
+    number: usize,
     pub(super) client: Client<'a>,
-    pub(super) began: Instant,
+    began: Instant,
+    /// Sum of the scripts' weights.
+    weights: u64,
     /// Transactions so far, with the one that runs and those that were skipped.
-    pub(super) begun: u64,
+    begun: u64,
+    /// When the last one ended.
+    now: Instant,
     /// What the one that runs was late by; only under a rate.
-    pub(super) lag: Option<Duration>,
+    lag: Option<Duration>,
     /// Times by script and command, under `-r`; its own, as they are written while other clients run.
     pub(super) commands: Vec<Vec<CommandTally>>,
 }
 
-impl Runner<'_> {
-    /// Runs one after the other until there were enough, time is up or the run is ended.
-    pub(super) async fn transactions(&mut self) -> Result<(), ClientError> {
+/// A transaction that is due.
+pub(super) struct Turn {
+    script: usize,
+    intended: Instant,
+    /// As it was before the first run: a transaction that is run again draws the same numbers.
+    random: Random,
+}
+
+impl OneByOne for Runner<'_> {
+    type Turn = Turn;
+    type Done = Instant;
+    type Error = ClientError;
+
+    async fn next(&mut self) -> Result<Option<Turn>, ClientError> {
         let options = &self.shared.options;
-        let weights: u64 = self.shared.program.scripts.iter().map(|script| script.weight).sum();
-        let mut now = Instant::now();
-        while !self.is_over(now) {
-            let script = self.draw(weights);
-            let mut intended = None;
-            if options.rate.is_some() {
-                intended = self.turn(script).await?;
-                if intended.is_none() {
-                    return Ok(());
-                }
-            }
-            if options.reconnect {
-                self.connect().await?;
-            }
-            now = Instant::now();
-            self.lag = intended.map(|intended| now.saturating_duration_since(intended));
-            self.begun += 1;
-            now = self.transaction(script, intended.unwrap_or(now)).await?;
-            if options.reconnect {
-                self.client.close().await;
-                now = Instant::now();
+        if self.is_over(self.now) {
+            return Ok(None);
+        }
+        let script = self.draw();
+        let mut intended = None;
+        if options.rate.is_some() {
+            intended = self.turn(script).await?;
+            if intended.is_none() {
+                return Ok(None);
             }
         }
-        Ok(())
+        if options.reconnect {
+            self.connect().await?;
+        }
+        let now = Instant::now();
+        self.lag = intended.map(|intended| now.saturating_duration_since(intended));
+        self.begun += 1;
+        Ok(Some(Turn { script, intended: intended.unwrap_or(now), random: self.client.random().clone() }))
+    }
+
+    async fn run(&mut self, turn: &mut Turn, run: u32) -> Result<Instant, ClientError> {
+        if run > 1 {
+            *self.client.random() = turn.random.clone();
+        }
+        let times = self.commands.get_mut(turn.script).map(Vec::as_mut_slice);
+        let result = self.client.run(turn.script, times).await;
+        self.now = result.as_ref().map_or_else(|_| Instant::now(), |done| *done);
+        // Of all clients of the thread, this is the last one to end so far.
+        self.common.share.borrow_mut().last_done = Some(self.now);
+        result
+    }
+
+    async fn again(&mut self, turn: &Turn, error: &ClientError, run: u32) -> Result<bool, ClientError> {
+        if error.conflict().is_none() {
+            return Ok(false);
+        }
+        self.client.roll_back().await?;
+        let options = &self.shared.options;
+        let tries_left = options.max_tries.is_none_or(|most| run < most);
+        let in_time = options.latency_limit.is_none_or(|limit| self.now.saturating_duration_since(turn.intended) <= limit);
+        let over = matches!(options.length, Length::Time(length) if self.now >= self.began + length);
+        let again = tries_left && in_time && !over && !self.shared.stop.load(Ordering::Relaxed);
+        if again {
+            self.tally(turn.script, |tally| {
+                tally.retried += u64::from(run == 1);
+                tally.retries += 1;
+            });
+            self.live(|live| &live.retried, u64::from(run == 1));
+            self.live(|live| &live.retries, 1);
+            self.command(turn.script, |command| command.retries += 1);
+        }
+        Ok(again)
+    }
+
+    async fn ended(&mut self, turn: Turn, result: Result<Instant, ClientError>, runs: u32) -> Result<bool, ClientError> {
+        match result {
+            Ok(done) => self.done(&turn, done, runs)?,
+            Err(error) => {
+                let conflict = error.conflict().ok_or(error)?;
+                self.failed(turn.script, conflict, runs);
+            }
+        }
+        if self.shared.options.reconnect {
+            self.client.close().await;
+            self.now = Instant::now();
+        }
+        Ok(true)
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// Before its first transaction.
+    pub(super) fn new(shared: &'a Shared, common: &'a Common, number: usize, client: Client<'a>, began: Instant) -> Runner<'a> {
+        let weights = shared.program.scripts.iter().map(|script| script.weight).sum();
+        let commands = if shared.options.by_command { shared.program.new_tally().by_command() } else { Vec::new() };
+        Runner { shared, common, number, client, began, weights, begun: 0, now: began, lag: None, commands }
     }
 
     /// Waits for the client's turn under the rate, and skips those that come too late for the limit; when it was due, or nothing if the run
@@ -170,12 +239,12 @@ impl Runner<'_> {
     }
 
     /// The script of the next transaction.
-    fn draw(&mut self, weights: u64) -> usize {
+    fn draw(&mut self) -> usize {
         let scripts = &self.shared.program.scripts;
         if scripts.len() == 1 {
             return 0;
         }
-        let mut left = self.client.random().between(0, weights.saturating_sub(1));
+        let mut left = self.client.random().between(0, self.weights.saturating_sub(1));
         for (number, script) in scripts.iter().enumerate() {
             match left.checked_sub(script.weight) {
                 Some(less) => left = less,
@@ -185,61 +254,34 @@ impl Runner<'_> {
         0
     }
 
-    /// One transaction, again if it lost against another one and may be tried again. When it ended.
-    async fn transaction(&mut self, script: usize, intended: Instant) -> Result<Instant, ClientError> {
-        let options = &self.shared.options;
-        let limit = options.latency_limit;
-        // A transaction that is run again draws the same numbers.
-        let random = self.client.random().clone();
-        let mut tries = 1;
-        loop {
-            let times = self.commands.get_mut(script).map(Vec::as_mut_slice);
-            let result = self.client.run(script, times).await;
-            let now = result.as_ref().map_or_else(|_| Instant::now(), |done| *done);
-            // Of all clients of the thread, this is the last one to end so far.
-            self.common.share.borrow_mut().last_done = Some(now);
-            let Err(error) = result else {
-                let latency = now.saturating_duration_since(intended);
-                self.tally(script, |tally| tally.add(latency, limit));
-                if let Some(lag) = self.lag {
-                    self.common.share.borrow_mut().tally.add_lag(lag);
-                }
-                if let Some(live) = &self.shared.live {
-                    live.add_done(latency, self.lag);
-                }
-                self.log(script, Fate::Done(latency), tries - 1);
-                return self.is_complete(script).map(|()| now);
-            };
-            let Some(conflict) = error.conflict() else { return Err(error) };
-            self.client.roll_back().await?;
-            let tries_left = options.max_tries.is_none_or(|most| tries < most);
-            let in_time = limit.is_none_or(|limit| now.saturating_duration_since(intended) <= limit);
-            let over = matches!(options.length, Length::Time(length) if now >= self.began + length);
-            if tries_left && in_time && !over && !self.shared.stop.load(Ordering::Relaxed) {
-                self.tally(script, |tally| {
-                    tally.retried += u64::from(tries == 1);
-                    tally.retries += 1;
-                });
-                self.live(|live| &live.retried, u64::from(tries == 1));
-                self.live(|live| &live.retries, 1);
-                self.command(script, |command| command.retries += 1);
-                tries += 1;
-                *self.client.random() = random.clone();
-                continue;
-            }
-            let fate = match conflict {
-                SqlState::DEADLOCK_DETECTED => Fate::Deadlock,
-                _ => Fate::Serialization,
-            };
-            self.tally(script, |tally| match fate {
-                Fate::Deadlock => tally.deadlock_failures += 1,
-                _ => tally.serialization_failures += 1,
-            });
-            self.log(script, fate, tries - 1);
-            self.live(|live| &live.failed, 1);
-            self.command(script, |command| command.failures += 1);
-            return Ok(now);
+    /// A transaction that ended well.
+    fn done(&mut self, turn: &Turn, done: Instant, runs: u32) -> Result<(), ClientError> {
+        let latency = done.saturating_duration_since(turn.intended);
+        let limit = self.shared.options.latency_limit;
+        self.tally(turn.script, |tally| tally.add(latency, limit));
+        if let Some(lag) = self.lag {
+            self.common.share.borrow_mut().tally.add_lag(lag);
         }
+        if let Some(live) = &self.shared.live {
+            live.add_done(latency, self.lag);
+        }
+        self.log(turn.script, Fate::Done(latency), runs - 1);
+        self.is_complete(turn.script)
+    }
+
+    /// A transaction that lost against another one for the last time.
+    fn failed(&mut self, script: usize, conflict: SqlState, runs: u32) {
+        let fate = match conflict {
+            SqlState::DEADLOCK_DETECTED => Fate::Deadlock,
+            _ => Fate::Serialization,
+        };
+        self.tally(script, |tally| match fate {
+            Fate::Deadlock => tally.deadlock_failures += 1,
+            _ => tally.serialization_failures += 1,
+        });
+        self.log(script, fate, runs - 1);
+        self.live(|live| &live.failed, 1);
+        self.command(script, |command| command.failures += 1);
     }
 
     /// A script that leaves a transaction open would swallow all that come after it.

@@ -17,6 +17,7 @@ mod file;
 mod header;
 mod histogram;
 mod load;
+mod notice;
 mod processor;
 mod scenario;
 mod sum;
@@ -33,6 +34,7 @@ pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
 pub use load::{Arrivals, BlockLoad, BlockPurpose, Limits, ScenarioLoad, Spacing, Stage, nanoseconds, stages_length};
+pub use notice::Notice;
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
     AppliedFile, ArmRecord, Factor, Margins, RttPer, ScenarioRecord, StatementRecord, TransactionRecord, VariantRecord,
@@ -101,8 +103,9 @@ pub struct ScenarioEnd {
     pub scenario: String,
     /// Why.
     pub stop: StopReason,
-    /// What a reader must know, one line each.
-    pub warnings: Vec<String>,
+    /// What a reader must know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
     /// Time spent on it, ns.
     pub elapsed_ns: u64,
 }

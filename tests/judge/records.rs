@@ -138,7 +138,7 @@ impl Machine {
         lines.push(Line::ScenarioEnd(ScenarioEnd {
             scenario: path(made),
             stop: made.stop.clone(),
-            warnings: vec![],
+            notices: vec![],
             elapsed_ns: 30_000_000_000,
         }));
         lines
