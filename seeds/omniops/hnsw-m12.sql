@@ -1,5 +1,0 @@
--- On top of after.sql: the vector index rebuilt with m 12. Its name was guessed by whoever proposed it (X-36); pgvector's default is m 16,
--- so that the proposal only makes the graph thinner (X-74).
-drop index page_embeddings_embedding_hnsw_idx;
-create index page_embeddings_embedding_hnsw_idx on page_embeddings
-  using hnsw (embedding extensions.vector_cosine_ops) with (m = 12, ef_construction = 64);
