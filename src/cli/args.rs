@@ -104,7 +104,7 @@ pub struct LintArgs {
 Examples:
   pgduel duel omniops/history-fetch --quick     a first look at one scenario, in about a minute
   pgduel duel omniops --budget 40m              every scenario of the suite, in 40 minutes
-  pgduel duel omniops/history-fetch --arms before-domain,after,after-repaired
+  pgduel duel omniops/join-7d --arms before-domain,after,after-repaired
                                                 other variants, each judged against the first
   pgduel duel omniops/join-7d --aa              the same variant twice: must find nothing
   pgduel duel omniops --checks-only             answers and isolation only, nothing is timed")]
