@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 /// Confidence of the bounds on rates.
 const CONFIDENCE: f64 = 0.95;
-/// Runs of the same work on both sides, and of planted work, in a condition.
+/// Runs of one variant against itself, and of planted work, in a condition.
 const SAME_RUNS: u64 = 30;
 const PLANTED_RUNS: u64 = 20;
 /// False calls that are no sign of a wrong level: in a condition, and in all three.
@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<()> {
     println!("Made by `scripts/aa-runs.sh`; do not edit. How to read it: [method.md](method.md#how-to-check-the-judge).\n");
     println!("{}\n", machine(first));
     println!("## Targets\n\n{}", targets(&series));
-    println!("## The same on both sides (A/A)\n\n{}", table(&series, |one| &one.same, false_calls));
+    println!("## A variant against itself (A/A)\n\n{}", table(&series, |one| &one.same, false_calls));
     println!("## Three tenths more work after\n\n{}", table(&series, |one| &one.planted, missed));
     println!("What was planted, by one long run in each condition:\n");
     for one in &series {

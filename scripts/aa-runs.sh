@@ -2,7 +2,7 @@
 # How often does pgduel call a difference that is not there, and how often does it find one that is? Runs --quick duels whose right
 # verdict is known, on the machine as it is and while a rig takes its processors away, and makes the table of docs/noise.md:
 #
-#   scripts/aa-runs.sh              in each condition 30 runs of the same work on both sides (A/A), 20 with three tenths more work
+#   scripts/aa-runs.sh              in each condition 30 runs of one variant against itself (A/A), 20 with three tenths more work
 #                                   after, and a long one that measures what these three tenths come to; about two hours
 #   scripts/aa-runs.sh 1 1          a trial with one run of each
 #   scripts/aa-runs.sh table FOLDER the table of what is in a folder, on stdout

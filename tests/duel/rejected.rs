@@ -105,7 +105,7 @@ async fn an_exact_form_that_postgresql_rejects() {
     run.expect_code(4).expect_said(&place).expect_said("42703");
 }
 
-/// What both sides refuse whoever asks is a scenario that cannot run, and no wrong answer.
+/// What all arms refuse whoever asks is a scenario that cannot run, and no wrong answer.
 #[tokio::test]
 async fn a_statement_that_always_fails_on_both_sides() {
     let server = TestServer::shared().await;

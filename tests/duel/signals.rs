@@ -136,7 +136,7 @@ async fn an_interrupt_of_seeding_or_checks_ends_them() {
     }
 }
 
-/// Locks the table that transactions read, on both sides of a run, until the connections are dropped.
+/// Locks the table that transactions read, in every database of a run, until the connections are dropped.
 async fn lock_notes(server: &TestServer, run: &Running) -> Vec<sqlx::PgConnection> {
     let mut locks = Vec::new();
     for database in databases_of(server, run.id()).await {
