@@ -19,8 +19,8 @@ use crate::record::{AppliedFile, Factor};
 use crate::suite::{Suite, Variant};
 use crate::target::{
     AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_filled_sql_file,
-    create_database, drop_database, drop_orphans, guard_writable, index_builds, list_pgduel_databases, prewarm, quote_ident,
-    remark_database,
+    create_database, drop_database, drop_orphans, end_idle_sessions, guard_writable, index_builds, list_pgduel_databases, prewarm,
+    quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -187,7 +187,7 @@ async fn apply(
     let mut applying = std::pin::pin!(apply_filled_sql_file(connection, file, |sql| Factor::fill(factor, sql)));
     loop {
         match tokio::time::timeout(TOLD_EVERY, &mut applying).await {
-            Ok(applied) => return Ok(applied?),
+            Ok(applied) => return Ok(applied.map_err(tell_of_places)?),
             // It is for people: where it cannot be told, the index is built all the same.
             Err(_) => {
                 let told = tokio::time::timeout(TELLING, builds(server, name)).await;
@@ -196,6 +196,18 @@ async fn apply(
                 }
             }
         }
+    }
+}
+
+/// Says of a brace that is left in the SQL what it stands for.
+fn tell_of_places(error: ApplyError) -> ApplyError {
+    match error {
+        ApplyError::Sql(mut rejected) if rejected.message.ends_with("at or near \"{\"") => {
+            let help = "a place such as {{m}} has a value only in a scenario that sweeps it, by that name";
+            rejected.help = Some(help.to_owned());
+            ApplyError::Sql(rejected)
+        }
+        other => other,
     }
 }
 
@@ -216,6 +228,7 @@ async fn may_write(server: &Server, name: &str) -> anyhow::Result<()> {
 /// A plain copy of a database, for scenarios that write.
 pub async fn clone_database(server: &Server, from: &str, name: &str) -> anyhow::Result<()> {
     drop_database(server, name).await?;
+    end_idle_sessions(server, from).await?;
     create_database(server, name, Some(from), &server.mark(Purpose::Duel, from)).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::load::program::describe;
 use crate::record::{Arm, ArmRecord, Histogram, Mode, ScenarioLoad, ScenarioRecord, TenantClassRecord, TransactionRecord};
-use crate::scenario::{Identity, Scenario, Transaction};
+use crate::scenario::{Address, Identity, Scenario, Transaction};
 
 /// The scenario as it is run. One arm against itself or alone must find nothing, whatever the scenario expects of a duel.
 pub(super) fn record(plan: &Plan, scenario: &Scenario, load: Option<ScenarioLoad>) -> ScenarioRecord {
@@ -17,6 +17,7 @@ pub(super) fn record(plan: &Plan, scenario: &Scenario, load: Option<ScenarioLoad
             settings: arm.settings.iter().cloned().collect(),
             connections: arm.connections,
             arrivals: arm.arrivals.clone(),
+            route: arm.route.as_ref().map(Address::to_string),
             factor: arm.factor.clone(),
             rtt_ns: arm.rtt.map(|rtt| rtt.as_nanos() as u64),
             ..ArmRecord::of(&arm.name, &arm.variant)

@@ -1,5 +1,7 @@
 //! The way to an arm: its database, its program, and how to get there.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +10,10 @@ use anyhow::Context;
 use crate::load::identity::SEARCH_PATH;
 use crate::load::network::RttProxy;
 use crate::load::program::Program;
-use crate::load::session::{Session, SessionError};
+use crate::load::session::{Session, SessionError, query_text};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
-use crate::scenario::{Plans, Scenario};
-use crate::target::{ConnInfo, Endpoint, Server, TargetError};
+use crate::scenario::{Address, ArmSpec, Plans, Scenario};
+use crate::target::{ConnInfo, Endpoint, HostKind, Server, TargetError, quote_ident};
 
 /// An arm, ready to be loaded.
 pub struct Route {
@@ -21,33 +23,50 @@ pub struct Route {
     pub program: Arc<Program>,
     /// Settings of its connections beside those that all have.
     settings: Vec<(String, String)>,
-    /// Direct route.
+    /// Past any pooler: for checks and evidence.
     pub direct: ConnectTarget,
+    /// Through the arm's pooler, if it has one.
+    pooled: Option<ConnectTarget>,
     /// Route with the injected round-trip time, if any.
     proxy: Option<RttProxy>,
 }
 
 impl Route {
-    /// Prepares the route to `database`.
-    pub fn new(
-        server: &Server,
-        database: &str,
-        program: Arc<Program>,
-        settings: &[(String, String)],
-        rtt: Duration,
-    ) -> std::io::Result<Route> {
-        let mut direct = connect_target(&server.conn_info(database));
-        direct.settings = session_settings(program.plans, settings);
-        let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(&direct, rtt)?) };
-        Ok(Route { database: database.to_owned(), program, settings: settings.to_vec(), direct, proxy })
+    /// Prepares the route of an arm to `database`.
+    pub fn new(server: &Server, database: &str, program: Arc<Program>, arm: &ArmSpec, rtt: Duration) -> std::io::Result<Route> {
+        let info = server.conn_info(database);
+        let mut direct = connect_target(&info);
+        direct.settings = session_settings(program.plans, &arm.settings);
+        let pooled = arm.route.as_ref().map(|route| connect_target(&through(&info, route)));
+        let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(pooled.as_ref().unwrap_or(&direct), rtt)?) };
+        Ok(Route { database: database.to_owned(), program, settings: arm.settings.clone(), direct, pooled, proxy })
     }
 
     /// The route that is timed.
     pub fn target(&self) -> ConnectTarget {
+        let target = self.pooled.as_ref().unwrap_or(&self.direct);
         match &self.proxy {
-            Some(proxy) => proxy.route(&self.direct),
-            None => self.direct.clone(),
+            Some(proxy) => proxy.route(target),
+            None => target.clone(),
         }
+    }
+
+    /// Has the database tell its connections what those on a direct route ask for when they begin: a pooler passes none of it on. Nothing for an
+    /// arm without one.
+    pub async fn declare(&self, server: &Server) -> anyhow::Result<()> {
+        if self.pooled.is_none() {
+            return Ok(());
+        }
+        let mut admin = server.connect_admin().await?;
+        for (name, value) in &self.direct.settings {
+            // What the session has is written as PostgreSQL reads it, lists of names too.
+            sqlx::query("select set_config($1, $2, false)").bind(name).bind(value).execute(&mut admin).await?;
+            let name: Vec<String> = name.split('.').map(quote_ident).collect();
+            let sql = format!("alter database {} set {} from current", quote_ident(&self.database), name.join("."));
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await?;
+        }
+        let _ = sqlx::Connection::close(admin).await;
+        Ok(())
     }
 
     /// A session on the direct route, for checks and evidence.
@@ -71,6 +90,41 @@ impl Route {
     }
 }
 
+/// The same database by another way.
+fn through(info: &ConnInfo, route: &Address) -> ConnInfo {
+    let endpoint = match route.host.starts_with('/') {
+        true => Endpoint::Socket { directory: PathBuf::from(&route.host), port: route.port },
+        false => Endpoint::Tcp { host: route.host.clone(), port: route.port },
+    };
+    ConnInfo { endpoint, ..info.clone() }
+}
+
+/// Whether the route of an arm leads to the server that the others are on, asked of both by the number that no other server has.
+async fn leads_to(server: &Server, route: &Address) -> anyhow::Result<()> {
+    const WHO: &str = "select system_identifier from pg_control_system()";
+    let unsuited = |why: String| TargetError::Unsuited(format!("route {route}: {why}"));
+    if let Server::Embedded(_) = server {
+        let why = "leads past pgduel's own server, which listens where no pooler knows; name a server with --database-url or DATABASE_URL";
+        return Err(unsuited(why.to_owned()).into());
+    }
+    let direct = server.conn_info(server.admin_database());
+    let pooled = through(&direct, route);
+    if pooled.endpoint.host_kind() == HostKind::Remote && direct.endpoint.host_kind() == HostKind::Loopback {
+        return Err(unsuited("leads to another machine, and the server is on this one".to_owned()).into());
+    }
+    let mut found = Vec::new();
+    for info in [&direct, &pooled] {
+        let connected = Connection::connect(&connect_target(info)).await;
+        let mut connection = connected.map_err(|error| unsuited(format!("no connection to database {}: {error}", info.database)))?;
+        found.push(query_text(&mut connection, WHO).await.map_err(|error| unsuited(error.to_string()))?);
+        connection.close().await;
+    }
+    match found[0] == found[1] {
+        true => Ok(()),
+        false => Err(unsuited("leads to another server".to_owned()).into()),
+    }
+}
+
 /// Connections beside those that carry load: an observer, what checks hold open, and what a person has open to look on.
 const OTHER_CONNECTIONS: u32 = 5;
 
@@ -86,6 +140,10 @@ pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Resul
     if !superuser {
         let why = "is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters";
         return Err(TargetError::Unsuited(format!("{} {why}", target.user)).into());
+    }
+    let routes: BTreeSet<&Address> = scenarios.iter().flat_map(|one| one.arms.values()).filter_map(|arm| arm.route.as_ref()).collect();
+    for route in routes {
+        leads_to(server, route).await?;
     }
     for scenario in scenarios {
         // Checks and evidence hold two an arm.

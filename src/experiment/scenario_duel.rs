@@ -208,8 +208,9 @@ impl ScenarioDuel<'_, '_> {
     async fn measure(&mut self, aim: Aim, announced: &mut bool) -> Result<Left, Halt> {
         let mix = Arc::new(Mix::new(self.arenas.data.dataset.clone(), self.scenario, self.plan.seed).map_err(anyhow::Error::from)?);
         let mut arena = self.arena().await?;
-        if self.scenario.writes() {
-            self.clone_working(&arena, 0).await?;
+        match self.scenario.writes() {
+            true => self.clone_working(&arena, 0).await?,
+            false => self.declare(&arena).await?,
         }
         let stop = self.environment.stop.clone();
         let checked = until_stopped(&stop, self.checks(&mix, arena.first())).await;
@@ -220,6 +221,7 @@ impl ScenarioDuel<'_, '_> {
         let times = until_stopped(&stop, self.time(&mix, arena.first())).await;
         let times = times.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
         let slow = self.settle(&mut arena, &times.direct);
+        self.declare(&arena).await?;
         self.ready(&arena).await?;
         let warm_up = if slow { 1 } else { WARM_UP };
         let context = self.context(mix.clone(), warm_up);
@@ -257,6 +259,14 @@ impl ScenarioDuel<'_, '_> {
         }
         for route in arena.routes.iter().flat_map(Arms::values) {
             databases::warm(self.environment.server, &route.database).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the databases of arms that have a route tell their connections what others ask for themselves.
+    async fn declare(&self, arena: &Arena) -> anyhow::Result<()> {
+        for route in arena.routes.iter().flat_map(Arms::values) {
+            route.declare(self.environment.server).await?;
         }
         Ok(())
     }
@@ -317,7 +327,9 @@ impl ScenarioDuel<'_, '_> {
         let again = key.0.copy > 0 || build > 0;
         self.environment.progress.event(&Event::Applying { variant: &variant.name, factor, again });
         // Numbers last: no name begins as another one does, but those of its copies.
-        let called = factor.map_or_else(|| variant.name.clone(), |factor| format!("{} {}", variant.name, factor.value));
+        let value = factor.map_or_else(String::new, |factor| format!(" {}", factor.value));
+        let routed = key.0.routed.as_ref().map_or_else(String::new, |routed| format!(" {} {:?}", routed.route, routed.settings));
+        let called = format!("{}{value}{routed}", variant.name);
         let name = format!("{}_{}_{}_{build}", self.arenas.prefix, databases::sql_name(&called), key.0.copy);
         let result =
             databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant, factor, self.environment.progress)
@@ -344,8 +356,8 @@ impl ScenarioDuel<'_, '_> {
             let database = &made.get(arm).name;
             let database = if self.scenario.writes() { format!("{database}_w") } else { database.clone() };
             let program = Arc::new(Program::new(self.scenario, arm));
-            let settings = &self.scenario.arms.get(arm).settings;
-            Ok(Route::new(self.environment.server, &database, program, settings, self.scenario.wire_rtt(arm))?)
+            let spec = self.scenario.arms.get(arm);
+            Ok(Route::new(self.environment.server, &database, program, spec, self.scenario.wire_rtt(arm))?)
         })
     }
 
@@ -357,6 +369,7 @@ impl ScenarioDuel<'_, '_> {
         // All are awaited, so that none is made after the run has dropped its databases.
         let cloned = join_all(pairs().map(|(made, copy)| databases::clone_database(server, &made.name, &copy.database))).await;
         cloned.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        self.declare(arena).await?;
         let warmed = join_all(pairs().map(|(_, copy)| databases::warm(server, &copy.database))).await;
         warmed.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         Ok(())

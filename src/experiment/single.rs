@@ -133,8 +133,8 @@ async fn load(
     }
     let mix = Arc::new(Mix::new(dataset.clone(), scenario, single.plan.seed)?);
     let program = Arc::new(Program::new(scenario, Arm::BASELINE));
-    let settings = &scenario.arms.baseline.settings;
-    let mut route = Route::new(environment.server, &made.name, program, settings, scenario.wire_rtt(Arm::BASELINE))?;
+    let mut route = Route::new(environment.server, &made.name, program, &scenario.arms.baseline, scenario.wire_rtt(Arm::BASELINE))?;
+    route.declare(environment.server).await?;
     let session = route.session(dataset.now()).await?;
     let mut sessions = Arms::new(session, Vec::new());
     let timing = until_stopped(&environment.stop, time_sessions(&mix, &mut sessions, SequenceRange::Probe(0x100)));
@@ -144,6 +144,7 @@ async fn load(
     let slow = alone > SLOW;
     if slow && scenario.load.plans == Plans::Auto {
         route.pin_custom_plans();
+        route.declare(environment.server).await?;
         notices.push(Notice::SlowTransactions { limit_ns: nanoseconds(SLOW) });
     }
     let context = BlockContext {

@@ -11,7 +11,7 @@ use super::outcome::{Failing, gated};
 use super::series::Fate;
 use super::{Metric, Quantity, Rival};
 use crate::record::{Arm, Arms, BlockRecord};
-use crate::stats::{FAMILY_ALPHA, hodges_lehmann, holm, signed_rank};
+use crate::stats::{FAMILY_ALPHA, hodges_lehmann, holm, minimum_pairs, signed_rank};
 
 /// The arm with the shortest times of a metric.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Best {
     pub slower: Vec<Arm>,
 }
 
-/// The best arm by each gated median that all arms have; nothing where there are only two, or where transactions fail.
+/// The best arm by each gated median that all arms have; nothing where there are only two, too few rounds, or transactions that fail.
 pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Vec<Best> {
     if rivals.len() < 2 || rivals.iter().any(|rival| rival.failing != Failing::Neither) {
         return Vec::new();
@@ -40,6 +40,10 @@ pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Vec<Best>
     let everywhere = |metric: &&Metric| gated(metrics).filter(|other| other.is_like(metric)).count() == rivals.len();
     let races: Vec<Race<'_>> = medians.filter(everywhere).map(|metric| Race::of(metric, &rounds)).collect();
     let p: Vec<f64> = races.iter().flat_map(|race| &race.pairs).map(|pair| pair.p).collect();
+    // With fewer rounds nothing could be told apart, and "the fastest" would be whoever was lucky. Twice, as the tests are two-sided.
+    if minimum_pairs(2 * p.len(), FAMILY_ALPHA).is_none_or(|least| rounds.len() < least) {
+        return Vec::new();
+    }
     let mut apart = holm(&p, FAMILY_ALPHA).into_iter().map(|step| step.rejected);
     races.into_iter().filter_map(|race| race.won(&mut apart)).collect()
 }

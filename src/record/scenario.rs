@@ -154,6 +154,9 @@ pub struct ArmRecord {
     /// Connections in its pool, where they are not the load's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u32>,
+    /// Where its load connects, where that is not the server itself: `host:port` of a pooler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// How its transactions begin, where that is not as the load says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<Arrivals>,
@@ -212,7 +215,8 @@ impl ArmRecord {
         let connections = connections.map(|number| format!("{number} connection{}", if number == 1 { "" } else { "s" }));
         let rtt = self.rtt_ns.filter(|_| !swept(Factor::RTT)).map(|rtt| format!("{} ms RTT", rtt as f64 / 1e6));
         let rate = self.arrivals.as_ref().filter(|_| !swept(Factor::RATE)).map(Arrivals::to_string);
-        settings.chain(connections).chain(rtt).chain(rate)
+        let route = self.route.as_ref().map(|route| format!("through {route}"));
+        settings.chain(connections).chain(rtt).chain(rate).chain(route)
     }
 
     /// A variant, and nothing else that differs.
@@ -222,6 +226,7 @@ impl ArmRecord {
             variant: variant.to_owned(),
             settings: BTreeMap::new(),
             connections: None,
+            route: None,
             arrivals: None,
             rtt_ns: None,
             factor: None,

@@ -135,7 +135,7 @@ fn surprises(comparison: &Comparison) -> String {
 fn recall_changed(one: &ScenarioComparison) -> Option<String> {
     let (arm, shift) = recall::widest(one)?;
     let found = shift.sentence();
-    let first = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.arm == arm);
+    let first = one.metrics.iter().find(|metric| metric.gate == Gate::Gated && metric.arm == arm && metric.ratio.is_some());
     let speed = first.map(|metric| format!("is {} and ", changed(metric, one))).unwrap_or_default();
     Some(format!("{} {speed}{found}", one.scenario.scenario))
 }

@@ -82,8 +82,11 @@ impl Page {
             self.line(&format!("{}: no scenario was run", header.suite));
             return;
         };
-        let variant = &scenario.arms.baseline.variant;
-        self.line(&format!("{} on {variant}", scenario.scenario));
+        let arm = &scenario.arms.baseline;
+        self.line(&match arm.name == arm.variant {
+            true => format!("{} on {arm}", scenario.scenario),
+            false => format!("{}, {arm}", scenario.scenario),
+        });
         let server = header.server.version.split(" on ").next().unwrap_or_default();
         let rtt = words::rtt(scenario.rtt_ns, scenario.rtt_per, header.server.local);
         let parts =

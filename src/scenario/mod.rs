@@ -101,7 +101,8 @@ impl Scenario {
         let spec = self.arms.get(arm);
         let alike = |other: &&ArmSpec| other.variant == spec.variant && other.factor == spec.factor;
         let copy = self.arms.values().take(arm.place()).filter(alike).count();
-        ArmDatabase { variant: spec.variant.clone(), factor: spec.factor.clone(), copy }
+        let routed = spec.route.clone().map(|route| Routed { route, settings: spec.settings.clone() });
+        ArmDatabase { variant: spec.variant.clone(), factor: spec.factor.clone(), routed, copy }
     }
 
     /// The databases that its arms run on.
@@ -170,6 +171,8 @@ pub struct ArmSpec {
     pub settings: Vec<(String, String)>,
     /// Connections in its pool, if they are its own.
     pub connections: Option<u32>,
+    /// Where its load connects, if not to the server itself.
+    pub route: Option<Address>,
     /// How its transactions begin, if not as the load states; then that is stated, and alike.
     pub arrivals: Option<Arrivals>,
     /// Injected round-trip time, if it is its own.
@@ -181,7 +184,7 @@ pub struct ArmSpec {
 impl ArmSpec {
     /// Whether another arm changes the same beside variant, statements and files.
     pub fn changes_like(&self, other: &ArmSpec) -> bool {
-        let what = |arm: &'_ ArmSpec| (arm.settings.clone(), arm.connections, arm.arrivals.clone(), arm.rtt);
+        let what = |arm: &ArmSpec| (arm.settings.clone(), arm.connections, arm.route.clone(), arm.arrivals.clone(), arm.rtt);
         what(self) == what(other)
     }
 
@@ -192,11 +195,49 @@ impl ArmSpec {
             variant: variant.to_owned(),
             settings: Vec::new(),
             connections: None,
+            route: None,
             arrivals: None,
             rtt: None,
             factor: None,
         }
     }
+}
+
+/// Where something listens.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Address {
+    /// A host, or the folder of a Unix socket.
+    pub host: String,
+    /// The port; of a socket, the number in its file's name.
+    pub port: u16,
+}
+
+impl Address {
+    /// From `host:port`, `[::1]:6432` or `/folder:6432`.
+    pub fn parse(text: &str) -> Option<Address> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        (!host.is_empty()).then(|| Address { host: host.to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(out, "[{}]:{}", self.host, self.port),
+            false => write!(out, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// What the connections of an arm that has a route are told by its database: a pooler does not pass on what they ask for themselves.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Routed {
+    /// Where its load connects.
+    pub route: Address,
+    /// Settings, in file order.
+    pub settings: Vec<(String, String)>,
 }
 
 /// Which database an arm runs on: scenarios with such an arm can share it.
@@ -206,6 +247,8 @@ pub struct ArmDatabase {
     pub variant: String,
     /// What a sweep set in the variant's files.
     pub factor: Option<Factor>,
+    /// The route and the settings that go with it.
+    pub routed: Option<Routed>,
     /// How many arms of the scenario before it have one of the same variant and value.
     pub copy: usize,
 }

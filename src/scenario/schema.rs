@@ -72,6 +72,8 @@ pub struct Arm {
     pub set: Option<BTreeMap<String, super::schema_draw::Scalar>>,
     /// Connections in its pool, or sessions of a closed loop. Default: those of the load.
     pub connections: Option<u32>,
+    /// Where its load connects instead of the server itself: host:port, or folder:port of a socket, of a pooler that leads to the same server.
+    pub route: Option<String>,
     /// When its transactions start: an open loop or users, as the others have. Default: as the load says.
     pub rate: Option<Rate>,
     /// Injected round-trip time with a unit. Default: that of the load.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::connection::APPLICATION_NAME;
 use super::error::TargetError;
 use super::guard::{Refusal, Refusals};
 use super::run_lock::RunName;
@@ -123,6 +124,24 @@ pub(super) async fn drop_marked(server: &Server, name: &str, mark: &DatabaseMark
     }
     close(admin).await;
     Ok(is_it)
+}
+
+/// Ends idle sessions of pgduel's in a database with its mark: those that a pooler keeps open would be in the way of a copy.
+pub async fn end_idle_sessions(server: &Server, name: &str) -> Result<(), TargetError> {
+    let mut admin = server.connect_admin().await?;
+    require_mark(&mut admin, name).await?;
+    sqlx::query(
+        "select pg_terminate_backend(pid)
+           from pg_stat_activity
+          where datname = $1 and pid <> pg_backend_pid() and state = 'idle' and starts_with(application_name, $2)",
+    )
+    .bind(name)
+    .bind(APPLICATION_NAME)
+    .execute(&mut admin)
+    .await
+    .map_err(TargetError::sql(format!("end the sessions of \"{name}\"")))?;
+    close(admin).await;
+    Ok(())
 }
 
 /// All databases of the server that carry pgduel's mark, by name.

@@ -26,8 +26,8 @@ mod sql_split;
 pub use catalog::{APPLICATION_SCHEMAS, Catalog, catalog, diff};
 pub use connection::{APPLICATION_NAME, ConnInfo, Endpoint, HostKind};
 pub use database::{
-    DatabaseMark, IndexBuild, PgduelDatabase, Purpose, create_database, database_mark, drop_database, index_builds, list_pgduel_databases,
-    prewarm, quote_ident, quote_literal, remark_database,
+    DatabaseMark, IndexBuild, PgduelDatabase, Purpose, create_database, database_mark, drop_database, end_idle_sessions, index_builds,
+    list_pgduel_databases, prewarm, quote_ident, quote_literal, remark_database,
 };
 pub use embedded::{
     EmbeddedOptions, EmbeddedServer, Lifetime, SlotStatus, SlotUse, Stopped, status as embedded_status, stop as stop_embedded,

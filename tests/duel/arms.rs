@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::pooler::{self, Pooler};
 use crate::project::{LIST, Project, finish};
-use crate::support::TestServer;
+use crate::support::{OwnHome, TestServer};
 
 const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
 
@@ -88,6 +89,51 @@ async fn rates_and_sessions_are_an_arms_own() {
 }
 
 #[tokio::test]
+async fn a_route_is_an_arms_own() {
+    let through = |port: u16| {
+        format!(
+            "[[arm]]\nname = \"direct\"\nvariant = \"after\"\n\n\
+             [[arm]]\nname = \"pooled\"\nvariant = \"after\"\nset = {{ work_mem = \"64kB\" }}\nroute = \"127.0.0.1:{port}\"\n"
+        )
+    };
+    // Division by zero for a connection that was not told its setting.
+    let statement = "select id from notes where workspace_id = :workspace order by created_at desc, id limit 20";
+    let asks = LIST.replace(
+        &format!("sql  = \"{statement}\""),
+        &format!(
+            "sql  = {{ direct = \"{statement}\", pooled = \"{}\" }}",
+            statement.replace(":workspace", ":workspace and 1 / (current_setting('work_mem') = '64kB')::int = 1")
+        ),
+    );
+    assert_ne!(asks, LIST);
+    let server = TestServer::shared().await;
+    let nowhere = project(&through(1), &asks);
+    finish(nowhere.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")))
+        .expect_code(2)
+        .expect_said("route 127.0.0.1:1: no connection to database");
+    let home = OwnHome::new();
+    finish(nowhere.duel("notes/planted", &SMALL).env("PGDUEL_HOME", home.path())).expect_code(2).expect_said("where no pooler knows");
+    if pooler::is_missing() {
+        return;
+    }
+    let pooler = Pooler::start("session").await;
+    for writes in [false, true] {
+        let load = "[load]\nrate = 100\nconnections = 2\n";
+        let asks = if writes { asks.replace("identity =", "writes = true\nidentity =") } else { asks.clone() };
+        let pooled = project(&through(pooler.port), &format!("{load}{asks}"));
+        finish(pooled.duel("notes/planted", &SMALL).env("DATABASE_URL", pooler.server.url("postgres")))
+            .expect_said(&format!("work_mem = 64kB, through 127.0.0.1:{}", pooler.port));
+        let blocks = pooled.lines("block");
+        for arm in [0, 1] {
+            let blocks = of_arm(&blocks, arm);
+            assert!(!blocks.is_empty() && blocks.iter().all(|block| block["accounting"]["error"] == 0), "{blocks:?}");
+            let hidden = |block: &&Value| block["server"]["no_processor"] == "other-host-or-container";
+            assert!(!cfg!(target_os = "linux") || blocks.iter().all(|block| hidden(block) == (arm == 1)), "{blocks:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn arms_are_chosen_by_their_names_with_all_that_they_change() {
     let server = TestServer::shared().await;
     let arms = "[[arm]]\nname = \"one\"\nvariant = \"after\"\n\n\
@@ -147,10 +193,17 @@ async fn a_sweep_fills_in_the_variants_files() {
     std::fs::remove_dir_all(project.out()).expect("the first run's folder");
     let mut command = project.duel("notes/wrong", &["--checks-only", "--scale", "0.1"]);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said(&format!("wrong.toml:{line}: fill-50"));
+    // A scenario that sweeps nothing cannot use the variant, and is told why.
+    project.write("scenarios/notes/bare.toml", &format!("title = \"Bare\"\nduel = [\"before\", \"filled\"]\n{LIST}"));
+    std::fs::remove_dir_all(project.out()).expect("the last run's folder");
+    let mut command = project.duel("notes/bare", &["--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("only in a scenario that sweeps it");
+    std::fs::remove_file(project.path("scenarios/notes/bare.toml")).expect("it was written");
     // `run` has one of its arms.
     let mut command = project.pgduel(&["run", "notes/planted", "--variant", "fill-90", "--time", "300ms", "--scale", "0.1"]);
     command.arg("--out").arg(project.path("run"));
-    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    let shown = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+    assert!(shown.stdout.starts_with("notes/planted, fill-90 (on filled)"), "{}", shown.stdout);
     // Values that stand nowhere make arms that are all the same.
     project.write("seeds/notes/filled.sql", "create index notes_filled on notes (workspace_id, created_at);\n");
     finish(&mut project.duel("notes/planted", &["--checks-only"])).expect_code(2).expect_said("sweep.fill: changes nothing");

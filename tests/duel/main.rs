@@ -6,6 +6,8 @@
 mod support;
 #[path = "../support/nothing.rs"]
 mod nothing;
+#[path = "../support/pooler.rs"]
+mod pooler;
 
 mod answers;
 mod arms;

@@ -1,6 +1,6 @@
 //! `duel` and `[[arm]]`: what is set against each other. The first one is the baseline.
 
-use super::super::{ArmSpec, Load, Rate, Transaction, run_alike};
+use super::super::{Address, ArmSpec, Load, Rate, Transaction, run_alike};
 use super::load::{LONGEST_RTT, own_rate, sessions};
 use super::statement::settings;
 use super::{name_of, units};
@@ -158,6 +158,7 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
     let set = keys.get("set");
     let connections = keys.get("connections").map(|node| sessions(node, f));
     let arrivals = keys.get("rate").map(|node| own_rate(node, f));
+    let route = keys.get("route").map(|node| address(node, f));
     let rtt = keys.get("rtt").map(|node| units::duration_of(node, f, "20ms", LONGEST_RTT));
     keys.finish(f);
     let settings = set.map(|node| own_settings(node, f)).unwrap_or_default();
@@ -173,10 +174,20 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
         settings,
         // What was stated and could not be read is no arm.
         connections: connections.map_or(Some(None), |stated| stated.map(Some))?,
+        route: route.map_or(Some(None), |stated| stated.map(Some))?,
         arrivals: arrivals.map_or(Some(None), |stated| stated.map(Some))?,
         rtt: rtt.map_or(Some(None), |stated| stated.map(Some))?,
         factor: None,
     })
+}
+
+fn address(node: &Node, f: &mut Findings) -> Option<Address> {
+    const ALLOWED: &str = "where a pooler listens that leads to the same server: \"127.0.0.1:6432\", or \"/folder-of-its-socket:6432\"";
+    let found = Address::parse(node.text(f, ALLOWED)?);
+    if found.is_none() {
+        node.not_allowed(f, ALLOWED);
+    }
+    found
 }
 
 /// Settings of an arm's connections. Those that pgduel sets itself are told elsewhere.
@@ -242,7 +253,8 @@ pub fn differ(arms: &Arms<ArmSpec>, transactions: &[Transaction], root: &Node, f
         let twin = arms.iter().take(arm.place()).find(|(other, one)| alike(one, spec) && run_alike(transactions, *other, arm));
         if let Some((_, twin)) = twin {
             let message = format!("{} and {} are the same in everything", twin.name, spec.name);
-            let help = "name another variant, or give one `set`, `connections`, `rate` or `rtt`, or tell them apart in a statement";
+            let help =
+                "name another variant, or give one `set`, `connections`, `rate`, `rtt` or `route`, or tell them apart in a statement";
             table(arm, root).fault(f, message, help);
         }
     }
