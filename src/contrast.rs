@@ -248,7 +248,7 @@ fn load_differs(baseline: Option<&ScenarioLoad>, run: Option<&ScenarioLoad>) -> 
     match (&one.arrivals, &other.arrivals) {
         (Arrivals::Stages { .. }, _) => (one.arrivals != other.arrivals).then(|| "stages differ".to_owned()),
         (Arrivals::Users { .. }, _) => (one.arrivals != other.arrivals).then(|| "users or their thinking differ".to_owned()),
-        // How much work fits was found by a probe, or is told by what runs.
+        // A probe may choose another number of transactions in each run; sessions are compared above.
         (Arrivals::Closed | Arrivals::Work { .. }, _) => None,
         (Arrivals::Poisson { per_second: rate } | Arrivals::Constant { per_second: rate }, run) => {
             let (probed, noise) = match (&one.chosen, &other.chosen) {

@@ -11,7 +11,7 @@ use super::args::ProgressFormat;
 use crate::experiment::{Event, Progress};
 use crate::shown::shown;
 
-/// How often tools are told of the rows of a table.
+/// Shortest time between two `rows-sent` lines of a table, with `--progress json`.
 const BETWEEN_ROWS: Duration = Duration::from_secs(1);
 
 /// Tells what is going on.
@@ -22,11 +22,11 @@ pub struct Console {
     bar: ProgressBar,
     /// A bar a table, gone when it is complete.
     tables: Mutex<HashMap<String, ProgressBar>>,
-    /// Rows of each table that tools were not told of yet.
+    /// By table: rows that no `rows-sent` line has reported yet.
     sent: Mutex<HashMap<String, Sent>>,
 }
 
-/// Rows that were sent since tools were told last, of one table.
+/// Rows of one table that were sent since its last `rows-sent` line.
 struct Sent {
     rows: u64,
     told: Instant,
@@ -37,7 +37,7 @@ impl Sent {
         Sent { rows: 0, told: Instant::now() }
     }
 
-    /// So many more rows; all that are to be told of, once it is time to.
+    /// Adds rows. Returns the sum if a line is due, which begins the next one.
     fn add(&mut self, rows: u64) -> Option<u64> {
         self.rows += rows;
         if self.told.elapsed() < BETWEEN_ROWS {
