@@ -98,17 +98,24 @@ impl Console {
 
     fn json(&self, event: &Event<'_>) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = match event {
+        match event {
             Event::RowsSent { table, rows } => {
-                let Some(rows) = sent.entry((*table).to_owned()).or_insert_with(Sent::new).add(*rows) else { return };
-                Event::RowsSent { table, rows }
+                if let Some(rows) = sent.entry((*table).to_owned()).or_insert_with(Sent::new).add(*rows) {
+                    self.json_line(&Event::RowsSent { table, rows });
+                }
             }
             Event::TableDone { table } => {
-                sent.remove(*table);
-                event.clone()
+                // The last of them, so that the lines of a table add up to all its rows.
+                if let Some(Sent { rows: rows @ 1.., .. }) = sent.remove(*table) {
+                    self.json_line(&Event::RowsSent { table, rows });
+                }
+                self.json_line(event);
             }
-            _ => event.clone(),
-        };
+            _ => self.json_line(event),
+        }
+    }
+
+    fn json_line(&self, event: &Event<'_>) {
         let Ok(mut value) = serde_json::to_value(event) else { return };
         if let Some(fields) = value.as_object_mut() {
             fields.insert("elapsed_seconds".to_owned(), self.started.elapsed().as_secs_f64().into());

@@ -258,6 +258,11 @@ async fn progress_can_be_read_by_tools() {
     let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
     assert_eq!(named("scenario")[0]["scenario"], "notes/planted");
     assert!(named("round-kept").len() >= 12 && named("table-begun").len() == named("table-done").len(), "{}", finished.stderr);
+    // What was sent of each table adds up to its rows, where the table was filled in this run.
+    for begun in named("table-begun") {
+        let of_table = named("rows-sent").into_iter().filter(|sent| sent["table"] == begun["table"]);
+        assert_eq!(of_table.filter_map(|sent| sent["rows"].as_u64()).sum::<u64>(), begun["rows"].as_u64().expect("a count"), "{begun}");
+    }
     // Every round has a block of each arm, whoever reads it.
     let arms = |name: &str| named("block").iter().filter(|event| event["arm"] == name).count();
     assert!(arms("before") >= 12 && arms("before") == arms("after") && arms("after") == arms("again"), "{}", finished.stderr);
