@@ -211,5 +211,5 @@ case "$(uname -s)" in
         else
             fail "this script knows Debian, its relatives, and macOS. Install a C compiler, PostgreSQL 15 or newer with contrib, and pgvector $PGVECTOR_VERSION or newer, then run: cargo build --release"
         fi ;;
-    *) fail "unknown system '$(uname -s)'. Use docker compose instead, see README.md" ;;
+    *) fail "unknown system '$(uname -s)'. Use docker compose instead, see docs/servers.md" ;;
 esac
