@@ -1,5 +1,6 @@
 //! Holds a scenario against its suite and dataset: does everything exist that it names?
 
+use super::sql::{scan, unfilled};
 use super::{Draw, Identity, Pick, Scenario, Transaction, Within, run_alike};
 use crate::diagnostic::document::did_you_mean;
 use crate::diagnostic::{Diagnostic, Findings, closest, list};
@@ -33,7 +34,35 @@ pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<D
     let variants: Vec<String> = suite.variants.keys().cloned().collect();
     let mut found = check_names(scenario, &variants, columns);
     found.extend(unused_factor(scenario, suite));
+    found.extend(unfilled_files(scenario, suite));
     found
+}
+
+/// Variants whose files have a place for a value that the scenario does not sweep.
+fn unfilled_files(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
+    let mut findings = Findings::new(scenario.origin.source().clone());
+    let factor = scenario.arms.baseline.factor.as_ref().map(|factor| factor.name.as_str());
+    for (index, arm) in scenario.arms.values().enumerate() {
+        let files = suite.variants.get(&arm.variant).map(|variant| variant.sql.as_slice()).unwrap_or_default();
+        for file in files {
+            let sql = std::fs::read_to_string(file).unwrap_or_default();
+            let Some((name, place)) = unfilled(&sql, &scan(&sql), factor).into_iter().next() else { continue };
+            let line = sql[..place.start].matches('\n').count() + 1;
+            let message = format!("{{{{{name}}}}} in {}:{line} has no value here", file.display());
+            scenario.origin.fault(
+                &mut findings,
+                &variant_path(scenario, index),
+                message,
+                format!("sweep it, or name a variant without it: sweep.{name} = [...]"),
+            );
+        }
+    }
+    findings.into_vec()
+}
+
+/// Where the file names the variant of an arm.
+fn variant_path(scenario: &Scenario, index: usize) -> String {
+    if scenario.origin.has("duel") { format!("duel[{index}]") } else { format!("arm[{index}].variant") }
 }
 
 /// A sweep of something that neither statements nor settings nor the variant's files name: arms that are all the same.
@@ -93,9 +122,7 @@ impl Checker<'_> {
 
     fn variants(&mut self, known: &[String]) {
         for (index, arm) in self.scenario.arms.values().enumerate() {
-            let short = self.scenario.origin.has("duel");
-            let path = if short { format!("duel[{index}]") } else { format!("arm[{index}].variant") };
-            self.exists(&path, "variant", &arm.variant, known);
+            self.exists(&variant_path(self.scenario, index), "variant", &arm.variant, known);
         }
     }
 

@@ -48,7 +48,7 @@ pub struct Scenario {
     pub analysis: String,
     /// Claim ids.
     pub claims: Vec<String>,
-    /// The arms, the baseline first; at least two.
+    /// The arms, the baseline first. A scenario file has two or more; `run` loads one.
     pub arms: Arms<ArmSpec>,
     /// Overlays of the dataset it needs.
     pub overlays: Vec<String>,
@@ -126,7 +126,12 @@ impl Scenario {
             stays(&mut transaction.expected);
             transaction.statements.values_mut().flatten().for_each(|statement| stays(&mut statement.expected));
         }
+        let names = |arms: &Arms<ArmSpec>| arms.values().map(|arm| arm.name.clone()).collect::<Vec<_>>().join(", ");
+        let written_for = names(&self.arms);
         self.arms = arms.map(|(spec, _)| spec.clone());
+        if !self.analysis.is_empty() && names(&self.arms) != written_for {
+            self.analysis = format!("*Written for the arms {written_for}; this run has others.*\n\n{}", self.analysis);
+        }
         for transaction in &mut self.transactions {
             transaction.statements = arms.map(|(_, runs)| transaction.statements.get(*runs).clone());
         }
@@ -279,6 +284,13 @@ pub struct Load {
     pub acquire_timeout: Option<Duration>,
     /// Runs of a transaction that loses against another one, at most; 1 or more.
     pub max_tries: u32,
+}
+
+impl Load {
+    /// Most sessions, or connections in a pool: more than any PostgreSQL takes.
+    pub const MOST_SESSIONS: u32 = 10_000;
+    /// Longest injected round-trip time.
+    pub const LONGEST_RTT: Duration = Duration::from_secs(10);
 }
 
 impl Default for Load {

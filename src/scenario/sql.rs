@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::diagnostic::closest;
 use crate::sql::{Kind, continues_word, lexeme, starts_word};
 
 /// What was found in an SQL text.
@@ -46,6 +47,27 @@ const OPENING_WORDS: [&str; 20] = [
     "and", "or", "not", "in", "like", "ilike", "is", "then", "else", "when", "case", "select", "where", "between", "limit", "offset",
     "any", "by", "on", "values",
 ];
+
+/// Places in a text that wait for a value, `{{name}}`: the name, and the bytes with the braces.
+pub fn places(text: &str) -> Vec<(&str, Range<usize>)> {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let mut found = Vec::new();
+    for (start, _) in text.match_indices("{{") {
+        let name = text[start + 2..].split("}}").next().unwrap_or_default();
+        let end = start + 2 + name.len();
+        if is_name(name) && text[end..].starts_with("}}") {
+            found.push((name, start..end + 2));
+        }
+    }
+    found
+}
+
+/// The places of an SQL text that no factor of this name fills. Within a string braces may be meant, so there only what looks like a slip counts.
+pub fn unfilled<'s>(sql: &'s str, scan: &Scan, factor: Option<&str>) -> Vec<(&'s str, Range<usize>)> {
+    let in_sql = |place: &Range<usize>| scan.tokens.iter().any(|(token, span)| *token == Token::Symbol && span.start == place.start);
+    let is_slip = |name: &str| closest(name, factor).is_some();
+    places(sql).into_iter().filter(|(name, place)| Some(*name) != factor && (in_sql(place) || is_slip(name))).collect()
+}
 
 /// Scans an SQL text.
 pub fn scan(sql: &str) -> Scan {
@@ -186,6 +208,15 @@ mod tests {
     #[track_caller]
     fn holds(sql: &str, text: &str, names: &[&str]) {
         assert_eq!(numbered(sql), (text.to_owned(), names.iter().map(|n| n.to_string()).collect()), "{sql}");
+    }
+
+    #[test]
+    fn places_without_a_value_are_found() {
+        let names = |sql: &str, factor| unfilled(sql, &scan(sql), factor).into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names("select {{a}} from {{b}} limit {{batch}}", Some("batch")), ["a", "b"]);
+        assert_eq!(names("select '{{name}}', '{{bacth}}' -- {{x}}", Some("batch")), ["bacth"], "strings and comments may hold braces");
+        assert_eq!(names("select '{{name}}' limit {{batch}}", None), ["batch"]);
+        assert!(names("select '{1,2}'::int[], '{{1,2},{3,4}}', '{{}}', '{{ x }}', '{{é', '{{'", None).is_empty());
     }
 
     #[test]

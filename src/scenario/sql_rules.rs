@@ -1,6 +1,6 @@
 //! What SQL in a scenario may not hold, and why.
 //!
-//! Both sides must get the same answers at any hour, so a statement must not read the clock or a random number. One statement is one
+//! All arms must get the same answers at any hour, so a statement must not read the clock or a random number. One statement is one
 //! prepared statement, and the harness writes the transaction's preamble, so neither a second statement nor `begin` fits.
 
 use std::ops::Range;

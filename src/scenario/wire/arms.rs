@@ -1,15 +1,14 @@
 //! `duel` and `[[arm]]`: what is set against each other. The first one is the baseline.
 
 use super::super::{Address, ArmSpec, Load, Rate, Transaction, run_alike};
-use super::load::{LONGEST_RTT, own_rate, sessions};
+use super::expectation::QUANTITIES;
+use super::load::{own_rate, sessions};
 use super::statement::settings;
 use super::{name_of, units};
 use crate::diagnostic::Findings;
 use crate::diagnostic::document::{Entry, Keys, Node, Value};
 use crate::record::{Arm, Arms, Factor};
 
-/// No names of arms: an expectation could be of either.
-const QUANTITIES: [&str; 3] = ["p50", "p95", "processor"];
 /// Most arms of a scenario: each round runs them all.
 const MOST: usize = 32;
 
@@ -18,9 +17,10 @@ pub fn arms(keys: &mut Keys, root: &Node, f: &mut Findings) -> Option<Arms<ArmSp
     let (duel, written) = (keys.get("duel"), keys.get("arm"));
     let sweep = keys.get("sweep");
     let least = if sweep.is_some() { 1 } else { 2 };
+    let factor = sweep.and_then(Node::entries).and_then(<[Entry]>::first).map(|entry| entry.key.as_str());
     let arms = match (duel, written) {
         (Some(duel), None) => short(duel, f, least),
-        (None, Some(arms)) => written_out(arms, f, least),
+        (None, Some(arms)) => written_out(arms, f, least, factor),
         (Some(_), Some(arms)) => {
             arms.fault(f, "the scenario has duel as well", "name variants in duel, or write each arm out as [[arm]]");
             None
@@ -81,7 +81,7 @@ fn swept(arms: Arms<ArmSpec>, node: &Node, f: &mut Findings) -> Option<Arms<ArmS
         match factor.name.as_str() {
             Factor::CONNECTIONS => arm.connections = Some(sessions(item, f)?),
             Factor::RATE => arm.arrivals = Some(own_rate(item, f)?),
-            Factor::RTT => arm.rtt = Some(units::duration_of(item, f, "20ms", LONGEST_RTT)?),
+            Factor::RTT => arm.rtt = Some(units::duration_of(item, f, "20ms", Load::LONGEST_RTT)?),
             _ => {}
         }
         made.push(ArmSpec { factor: Some(factor), ..arm });
@@ -114,8 +114,10 @@ pub fn named(root: &Node) -> Arms<ArmSpec> {
     names.dedup();
     let usual = ["before-domain", "after"].map(str::to_owned);
     names.extend(usual.into_iter().skip(names.len()));
-    Arms::try_from(names.iter().map(|name| ArmSpec::of(name)).collect::<Vec<_>>())
-        .unwrap_or_else(|_| Arms::new(ArmSpec::of("after"), Vec::new()))
+    let sweep = entries.iter().find(|entry| entry.key == "sweep").and_then(|entry| entry.node.entries()?.first());
+    let factor = sweep.map(|entry| Factor { name: entry.key.clone(), value: "1".to_owned() });
+    let of = |name: &str| ArmSpec { factor: factor.clone(), ..ArmSpec::of(name) };
+    Arms::try_from(names.iter().map(|name| of(name)).collect::<Vec<_>>()).unwrap_or_else(|_| Arms::new(of("after"), Vec::new()))
 }
 
 fn short(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSpec>> {
@@ -135,12 +137,12 @@ fn short(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSpec>> {
     Arms::try_from(names.iter().map(|name| ArmSpec::of(name)).collect::<Vec<_>>()).ok().filter(|_| whole)
 }
 
-fn written_out(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSpec>> {
+fn written_out(node: &Node, f: &mut Findings, least: usize, factor: Option<&str>) -> Option<Arms<ArmSpec>> {
     let items = node.array(f, "tables, each opened by [[arm]]")?;
     several(node, items, f, least)?;
     let mut read: Vec<ArmSpec> = Vec::new();
     for item in items {
-        let Some(spec) = arm(item, f) else { continue };
+        let Some(spec) = arm(item, f, factor) else { continue };
         if read.iter().any(|other| other.name == spec.name) {
             item.fault(f, format!("a second arm has the name {:?}", spec.name), "give each arm a name of its own: name = \"...\"");
             continue;
@@ -151,7 +153,7 @@ fn written_out(node: &Node, f: &mut Findings, least: usize) -> Option<Arms<ArmSp
     Arms::try_from(read).ok().filter(|_| whole)
 }
 
-fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
+fn arm(node: &Node, f: &mut Findings, factor: Option<&str>) -> Option<ArmSpec> {
     let mut keys = Keys::of(node, f, "a table, opened by [[arm]]")?;
     let name = keys.get("name").map(|node| name_of(node, f));
     let variant = keys.require(f, "variant", "\"a-variant\"").and_then(|node| node.filled(f, "the name of a variant"));
@@ -159,9 +161,9 @@ fn arm(node: &Node, f: &mut Findings) -> Option<ArmSpec> {
     let connections = keys.get("connections").map(|node| sessions(node, f));
     let arrivals = keys.get("rate").map(|node| own_rate(node, f));
     let route = keys.get("route").map(|node| address(node, f));
-    let rtt = keys.get("rtt").map(|node| units::duration_of(node, f, "20ms", LONGEST_RTT));
+    let rtt = keys.get("rtt").map(|node| units::duration_of(node, f, "20ms", Load::LONGEST_RTT));
     keys.finish(f);
-    let settings = set.map(|node| own_settings(node, f)).unwrap_or_default();
+    let settings = set.map(|node| own_settings(node, f, factor)).unwrap_or_default();
     let variant = variant?.to_owned();
     let called = name.clone().flatten().unwrap_or_else(|| variant.clone());
     if QUANTITIES.contains(&called.as_str()) {
@@ -191,7 +193,7 @@ fn address(node: &Node, f: &mut Findings) -> Option<Address> {
 }
 
 /// Settings of an arm's connections. Those that pgduel sets itself are told elsewhere.
-fn own_settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
+fn own_settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(String, String)> {
     const TAKEN: [(&str, &str); 5] = [
         ("role", "say in the transaction who runs it: identity = ..."),
         ("session_authorization", "say in the transaction who runs it: identity = ..."),
@@ -199,7 +201,7 @@ fn own_settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
         ("plan_cache_mode", "use plans = ... in [load]"),
         ("statement_timeout", "it is the platform's"),
     ];
-    let read = settings(node, f);
+    let read = settings(node, f, factor);
     for (name, help) in TAKEN {
         if read.iter().any(|(set, _)| set.eq_ignore_ascii_case(name)) {
             node.fault(f, format!("{name} cannot be set for an arm"), help);

@@ -10,7 +10,8 @@ use crate::record::{Arm, Arms, Expect, Expectation, QuantityExpectations};
 const WORDS: [(&str, Expectation); 3] =
     [("improved", Expectation::Improved), ("regressed", Expectation::Regressed), ("unchanged", Expectation::Unchanged)];
 const ALLOWED: &str = "\"improved\", \"regressed\", \"unchanged\", or one of them for a quantity (p50, p95, processor), { p50 = \"improved\", p95 = \"regressed\" }, or for an arm";
-const QUANTITIES: [&str; 3] = ["p50", "p95", "processor"];
+/// What can be expected of by name. None of them is the name of an arm.
+pub const QUANTITIES: [&str; 3] = ["p50", "p95", "processor"];
 
 /// Reads both keys of a table; one without the other becomes a finding. The table of the whole file may speak of processor time.
 pub fn expectation(keys: &mut Keys, table: &Node, f: &mut Findings, arms: &Arms<ArmSpec>) -> Option<Expected> {

@@ -12,10 +12,6 @@ use crate::record::{Arrivals, RttPer, Spacing, Stage, nanoseconds};
 
 const RATES: &str = "\"auto\", a number a second (Poisson), { poisson = 250 }, { constant = 250 }, { closed = 8 }, \
                      { users = 200, think = \"1s\" }, { stages = [...] }, { work = 1 } or { work = 1, transactions = 200 }";
-/// Most sessions, or connections of a pool.
-pub const MOST_SESSIONS: i64 = 10_000;
-/// Longest injected round-trip time.
-pub const LONGEST_RTT: Duration = Duration::from_secs(10);
 const USUAL_THINK: Duration = Duration::from_secs(1);
 const LONGEST_THINK: Duration = Duration::from_secs(3600);
 const MOST_TRIES: i64 = 100;
@@ -37,7 +33,7 @@ pub fn load(node: Option<&Node>, f: &mut Findings) -> Option<Load> {
         (None, Some(Stated { sessions, .. })) => Some(sessions.unwrap_or(default.connections)),
         (None, None) => None,
     };
-    let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", LONGEST_RTT));
+    let rtt = keys.get("rtt").map_or(Some(default.rtt), |node| units::duration_of(node, f, "20ms", Load::LONGEST_RTT));
     let per = [("round-trip", RttPer::RoundTrip), ("request", RttPer::Request)];
     let rtt_per = keys.get("rtt-per").map_or(Some(default.rtt_per), |node| node.word(f, &per));
     let words = [("auto", Plans::Auto), ("custom", Plans::Custom), ("generic", Plans::Generic)];
@@ -105,7 +101,7 @@ pub fn own_rate(node: &Node, f: &mut Findings) -> Option<Arrivals> {
 
 /// A number of sessions, or of connections in a pool.
 pub fn sessions(node: &Node, f: &mut Findings) -> Option<u32> {
-    node.int(f, 1..=MOST_SESSIONS).and_then(|number| u32::try_from(number).ok())
+    node.int(f, 1..=i64::from(Load::MOST_SESSIONS)).and_then(|number| u32::try_from(number).ok())
 }
 
 /// A rate as a table that names this one of the kinds.

@@ -1,13 +1,13 @@
 //! `[[transaction.statement]]`: one statement, on some arms or all.
 
-use super::super::sql::scan;
+use super::super::sql::{places, scan, unfilled};
 use super::super::sql_rules::{Kind, breaches, kind};
 use super::super::{ArmSpec, Each, Identity, Repeat, Statement};
 use super::by_arm::{ByArm, Shape, by_arm, only};
 use super::expectation::expectation;
 use super::name_of;
 use crate::diagnostic::document::{Keys, Node, Value};
-use crate::diagnostic::{Findings, list};
+use crate::diagnostic::{Findings, closest, list};
 use crate::record::{Arm, Arms, Factor};
 
 /// What the rules for a statement need to know of its transaction.
@@ -145,7 +145,8 @@ fn of_arm<'n>(
         }
         each
     });
-    let set = parts.set.get(arm).map(|node| if first(node) { settings(node, f) } else { settings(node, &mut quiet) });
+    let name = factor.map(|factor| factor.name.as_str());
+    let set = parts.set.get(arm).map(|node| settings(node, if first(node) { f } else { &mut quiet }, name));
     let set = set.map(|set| set.into_iter().map(|(name, value)| (name, filled(&value))).collect());
     // What a plan must hold, or must not. A list that tells no arms apart is not about the baseline, unless the statement runs there alone.
     let mut plan_texts = |by_arm: &ByArm<'n>| {
@@ -182,6 +183,11 @@ fn text<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option<&'n str>
     for breach in breaches(sql, &scanned) {
         node.fault_within(f, breach.span, breach.message, breach.help);
     }
+    let factor = around.arms.baseline.factor.as_ref().map(|factor| factor.name.as_str());
+    for (name, place) in unfilled(sql, &scanned, factor) {
+        let (message, help) = no_value(name, factor);
+        node.fault_within(f, place, message, help);
+    }
     let (kind, place) = kind(sql, &scanned);
     match kind {
         Kind::Empty => node.fault(f, "holds no statement", "allowed: one SQL statement"),
@@ -195,6 +201,12 @@ fn text<'n>(node: &'n Node, f: &mut Findings, around: Around) -> Option<&'n str>
         _ => {}
     }
     Some(sql)
+}
+
+/// What is wrong with a place that nothing fills, and what to do.
+pub fn no_value(name: &str, factor: Option<&str>) -> (String, String) {
+    let near = closest(name, factor).map(|near| format!("; did you mean {{{{{near}}}}}?")).unwrap_or_default();
+    (format!("{{{{{name}}}}} has no value{near}"), format!("sweep it: sweep.{name} = [...]; or remove the braces"))
 }
 
 /// Whether the number of elements is the factor's value.
@@ -222,7 +234,8 @@ fn each_of(node: &Node, repeat: Repeat, factor: Option<&Factor>, f: &mut Finding
     Some(Each { parameter: entry.key.clone(), chunk: u32::try_from(chunk).ok()?, repeat })
 }
 
-pub fn settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
+/// Settings by name. `factor` is what the scenario sweeps.
+pub fn settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(String, String)> {
     const ALLOWED: &str = "a table of settings, such as { \"hnsw.ef_search\" = \"100\" }";
     let Some(entries) = node.entries() else {
         node.not_allowed(f, ALLOWED);
@@ -249,6 +262,11 @@ pub fn settings(node: &Node, f: &mut Findings) -> Vec<(String, String)> {
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         if entry.key.is_empty() || !entry.key.chars().all(good) {
             f.add(entry.key_span.clone(), &entry.node.path, "is no name of a setting", "allowed: letters, digits, _ and .");
+            continue;
+        }
+        if let Some((name, _)) = places(&value).into_iter().find(|(name, _)| Some(*name) != factor) {
+            let (message, help) = no_value(name, factor);
+            entry.node.fault(f, message, help);
             continue;
         }
         read.push((entry.key.clone(), value));
