@@ -325,8 +325,9 @@ impl Bench {
     fn spec(&mut self, statement: &Statement, load: BlockLoad, connections: u32, number: u32) -> BlockSpec {
         self.blocks += 1;
         let (warm_up_sequence, first_sequence) = (SequenceRange::WarmUp(self.blocks).first(), SequenceRange::Round(number).first());
+        let mix = statement.mix.weights().to_vec();
         BlockSpec {
-            load: BlockLoad { connections, warm_up: WARM_UP, warm_up_sequence, first_sequence, seed: self.seed, ..load },
+            load: BlockLoad { connections, warm_up: WARM_UP, warm_up_sequence, first_sequence, seed: self.seed, mix, ..load },
             target: statement.target.clone(),
             program: statement.program.clone(),
             mix: statement.mix.clone(),

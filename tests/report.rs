@@ -281,7 +281,7 @@ fn a_contradicted_expectation_is_not_hidden_by_something_worse() {
         let terminal = report::terminal(run, &style(400, false));
         let told = "A faster wrong answer is a failure. Not as expected: omniops/history-fetch was expected to regress, but is 11× faster";
         assert!(terminal.contains(told), "{terminal}");
-        assert!(terminal.contains("exit     6 (wrong answers, a leak, or too little found)"), "{terminal}");
+        assert!(terminal.contains("exit     6 (wrong answers, a leak, or a search that finds too little)"), "{terminal}");
         assert!(report::html(run).unwrap().contains("improved (not expected)"));
         assert!(report::markdown(run).unwrap().contains("improved (not expected)"));
     });
@@ -479,7 +479,8 @@ fn what_a_search_finds_stands_beside_its_speed() {
     with_run(with_recall("middle 0.998, tail 1.000"), |run| {
         let (terminal, markdown) = (report::terminal(run, &style(400, false)), report::markdown(run).unwrap());
         let html = report::html(run).unwrap();
-        let said = "omniops/messages-policy is 1.3× slower (fetch/history p50) and finds 1.00 of the nearest instead of 0.18.";
+        let said =
+            "omniops/messages-policy is 1.3× slower (fetch/history p50) and finds 1.00 of the nearest instead of 0.18 for tail tenants.";
         assert!(terminal.contains(said) && html.contains("and finds 1.00 of the nearest instead of 0.18"), "{terminal}");
         assert!(markdown.contains("**1.3× slower** \\[1.2, 1.4\\], recall 0.18 → 1.00 |"), "{markdown}");
         assert!(html.contains("<span class=\"why\">recall 0.18 → 1.00</span>"));

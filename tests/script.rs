@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use pgduel::dataset::{Dataset, Sizing};
 use pgduel::load::bind::{Arrival, Bound, Mix};
+use pgduel::record::{Arrivals, BlockLoad};
 use pgduel::{scenario, suite};
 
 /// Arrivals of a transaction with this script, on a pool of three, with `:key` drawn as 5 and `:scale` given as 10.
 fn arrivals(script: &str, count: u64) -> Vec<Arrival> {
+    let mix = mix(script);
+    (0..count).map(|sequence| mix.arrival(sequence)).collect()
+}
+
+fn mix(script: &str) -> Mix {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("made.sql"), script).expect("a script");
     let text = "title = 't'\nduel = ['before', 'after']\n[load]\nconnections = 3\n[[transaction]]\nname = 'made'\nscript = 'made.sql'\n\
@@ -19,8 +25,7 @@ fn arrivals(script: &str, count: u64) -> Vec<Arrival> {
     let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/notes/seeds/notes");
     let model = suite::load(&notes).expect("the example's suite").model;
     let dataset = Dataset::plan(model, Sizing { scale: 0.1, vectors: None, overlays: Vec::new() }, 1).expect("the data");
-    let mix = Mix::new(Arc::new(dataset), &scenario, 1).expect("it can be bound");
-    (0..count).map(|sequence| mix.arrival(sequence)).collect()
+    Mix::new(Arc::new(dataset), &scenario, 1).expect("it can be bound")
 }
 
 /// What the script gives to parameters, in order; the draw stands before them.
@@ -47,6 +52,24 @@ fn values_are_reckoned_from_the_arrivals_own_numbers() {
     }
     let different: std::collections::BTreeSet<_> = once.iter().map(given).collect();
     assert!(different.len() > 40, "{} of 50", different.len());
+}
+
+#[test]
+fn the_load_says_what_is_drawn() {
+    let mix = mix("\\set a random(1, 1000000)\nselect :a;\n");
+    let load = |seed, weights: &[f64]| BlockLoad {
+        seed,
+        mix: weights.to_vec(),
+        ..BlockLoad::new(Arrivals::Closed, Duration::ZERO, Duration::ZERO)
+    };
+    let drawn = |mix: &Mix| (0..20).map(|sequence| mix.arrival(sequence).values).collect::<Vec<_>>();
+    let under = |load: BlockLoad| mix.under(&load).map(|mix| drawn(&mix));
+    assert_eq!(under(load(1, &[1.0])).as_ref(), Some(&drawn(&mix)));
+    assert_eq!(under(load(1, &[0.5])).as_ref(), Some(&drawn(&mix)), "the share of all is the same");
+    assert!(under(load(2, &[1.0])).is_some_and(|other| other != drawn(&mix)));
+    for other in [&[][..], &[1.0, 1.0], &[0.0], &[-1.0], &[f64::NAN], &[f64::INFINITY]] {
+        assert_eq!(under(load(1, other)), None, "{other:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::Failure;
 use super::estimate::Consent;
 use super::pgbench::PgbenchArgs;
+use crate::scenario::Load;
 use crate::scenario::stages::{Kind, LONGEST, MOST_PER_SECOND, SHORTEST, Step};
 
 /// Two PostgreSQL schemas enter, the numbers decide.
@@ -40,10 +41,14 @@ pub enum ProgressFormat {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  pass                                       4    invalid run
-  1  regressed unexpectedly, or not as stated   5    server or machine failed
-  2  usage or file error                        6    wrong answers or a leak
-  3  inconclusive (--inconclusive=fail)         130  interrupted
+    0  pass
+    1  regressed unexpectedly, or not as stated
+    2  usage or file error
+    3  inconclusive (--inconclusive fail)
+    4  invalid run
+    5  server or machine failed
+    6  wrong answers, a leak, or a search that finds too little
+  130  interrupted
 
 Start with:
   pgduel list                                 what there is to run
@@ -106,7 +111,7 @@ Examples:
   pgduel duel omniops --budget 40m              every scenario of the suite, in 40 minutes
   pgduel duel omniops/join-7d --arms before-domain,after,after-repaired
                                                 other variants, each judged against the first
-  pgduel duel omniops/join-7d --aa              the same variant twice: must find nothing
+  pgduel duel omniops/join-7d --aa              the baseline on every arm: must find nothing
   pgduel duel omniops --checks-only             answers and isolation only, nothing is timed")]
 pub struct DuelArgs {
     /// Suites or scenarios, such as omniops or omniops/history-fetch
@@ -115,7 +120,7 @@ pub struct DuelArgs {
     /// A first look: short blocks (0.3 s or more) and few rounds, for large effects on medians
     #[arg(long)]
     pub quick: bool,
-    /// Time for all of it, such as 90s, 40m or 2h [default: 2m for each arm of each scenario]
+    /// Time for all of it, such as 90s, 40m or 2h [default: 2m for each arm of each scenario; none with --quick]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub budget: Option<Duration>,
     /// Round-trip time to inject into every scenario, such as 5ms [default: what each scenario says]
@@ -160,7 +165,7 @@ pub struct SizeArgs {
     /// Seed of data, arrivals and parameters; the order of blocks is another one in each run
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Seed even what the embedded server's disk does not seem to have room for
+    /// Proceed despite apparently insufficient disk space
     #[arg(long)]
     pub yes: bool,
 }
@@ -190,13 +195,13 @@ Examples:
   pgduel run omniops/history-fetch --variant after
       every connection busy, for 10 s
   pgduel run omniops/history-fetch --variant after --clients 32
-      the same with 32 sessions
+      32 sessions
   pgduel run omniops/mix --variant after --rate 500 --connections 8
       500 arrivals a second on a pool of 8 connections
   pgduel run omniops/mix --variant after --users 1000 --think 2s --connections 8
       a thousand users on the same pool, each with two seconds between an answer and its next question
   pgduel run omniops/mix --variant after --connections 8 --stages ramp:800:20s,hold:300:10s,spike:2000:1s,hold:300:10s
-      how far the pool goes, and how long it takes to recover from a spike
+      the load that the pool sustains, and how long it takes to recover from a spike
   pgduel run omniops/mix --variant after --rtt 5ms --time 1m --json
       at a round-trip time of 5 ms, for tools
 
@@ -211,10 +216,10 @@ pub struct RunArgs {
     /// The variant to load, or an arm of the scenario; pgduel list shows all variants
     #[arg(long, value_name = "NAME")]
     pub variant: String,
-    /// Closed loop: so many sessions, each as fast as it can [default: what the scenario says, or all connections]
+    /// Closed loop: run N sessions concurrently, each as fast as it can [default: what the scenario says, or all connections]
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     pub clients: Option<u32>,
-    /// So many users who share the pool: each thinks, asks, and waits for its answer
+    /// N users who share the pool: each thinks, asks, and waits for its answer
     #[arg(long, value_name = "N", conflicts_with_all = ["rate", "clients"])]
     pub users: Option<u32>,
     /// How long a user thinks on average, such as 2s (exponential)
@@ -224,13 +229,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "PER_SECOND", allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Open loop at a rate that changes, one stage after the other: ramp (evenly to it), hold (from the beginning of the stage) or spike
-    /// (the same, but a ramp after it starts from the rate before it), such as ramp:400:10s,hold:400:30s,spike:2000:1s. They say how long the run is, and all of it is measured. Arrivals are Poisson
+    /// (like hold; a later ramp resumes from the rate before the spike), such as ramp:400:10s,hold:400:30s,spike:2000:1s. They say how long the run is, and all of it is measured. Arrivals are Poisson
     #[arg(long, value_parser = step, value_name = "KIND:PER_SECOND:TIME", value_delimiter = ',', conflicts_with_all = ["rate", "clients", "users", "time"])]
     pub stages: Vec<Step>,
     /// Connections in the pool [default: what the scenario says]
     #[arg(long, value_name = "N", conflicts_with = "clients")]
     pub connections: Option<u32>,
-    /// How long to measure, such as 30s or 5m; a fifth of it, at most 2s, is spent on settling before [default: 10s]
+    /// How long to measure, such as 30s or 5m; warm-up comes first: a fifth, at most 2s [default: 10s]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub time: Option<Duration>,
     /// Round-trip time to inject, such as 5ms [default: what the scenario says]
@@ -461,8 +466,11 @@ fn step(text: &str) -> Result<Step, String> {
 
 /// A round-trip time; the limit is that of scenario files.
 fn round_trip(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .and_then(|time| if time <= Duration::from_secs(10) { Ok(time) } else { Err(format!("{text:?} is out of range; use at most 10s")) })
+    let time = duration(text)?;
+    match time <= Load::LONGEST_RTT {
+        true => Ok(time),
+        false => Err(format!("{text:?} is out of range; use at most {}s", Load::LONGEST_RTT.as_secs())),
+    }
 }
 
 #[cfg(test)]

@@ -6,12 +6,6 @@ use crate::record::{Arm, Arms, Factor};
 use crate::scenario::{ArmSpec, Rate, Scenario, run_alike};
 use crate::suite::{Suite, Variant};
 
-/// The variant of the scenario's baseline.
-pub(super) fn variant<'a>(suite: &'a Suite, scenario: &Scenario) -> Result<&'a Variant, Failure> {
-    let name = &scenario.arms.baseline.variant;
-    suite.variants.get(name).ok_or_else(|| unknown(suite, scenario, name))
-}
-
 /// A name that neither an arm of the scenario nor a variant has.
 fn unknown(suite: &Suite, scenario: &Scenario, name: &str) -> Failure {
     let variants: Vec<&str> = suite.variants.keys().map(String::as_str).collect();

@@ -146,6 +146,7 @@ fn plan(root: &Path, args: &DuelArgs) -> Result<Plan, Failure> {
         inconclusive_fails: args.inconclusive == Inconclusive::Fail,
         mode,
         budget: args.budget,
+        one_block: None,
         aa: args.aa,
         command: command_line(),
     })

@@ -9,31 +9,27 @@ use super::args::{Cli, RunArgs};
 use super::progress::Console;
 use super::{CommandResult, Failure, arms, duel, estimate, out, project, report, server};
 use crate::dataset::Sizing;
-use crate::experiment::{self, BlockLength, Environment, Plan, Single};
+use crate::experiment::{self, BlockLength, Environment, Plan};
 use crate::record::{Arrivals, Mode, Spacing, Writer, nanoseconds};
 use crate::scenario::stages::{LONGEST, MOST_PER_SECOND, SHORTEST, stages};
-use crate::scenario::{Rate, Scenario};
+use crate::scenario::{Load, Rate, Scenario};
 use crate::target::Lifetime;
 
 /// Longest load before measuring begins; a fifth of the measured time if that is less.
 const LONGEST_SETTLE: Duration = Duration::from_secs(2);
 /// How long is measured, where nothing says so.
 const USUAL_TIME: Duration = Duration::from_secs(10);
-/// Copies of the template: the variant.
-const COPIES: u64 = 1;
-/// More sessions than any PostgreSQL takes.
-const MOST_CONNECTIONS: u32 = 10_000;
 
 /// `pgduel run`
 pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
     let console = Console::new(cli.quiet, args.progress);
     let root = project::root(cli)?;
-    let single = single(&root, args)?;
-    let folder = duel::output_folder(&root, args.out.as_deref(), &single.plan.suite.name)?;
+    let plan = plan(&root, args)?;
+    let folder = duel::output_folder(&root, args.out.as_deref(), &plan.suite.name)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(anyhow::Error::from)?;
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(duel::watch_signals(stop.clone()));
-    let result = runtime.block_on(measure(args, &single, &folder, &console, stop));
+    let result = runtime.block_on(measure(args, &plan, &folder, &console, stop));
     console.finish();
     if result.is_err() {
         duel::remove_unused(&folder);
@@ -47,11 +43,13 @@ pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
     Ok(code)
 }
 
-async fn measure(args: &RunArgs, single: &Single, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
+async fn measure(args: &RunArgs, plan: &Plan, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let server = server::choose(&args.server, Lifetime::ThisProcess).await?;
-    let fits = estimate::check(&single.plan, COPIES, &server, args.size.consent()).await;
+    // The variant, and what is written to.
+    let copies = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 1 };
+    let fits = estimate::check(plan, copies, &server, args.size.consent()).await;
     let result = match fits {
-        Ok(()) => record(single, folder, &server, console, stop).await,
+        Ok(()) => record(plan, folder, &server, console, stop).await,
         Err(failure) => Err(failure),
     };
     let stopped = server.finish().await.map_err(anyhow::Error::from);
@@ -59,7 +57,7 @@ async fn measure(args: &RunArgs, single: &Single, folder: &Path, console: &Conso
 }
 
 async fn record(
-    single: &Single,
+    plan: &Plan,
     folder: &Path,
     server: &crate::target::Server,
     console: &Console,
@@ -67,10 +65,10 @@ async fn record(
 ) -> Result<(), Failure> {
     let mut record = Writer::create(&folder.join("run.jsonl")).map_err(anyhow::Error::from)?;
     let mut environment = Environment { server, record: &mut record, stop, progress: console };
-    experiment::run_single(single, &mut environment).await.map_err(Failure::from)
+    experiment::run(plan, &mut environment).await.map_err(Failure::from)
 }
 
-fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
+fn plan(root: &Path, args: &RunArgs) -> Result<Plan, Failure> {
     args.size.check()?;
     if !args.scenario.contains('/') {
         return Err(Failure::Usage(format!("{} is no scenario; one is named SUITE/SCENARIO, and pgduel list shows all", args.scenario)));
@@ -80,11 +78,10 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         return Err(Failure::Usage(format!("there is no scenario {}; pgduel list shows all", args.scenario)));
     };
     scenario = arms::chosen(&suite, scenario, std::slice::from_ref(&args.variant))?;
-    let variant = arms::variant(&suite, &scenario)?.clone();
     adjust(&mut scenario, args)?;
     let measure = args.time.unwrap_or(USUAL_TIME);
     let length = BlockLength { settle: LONGEST_SETTLE.min(measure / 5), measure };
-    let plan = Plan {
+    Ok(Plan {
         suite,
         scenarios: vec![scenario],
         sizing: Sizing { scale: args.size.scale, vectors: args.size.vectors, overlays: Vec::new() },
@@ -94,10 +91,10 @@ fn single(root: &Path, args: &RunArgs) -> Result<Single, Failure> {
         inconclusive_fails: false,
         mode: Mode::Run,
         budget: None,
+        one_block: Some(length),
         aa: false,
         command: duel::command_line(),
-    };
-    Ok(Single { plan, variant, length })
+    })
 }
 
 /// What the command line says about load, instead of what the scenario says.
@@ -144,7 +141,7 @@ fn adjust(scenario: &mut Scenario, args: &RunArgs) -> Result<(), Failure> {
 
 fn within(option: &str, number: u32) -> Result<u32, Failure> {
     match number {
-        1..=MOST_CONNECTIONS => Ok(number),
-        _ => Err(Failure::Usage(format!("{option} {number} is out of range; use 1 to {MOST_CONNECTIONS}"))),
+        1..=Load::MOST_SESSIONS => Ok(number),
+        _ => Err(Failure::Usage(format!("{option} {number} is out of range; use 1 to {}", Load::MOST_SESSIONS))),
     }
 }

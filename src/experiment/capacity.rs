@@ -8,7 +8,7 @@ use super::block::BlockContext;
 use super::offer::{BlockLength, Offer, Probed};
 use super::order::{self, Slot};
 use super::scenario_duel::{Arena, Halt, ScenarioDuel};
-use crate::judge::unmeasured;
+use crate::judge::{typical_rate, unmeasured};
 use crate::record::{Arms, Arrivals, BlockPurpose, Line, Mode};
 
 /// Rounds of capacity blocks; seven are the least that has an interval at 1% each way.
@@ -31,21 +31,29 @@ impl ScenarioDuel<'_, '_> {
         probed: &Arms<Probed>,
     ) -> Result<(), Halt> {
         let reads = !self.scenario.writes();
-        if self.plan.mode != Mode::Default || !reads || !offer.arrivals.baseline.is_open() || !self.time_left() {
+        if self.plan.mode != Mode::Default || !reads || !offer.arrivals.baseline.is_open() || !self.has_time_for(CAPACITY) {
             return Ok(());
         }
+        self.ready(arena).await?;
         self.environment.progress.event(&Event::MeasuringCapacity { scenario: &self.scenario.path() });
-        let mut measured = probed.map(|_| Vec::new());
+        let mut measured: Arms<Vec<f64>> = probed.map(|_| Vec::new());
         let closed = Offer::same(Arrivals::Closed, offer.connections.clone(), CAPACITY);
         for number in 0..CAPACITY_ROUNDS {
+            if !self.has_time_for(CAPACITY) {
+                return Ok(());
+            }
             for slot in self.slots(number) {
                 let per_second = self.shown_block(context, arena, slot, &closed, BlockPurpose::Capacity).await?;
                 measured.get_mut(slot.arm).extend(per_second);
             }
         }
+        let capacities = measured.map(|measured| typical_rate(measured));
         for number in CAPACITY_ROUNDS..CAPACITY_ROUNDS + OWN_RATE_ROUNDS {
+            if !self.has_time_for(OWN_RATE) {
+                return Ok(());
+            }
             for slot in self.slots(number) {
-                let capacity = median(measured.get_mut(slot.arm)).unwrap_or(probed.get(slot.arm).capacity_or_single());
+                let capacity = capacities.get(slot.arm).unwrap_or(probed.get(slot.arm).capacity_or_single());
                 let half = Offer::same(Arrivals::Poisson { per_second: capacity / 2.0 }, offer.connections.clone(), OWN_RATE);
                 self.shown_block(context, arena, slot, &half, BlockPurpose::OwnRate).await?;
             }
@@ -53,8 +61,10 @@ impl ScenarioDuel<'_, '_> {
         Ok(())
     }
 
-    fn time_left(&self) -> bool {
-        !self.stopped() && (self.plan.budget.is_none() || self.deadline.is_none_or(|deadline| Instant::now() < deadline))
+    /// Whether a round of such blocks would be over before the budget is.
+    fn has_time_for(&self, length: BlockLength) -> bool {
+        let round = (length.settle + length.measure) * self.scenario.arms.count() as u32;
+        !self.stopped() && (self.plan.budget.is_none() || self.deadline.is_none_or(|deadline| Instant::now() + round < deadline))
     }
 
     fn slots(&self, number: u32) -> Vec<Slot> {
@@ -83,9 +93,4 @@ impl ScenarioDuel<'_, '_> {
         self.append(Line::Block(Box::new(block)))?;
         Ok(usable.then_some(per_second))
     }
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

@@ -134,22 +134,31 @@ impl ScenarioDuel<'_, '_> {
     /// How long one session takes for a transaction, without and with the round-trip time.
     pub(super) async fn time(&self, mix: &Mix, routes: &Arms<Route>) -> Result<SingleTimes, Halt> {
         let now = mix.dataset().now();
-        let failed = |error: SessionError| Halt::Failed(error.into());
         let mut sessions = Vec::new();
-        for route in routes.values() {
+        for (arm, route) in routes.iter() {
             let unpaced = Program { request_pause_ns: 0, ..(*route.program).clone() };
-            sessions.push(route.session_with(unpaced, now).await.map_err(failed)?);
+            sessions.push(route.session_with(unpaced, now).await.map_err(|error| self.refused(arm, Form::Timed, error))?);
         }
         let direct = time_sessions(mix, &mut arms_of(sessions)?, SequenceRange::Probe(0x100)).await;
         if self.scenario.arms.arms().all(|arm| self.scenario.rtt(arm).is_zero()) {
             return Ok(SingleTimes { paced: direct.clone(), direct });
         }
         let mut sessions = Vec::new();
-        for route in routes.values() {
-            sessions.push(route.loaded_session(now).await.map_err(failed)?);
+        for (arm, route) in routes.iter() {
+            sessions.push(route.loaded_session(now).await.map_err(|error| self.refused(arm, Form::Timed, error))?);
         }
         let paced = time_sessions(mix, &mut arms_of(sessions)?, SequenceRange::Probe(0x101)).await;
         Ok(SingleTimes { direct, paced })
+    }
+
+    /// Why a session could not be opened: PostgreSQL rejects a statement, or the server or the connection failed.
+    fn refused(&self, arm: Arm, form: Form, error: SessionError) -> Halt {
+        match error {
+            SessionError::Rejected { .. } if !is_servers_fault(error.code()) => {
+                Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, arm, form, &error) })
+            }
+            error => Halt::Failed(error.into()),
+        }
     }
 
     /// A statement that PostgreSQL will not even prepare.
@@ -172,13 +181,8 @@ impl ScenarioDuel<'_, '_> {
 
     async fn recall(&self, mix: &Mix, arm: Arm, route: &Route, search: &mut Session) -> Result<Recall, Halt> {
         let Some(exact) = Program::exact(self.scenario, arm) else { return Ok(Recall::new()) };
-        let mut exact = match route.session_with(exact, mix.dataset().now()).await {
-            Ok(session) => session,
-            Err(error @ SessionError::Rejected { .. }) if !is_servers_fault(error.code()) => {
-                return Err(Halt::Stop(StopReason::Rejected { message: rejection::describe(self.scenario, arm, Form::Exact, &error) }));
-            }
-            Err(error) => return Err(Halt::Failed(error.into())),
-        };
+        let opened = route.session_with(exact, mix.dataset().now()).await;
+        let mut exact = opened.map_err(|error| self.refused(arm, Form::Exact, error))?;
         let recall = recall::recall(self.scenario, mix, arm, search, &mut exact, RECALL_DRAWS).await;
         Ok(recall.map_err(|error| anyhow::anyhow!(error))?)
     }

@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::events::{Event, Progress, Seeding};
 use super::rejection::is_servers_fault;
+use super::route::RefusedSetting;
 use crate::dataset::Dataset;
 use crate::record::{AppliedFile, Factor};
 use crate::suite::{Suite, Variant};
@@ -233,14 +234,19 @@ pub async fn clone_database(server: &Server, from: &str, name: &str) -> anyhow::
     Ok(())
 }
 
-/// Drops the databases under test whose name begins with `prefix`.
-pub async fn drop_duels(server: &Server, prefix: &str) -> anyhow::Result<()> {
+/// Drops the databases under test that are meant, by name.
+pub async fn drop_duels(server: &Server, is_meant: impl Fn(&str) -> bool) -> anyhow::Result<()> {
     for database in list_pgduel_databases(server).await? {
-        if database.mark.purpose == Purpose::Duel && database.name.starts_with(prefix) {
+        if database.mark.purpose == Purpose::Duel && is_meant(&database.name) {
             drop_database(server, &database.name).await?;
         }
     }
     Ok(())
+}
+
+/// Whether a database is this one, or one of the copies that are made of it: to be written to, and for counting function calls.
+pub fn is_copy_of(name: &str, database: &str) -> bool {
+    matches!(name.strip_prefix(database), Some("" | "_w" | "_c" | "_w_c"))
 }
 
 /// Drops what runs left behind that were killed. What cannot be dropped ends no other run.
@@ -264,8 +270,11 @@ pub async fn set_autovacuum(server: &Server, on: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What PostgreSQL said of a file's SQL, if that is what the error is about, and not the server itself.
+/// What PostgreSQL said of a file's SQL or of an arm's setting, if that is what the error is about, and not the server itself.
 pub fn rejection(error: &anyhow::Error) -> Option<String> {
+    if let Some(refused) = error.downcast_ref::<RefusedSetting>() {
+        return Some(refused.to_string());
+    }
     match error.downcast_ref::<ApplyError>() {
         Some(ApplyError::Sql(rejected)) if !rejected.sqlstate.as_deref().is_some_and(is_servers_fault) => {
             let help = rejected.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
@@ -367,6 +376,13 @@ pub fn run_prefix(kind: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_copy_is_told_from_another_database() {
+        let copies = ["d_after_1_0", "d_after_1_0_w", "d_after_1_0_c", "d_after_1_0_w_c"];
+        assert!(copies.iter().all(|name| is_copy_of(name, "d_after_1_0")));
+        assert!(!["d_after_1_0_0", "d_after_1_0_0_w", "d_after_1", "d_after_1_01"].iter().any(|name| is_copy_of(name, "d_after_1_0")));
+    }
 
     #[test]
     fn names_of_databases_never_become_one_and_fit() {

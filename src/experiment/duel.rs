@@ -58,7 +58,8 @@ struct Open {
 impl<'a> Duels<'a> {
     /// Before the first scenario.
     pub fn new(plan: &'a Plan, started: Instant) -> Duels<'a> {
-        Duels { plan, started, prefix: databases::run_prefix('d'), arenas: Vec::new(), open: Vec::new() }
+        let kind = if plan.mode == Mode::Run { 'r' } else { 'd' };
+        Duels { plan, started, prefix: databases::run_prefix(kind), arenas: Vec::new(), open: Vec::new() }
     }
 
     /// Runs every scenario and leaves no database of the run behind, however it ends.
@@ -66,7 +67,8 @@ impl<'a> Duels<'a> {
         let result = self.scenarios(environment).await;
         let _ = databases::set_autovacuum(environment.server, true).await;
         // Also copies that were still being made when something failed.
-        let dropped = databases::drop_duels(environment.server, &format!("{}_", self.prefix)).await;
+        let prefix = format!("{}_", self.prefix);
+        let dropped = databases::drop_duels(environment.server, |name| name.starts_with(&prefix)).await;
         result?;
         if let Err(error) = dropped {
             // What was measured is worth more: a server that went away keeps the record from no end.
@@ -166,9 +168,10 @@ impl<'a> Duels<'a> {
             let needed: BTreeSet<ArmDatabase> = later.flat_map(Scenario::databases).collect();
             let unneeded = arenas.made.extract_if(.., |(database, _), _| !needed.contains(database));
             for (_, database) in unneeded {
-                // With its copies, whose names begin alike. One that stays is dropped at the end of the run.
-                arenas.counting.retain(|copy| !copy.starts_with(&database.name));
-                let _ = databases::drop_duels(environment.server, &database.name).await;
+                // One that stays is dropped at the end of the run.
+                let is_meant = |name: &str| databases::is_copy_of(name, &database.name);
+                arenas.counting.retain(|copy| !is_meant(copy));
+                let _ = databases::drop_duels(environment.server, is_meant).await;
             }
         }
     }

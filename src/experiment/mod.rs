@@ -40,7 +40,6 @@ pub use events::{Event, Progress};
 pub use offer::BlockLength;
 pub use route::connect_target;
 pub use scenario_duel::builds;
-pub use single::{Single, run_single};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -59,6 +58,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Time for all of it; `None`: quick mode's own length, or [`BUDGET_OF_AN_ARM`] for each arm of a scenario.
     pub budget: Option<Duration>,
+    /// The one block of a run of one arm.
+    pub one_block: Option<BlockLength>,
     /// Every arm is the baseline.
     pub aa: bool,
     /// An inconclusive run ends with exit code 3.
@@ -90,24 +91,18 @@ pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Resu
         let place = environment.server.conn_info(environment.server.admin_database());
         environment.progress.event(&Event::OwnServer { place: &place.to_string() });
     }
-    locked(environment, async |environment| {
-        let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
-        environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
-        duel::Duels::new(plan, started).run(environment).await
-    })
-    .await
-}
-
-/// Runs `work` under a lock that says of its databases that they are in use.
-async fn locked(
-    environment: &mut Environment<'_>,
-    work: impl AsyncFnOnce(&mut Environment<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+    // It says of the run's databases that they are in use.
     let lock = RunLock::take(environment.server).await?;
     environment.server.belongs_to(lock.name());
-    let worked = work(environment).await;
+    let result = recorded(plan, environment, started).await;
     lock.release().await;
-    worked
+    result
+}
+
+async fn recorded(plan: &Plan, environment: &mut Environment<'_>, started: Instant) -> anyhow::Result<()> {
+    let data = Data::plan(plan, data::common_overlays(plan), environment.server).await?;
+    environment.record.append(&Line::Header(Box::new(header(plan, environment.server, &data).await?)))?;
+    duel::Duels::new(plan, started).run(environment).await
 }
 
 async fn header(plan: &Plan, server: &Server, data: &Data) -> anyhow::Result<Header> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::judge::samples_needed;
-use crate::record::{Arm, Arms, Arrivals, Mode, ScenarioLoad, stages_length};
+use crate::record::{Arm, Arms, Arrivals, LoadChoice, Mode, ScenarioLoad, stages_length};
 use crate::scenario::{ArmSpec, Rate, Scenario};
 
 /// Transactions that the longest timed block must be able to hold, by what a single session takes: twice what it is to hold in the end, so that
@@ -82,7 +82,7 @@ pub struct Offer {
     /// Lengths; of no account for fixed work.
     pub length: BlockLength,
     /// Why it is this, where the scenario leaves it to pgduel.
-    pub chosen: Option<String>,
+    pub chosen: Option<LoadChoice>,
 }
 
 /// What the probes found about one arm.
@@ -112,7 +112,7 @@ pub fn fixed_work_instead(
     connections: u32,
     cores: Option<usize>,
     mode: Mode,
-) -> Option<String> {
+) -> Option<LoadChoice> {
     let seconds = |time: Duration| time.as_secs_f64().max(1e-9);
     let (slowest, fastest) = (seconds(longest_of(paced)), seconds(shortest_of(paced)));
     // The server works on one transaction a core, and a connection on one at a time.
@@ -121,10 +121,9 @@ pub fn fixed_work_instead(
     let capacity = by_cores.map_or(by_connections, |by_cores| by_connections.min(by_cores));
     let held = 0.5 * capacity * longest_timed(mode).as_secs_f64();
     if held < FEWEST_A_BLOCK {
-        return Some(format!("a timed block at half of capacity would hold too few transactions, about {held:.0}"));
+        return Some(LoadChoice::TooFew { transactions: held.round() as u64 });
     }
-    (slowest / fastest > WIDEST_TIMES)
-        .then(|| format!("one arm takes {:.1} times as long as another: no rate is fair to both", slowest / fastest))
+    (slowest / fastest > WIDEST_TIMES).then_some(LoadChoice::Apart { times: slowest / fastest })
 }
 
 fn longest_of(times: &Arms<Duration>) -> Duration {
@@ -136,7 +135,7 @@ fn shortest_of(times: &Arms<Duration>) -> Duration {
 }
 
 /// The offer that suits a scenario, and the room for it. `fixed_work`: why an automatic rate comes to that, if it does.
-pub fn choose(scenario: &Scenario, mode: Mode, probed: &Arms<Probed>, fixed_work: Option<String>, room: Option<Room>) -> Offer {
+pub fn choose(scenario: &Scenario, mode: Mode, probed: &Arms<Probed>, fixed_work: Option<LoadChoice>, room: Option<Room>) -> Offer {
     let connections = scenario.arms.each(|arm| scenario.connections(arm));
     let stated = |arrivals: Arms<Arrivals>, chosen| {
         let least = arrivals.values().map(Arrivals::per_second).fold(f64::INFINITY, f64::min);
@@ -152,11 +151,8 @@ pub fn choose(scenario: &Scenario, mode: Mode, probed: &Arms<Probed>, fixed_work
             None => {
                 let per_second = 0.5 * probed.values().map(Probed::capacity_or_single).fold(f64::INFINITY, f64::min);
                 match per_second * longest_timed(mode).as_secs_f64() < SPARE * LEAST_FOR_P50 {
-                    true => {
-                        let why = "with all connections busy, it does less than half of what single sessions promise: too little for a timed block";
-                        work(sessions_of_work(scenario), mode, probed, Some(why.to_owned()))
-                    }
-                    false => stated(probed.map(|_| Arrivals::Poisson { per_second }), Some("rate found by probe".to_owned())),
+                    true => work(sessions_of_work(scenario), mode, probed, Some(LoadChoice::Saturated)),
+                    false => stated(probed.map(|_| Arrivals::Poisson { per_second }), Some(LoadChoice::Probed)),
                 }
             }
         },
@@ -223,18 +219,20 @@ fn timed(scenario: &Scenario, per_second: f64, mode: Mode, room: Option<Room>) -
 }
 
 /// The same number of transactions on all arms, as times of different inputs would compare the inputs too.
-fn work(sessions: Arms<u32>, mode: Mode, probed: &Arms<Probed>, chosen: Option<String>) -> Offer {
+fn work(sessions: Arms<u32>, mode: Mode, probed: &Arms<Probed>, chosen: Option<LoadChoice>) -> Offer {
     let least = match mode {
         Mode::Quick => FIXED_WORK_LEAST / 2,
         _ => FIXED_WORK_LEAST,
     };
-    let most = sessions.values().copied().max().unwrap_or(1).max(1);
-    let least = least.as_secs_f64() * f64::from(most);
-    let single = probed.map(|arm| arm.single);
-    let (slowest, fastest) = (longest_of(&single).as_secs_f64().max(1e-9), shortest_of(&single).as_secs_f64().max(1e-9));
+    let least = least.as_secs_f64();
+    // What each arm's sessions together take for a transaction.
+    let paces = sessions.each(|arm| probed.get(arm).single.as_secs_f64().max(1e-9) / f64::from(*sessions.get(arm)).max(1.0));
+    let slowest = paces.values().copied().fold(0.0, f64::max);
+    let fastest = paces.values().copied().fold(f64::INFINITY, f64::min);
     let both = (FASTEST_PART * least / fastest).min(SLOWEST_TIMES * least / slowest);
     let wanted = libm::ceil((least / slowest).max(both)) as u64;
-    let transactions = wanted.clamp(u64::from(most), crate::load::bind::SEQUENCES_PER_BLOCK / 2);
+    let most_sessions = sessions.values().copied().max().unwrap_or(1).max(1);
+    let transactions = wanted.clamp(u64::from(most_sessions), crate::load::bind::SEQUENCES_PER_BLOCK / 2);
     let arrivals = sessions.map(|_| Arrivals::Work { transactions });
     Offer { arrivals, connections: sessions, length: BlockLength::NONE, chosen }
 }
@@ -264,7 +262,7 @@ impl Offer {
         ScenarioLoad {
             arrivals: self.arrivals.get(without(|spec| spec.arrivals.is_some())).clone(),
             connections: *self.connections.get(without(|spec| spec.connections.is_some())),
-            chosen: self.chosen.clone(),
+            chosen: self.chosen,
         }
     }
 }
@@ -332,7 +330,7 @@ mod tests {
         let record = offer.record(&stated);
         assert_eq!((record.arrivals, record.connections), (of(60.0), 4));
         // Fixed work that nobody asked for keeps the pools apart.
-        let offer = choose(&stated_pools(), Mode::Quick, &probed((1.0, 1.0), (1.0, 1.0)), Some("slow".to_owned()), None);
+        let offer = choose(&stated_pools(), Mode::Quick, &probed((1.0, 1.0), (1.0, 1.0)), Some(LoadChoice::Saturated), None);
         assert_eq!((offer.connections.clone(), transactions(&offer)), (Arms::two(4, 9), 9));
     }
 
@@ -348,9 +346,9 @@ mod tests {
         let kind = |times: Arms<Duration>| fixed_work_instead(&times, &times, 4, Some(2), Mode::Quick);
         assert_eq!(kind(micros(1_000, 500)), None);
         assert_eq!(kind(micros(1_000, 260)), None);
-        assert!(kind(micros(1_000, 240)).expect("fixed work").contains("4.2 times as long"));
+        assert!(matches!(kind(micros(1_000, 240)), Some(LoadChoice::Apart { times }) if (4.1..4.2).contains(&times)));
         assert!(kind(micros(240, 1_000)).is_some());
-        assert!(kind(micros(200_000, 180_000)).expect("fixed work").contains("too few transactions"));
+        assert_eq!(kind(micros(200_000, 180_000)), Some(LoadChoice::TooFew { transactions: 8 }));
         // Round trips keep no core busy: four connections carry what two cores could not.
         assert_eq!(fixed_work_instead(&micros(2_000, 2_000), &micros(22_000, 22_000), 4, Some(2), Mode::Quick), None);
         // A default block may be twice as long.
@@ -365,7 +363,7 @@ mod tests {
     #[test]
     fn arms_far_apart_get_the_same_fixed_work() {
         // 0.1 ms and 10 ms: a quarter of 0.5 s for the faster arm would be 12.5 s for the slower one, which gets 4 s.
-        let apart = || Some("far apart".to_owned());
+        let apart = || Some(LoadChoice::Apart { times: 100.0 });
         let offer = choose(&scenario(Rate::Auto), Mode::Default, &probed((0.010, 200.0), (0.0001, 20_000.0)), apart(), None);
         assert_eq!((transactions(&offer), offer.connections.baseline), (400, 1));
         let offer = choose(&scenario(Rate::Auto), Mode::Default, &probed((2.0, 0.5), (1.5, 0.6)), apart(), None);
@@ -382,7 +380,7 @@ mod tests {
     fn a_pinned_rate_stays() {
         let pinned = Arrivals::Constant { per_second: 10.0 };
         let times = probed((2.0, 0.5), (1.5, 0.6));
-        let offer = choose(&scenario(Rate::Stated(pinned.clone())), Mode::Quick, &times, Some(String::new()), None);
+        let offer = choose(&scenario(Rate::Stated(pinned.clone())), Mode::Quick, &times, Some(LoadChoice::Saturated), None);
         assert_eq!((offer.arrivals.baseline, offer.chosen), (pinned, None));
     }
 

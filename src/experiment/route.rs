@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::rejection::is_servers_fault;
 use crate::load::identity::SEARCH_PATH;
 use crate::load::network::RttProxy;
 use crate::load::program::Program;
 use crate::load::session::{Session, SessionError, query_text};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
 use crate::scenario::{Address, ArmSpec, Plans, Scenario};
-use crate::target::{ConnInfo, Endpoint, HostKind, Server, TargetError, quote_ident};
+use crate::target::{ConnInfo, Endpoint, HostKind, Server, TargetError, end_idle_sessions, quote_ident};
 
 /// An arm, ready to be loaded.
 pub struct Route {
@@ -21,6 +22,8 @@ pub struct Route {
     pub database: String,
     /// What runs there.
     pub program: Arc<Program>,
+    /// The arm's name.
+    arm: String,
     /// Settings of its connections beside those that all have.
     settings: Vec<(String, String)>,
     /// Past any pooler: for checks and evidence.
@@ -39,7 +42,8 @@ impl Route {
         direct.settings = session_settings(program.plans, &arm.settings);
         let pooled = arm.route.as_ref().map(|route| connect_target(&through(&info, route)));
         let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(pooled.as_ref().unwrap_or(&direct), rtt)?) };
-        Ok(Route { database: database.to_owned(), program, settings: arm.settings.clone(), direct, pooled, proxy })
+        let (name, settings) = (arm.name.clone(), arm.settings.clone());
+        Ok(Route { database: database.to_owned(), program, arm: name, settings, direct, pooled, proxy })
     }
 
     /// The route that is timed.
@@ -51,8 +55,9 @@ impl Route {
         }
     }
 
-    /// Has the database tell its connections what those on a direct route ask for when they begin: a pooler passes none of it on. Nothing for an
-    /// arm without one.
+    /// Makes the settings of the arm's connections those of its database: a pooler does not pass on what a connection asks for when it begins.
+    /// Connections that the pooler holds open began with other settings, and are ended. Does nothing for an arm without a pooler. A setting that
+    /// the server refuses is a [`RefusedSetting`].
     pub async fn declare(&self, server: &Server) -> anyhow::Result<()> {
         if self.pooled.is_none() {
             return Ok(());
@@ -60,13 +65,25 @@ impl Route {
         let mut admin = server.connect_admin().await?;
         for (name, value) in &self.direct.settings {
             // What the session has is written as PostgreSQL reads it, lists of names too.
-            sqlx::query("select set_config($1, $2, false)").bind(name).bind(value).execute(&mut admin).await?;
+            let set = sqlx::query("select set_config($1, $2, false)").bind(name).bind(value).execute(&mut admin).await;
+            set.map_err(|error| self.refused(name, error))?;
             let name: Vec<String> = name.split('.').map(quote_ident).collect();
             let sql = format!("alter database {} set {} from current", quote_ident(&self.database), name.join("."));
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await?;
         }
         let _ = sqlx::Connection::close(admin).await;
+        end_idle_sessions(server, &self.database).await?;
         Ok(())
+    }
+
+    fn refused(&self, setting: &str, error: sqlx::Error) -> anyhow::Error {
+        let said = error.as_database_error().map(|said| (said.code().unwrap_or_default().into_owned(), said.message().to_owned()));
+        match said {
+            Some((sqlstate, message)) if !is_servers_fault(&sqlstate) => {
+                RefusedSetting { arm: self.arm.clone(), setting: setting.to_owned(), sqlstate, message }.into()
+            }
+            _ => error.into(),
+        }
     }
 
     /// A session on the direct route, for checks and evidence.
@@ -88,6 +105,16 @@ impl Route {
     pub fn pin_custom_plans(&mut self) {
         self.direct.settings = session_settings(Plans::Custom, &self.settings);
     }
+}
+
+/// A setting of an arm that the server refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{arm}, set {setting}: {message} ({sqlstate})")]
+pub struct RefusedSetting {
+    arm: String,
+    setting: String,
+    sqlstate: String,
+    message: String,
 }
 
 /// The same database by another way.

@@ -24,8 +24,11 @@ use crate::record::{Arm, Arms, Line, Mode, Notice, ScenarioRecord, StopReason, V
 use crate::scenario::{Plans, Scenario};
 use crate::suite::Variant;
 
-/// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made.
-pub(super) const WARM_UP: u32 = 6;
+/// Executions of each statement on each new connection before anything is measured: five custom plans, then the choice is made. One where a
+/// transaction is slow, as its plans are pinned.
+pub(super) fn warm_up(slow: bool) -> u32 {
+    if slow { 1 } else { 6 }
+}
 
 /// Rounds that follow each other on one build of the databases: as many as share a copy where a scenario writes.
 pub(super) const ROUNDS_A_BUILD: u32 = 2;
@@ -58,9 +61,13 @@ pub(super) enum Halt {
     Failed(anyhow::Error),
 }
 
+/// What PostgreSQL rejects stops the scenario; anything else is a failure.
 impl From<anyhow::Error> for Halt {
     fn from(error: anyhow::Error) -> Halt {
-        Halt::Failed(error)
+        match databases::rejection(&error) {
+            Some(message) => Halt::Stop(StopReason::Rejected { message }),
+            None => Halt::Failed(error),
+        }
     }
 }
 
@@ -122,7 +129,7 @@ pub(super) enum Left {
 }
 
 impl<'a> ScenarioDuel<'a, '_> {
-    fn context(&self, mix: Arc<Mix>, warm_up: u32) -> BlockContext<'a> {
+    pub(super) fn context(&self, mix: Arc<Mix>, warm_up: u32) -> BlockContext<'a> {
         BlockContext {
             scenario: self.scenario,
             server: self.environment.server,
@@ -169,7 +176,6 @@ impl ScenarioDuel<'_, '_> {
     }
 
     async fn some_more(&mut self, measuring: &mut Measuring) -> Result<Option<StopReason>, Halt> {
-        // Others have used the server since.
         measuring.course.forget_clones();
         self.ready(&measuring.arena).await?;
         let context = self.context(measuring.mix.clone(), measuring.warm_up);
@@ -212,6 +218,9 @@ impl ScenarioDuel<'_, '_> {
             true => self.clone_working(&arena, 0).await?,
             false => self.declare(&arena).await?,
         }
+        if let Some(length) = self.plan.one_block {
+            return self.one_block(mix, arena, length, announced).await;
+        }
         let stop = self.environment.stop.clone();
         let checked = until_stopped(&stop, self.checks(&mix, arena.first())).await;
         let checked = checked.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
@@ -221,9 +230,8 @@ impl ScenarioDuel<'_, '_> {
         let times = until_stopped(&stop, self.time(&mix, arena.first())).await;
         let times = times.unwrap_or(Err(Halt::Stop(StopReason::Interrupted)))?;
         let slow = self.settle(&mut arena, &times.direct);
-        self.declare(&arena).await?;
         self.ready(&arena).await?;
-        let warm_up = if slow { 1 } else { WARM_UP };
+        let warm_up = warm_up(slow);
         let context = self.context(mix.clone(), warm_up);
         let (offer, probed) = self.probe(&context, arena.first(), &times, arena.resident).await?;
         let record = record(self.plan, self.scenario, Some(offer.record(self.scenario)));
@@ -250,8 +258,10 @@ impl ScenarioDuel<'_, '_> {
         }
     }
 
-    /// Reads all arms into memory, and lets autovacuum run only where there is something for it to do.
-    async fn ready(&self, arena: &Arena) -> Result<(), Halt> {
+    /// Reads all arms into memory, has their databases plan as this scenario says, and lets autovacuum run only where there is something for it to
+    /// do: other scenarios may have used both server and databases.
+    pub(super) async fn ready(&self, arena: &Arena) -> Result<(), Halt> {
+        self.declare(arena).await?;
         databases::set_autovacuum(self.environment.server, self.scenario.writes()).await?;
         if self.scenario.writes() {
             // Working copies are warmed as they are made.
@@ -272,7 +282,7 @@ impl ScenarioDuel<'_, '_> {
     }
 
     /// Decides how statements are planned. Returns whether a transaction is slow.
-    fn settle(&mut self, arena: &mut Arena, direct: &Arms<Duration>) -> bool {
+    pub(super) fn settle(&mut self, arena: &mut Arena, direct: &Arms<Duration>) -> bool {
         let slow = direct.values().any(|time| *time > SLOW);
         if slow && self.scenario.load.plans == Plans::Auto {
             arena.routes.iter_mut().flat_map(Arms::values_mut).for_each(Route::pin_custom_plans);
@@ -326,18 +336,12 @@ impl ScenarioDuel<'_, '_> {
         }
         let again = key.0.copy > 0 || build > 0;
         self.environment.progress.event(&Event::Applying { variant: &variant.name, factor, again });
-        // Numbers last: no name begins as another one does, but those of its copies.
         let value = factor.map_or_else(String::new, |factor| format!(" {}", factor.value));
         let routed = key.0.routed.as_ref().map_or_else(String::new, |routed| format!(" {} {:?}", routed.route, routed.settings));
         let called = format!("{}{value}{routed}", variant.name);
         let name = format!("{}_{}_{}_{build}", self.arenas.prefix, databases::sql_name(&called), key.0.copy);
-        let result =
-            databases::make_variant(self.environment.server, &self.arenas.template, &name, &variant, factor, self.environment.progress)
-                .await;
-        let database = result.map_err(|error| match databases::rejection(&error) {
-            Some(message) => Halt::Stop(StopReason::Rejected { message }),
-            None => Halt::Failed(error),
-        })?;
+        let (server, progress) = (self.environment.server, self.environment.progress);
+        let database = databases::make_variant(server, &self.arenas.template, &name, &variant, factor, progress).await?;
         self.arenas.made.insert(key, database.clone());
         Ok(database)
     }
@@ -375,7 +379,7 @@ impl ScenarioDuel<'_, '_> {
         Ok(())
     }
 
-    fn record_classes(&mut self, course: &Course) -> Result<(), Halt> {
+    pub(super) fn record_classes(&mut self, course: &Course) -> Result<(), Halt> {
         for (arm, classes) in course.classes.iter() {
             for (transaction, class, service) in classes.iter() {
                 self.append(Line::TenantClass(class_record(self.scenario, arm, transaction, class.name(), service.clone())))?;

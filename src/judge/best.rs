@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::outcome::{Failing, gated};
 use super::series::Fate;
-use super::{Metric, Quantity, Rival};
+use super::{Metric, Quantity, Rival, to_u32};
 use crate::record::{Arm, Arms, BlockRecord};
 use crate::stats::{FAMILY_ALPHA, hodges_lehmann, holm, minimum_pairs, signed_rank};
 
@@ -30,22 +30,51 @@ pub struct Best {
     pub slower: Vec<Arm>,
 }
 
-/// The best arm by each gated median that all arms have; nothing where there are only two, too few rounds, or transactions that fail.
-pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Vec<Best> {
-    if rivals.len() < 2 || rivals.iter().any(|rival| rival.failing != Failing::Neither) {
-        return Vec::new();
+/// Why arms are not ranked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Unranked {
+    /// Transactions fail on an arm.
+    Failing,
+    /// No gated median is one of all arms.
+    NothingInCommon,
+    /// Too few rounds count for all arms.
+    Rounds {
+        /// How many do.
+        whole: u32,
+        /// How many it takes to tell arms apart.
+        least: u32,
+    },
+}
+
+/// The best arm by each gated median that all arms have. Nothing where there are only two arms, or nothing is gated.
+pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Result<Vec<Best>, Unranked> {
+    if rivals.len() < 2 || gated(metrics).next().is_none() {
+        return Ok(Vec::new());
+    }
+    if rivals.iter().any(|rival| rival.failing != Failing::Neither) {
+        return Err(Unranked::Failing);
     }
     let rounds = whole_rounds(rivals);
     let medians = gated(metrics).filter(|metric| metric.quantity == Quantity::ServiceP50 && metric.arm == Arm::at(1));
     let everywhere = |metric: &&Metric| gated(metrics).filter(|other| other.is_like(metric)).count() == rivals.len();
     let races: Vec<Race<'_>> = medians.filter(everywhere).map(|metric| Race::of(metric, &rounds)).collect();
     let p: Vec<f64> = races.iter().flat_map(|race| &race.pairs).map(|pair| pair.p).collect();
+    if races.is_empty() {
+        return Err(Unranked::NothingInCommon);
+    }
     // With fewer rounds nothing could be told apart, and "the fastest" would be whoever was lucky. Twice, as the tests are two-sided.
-    if minimum_pairs(2 * p.len(), FAMILY_ALPHA).is_none_or(|least| rounds.len() < least) {
-        return Vec::new();
+    let least = minimum_pairs(2 * pairs_of(rivals.len() + 1) * races.len(), FAMILY_ALPHA).unwrap_or(usize::MAX);
+    if rounds.len() < least {
+        return Err(Unranked::Rounds { whole: to_u32(rounds.len()), least: to_u32(least) });
     }
     let mut apart = holm(&p, FAMILY_ALPHA).into_iter().map(|step| step.rejected);
-    races.into_iter().filter_map(|race| race.won(&mut apart)).collect()
+    Ok(races.into_iter().filter_map(|race| race.won(&mut apart)).collect())
+}
+
+/// Pairs among so many arms.
+fn pairs_of(arms: usize) -> usize {
+    arms * (arms - 1) / 2
 }
 
 /// Blocks by arm of the rounds of which every block counts.

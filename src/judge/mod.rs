@@ -30,11 +30,12 @@ use crate::record::{Arm, Arms, CheckRecord, EvidenceRecord, NoProcessorTime, Rec
 use crate::stats::FAMILY_ALPHA;
 
 pub use crate::stats::Verdict;
-pub use best::Best;
+pub use best::{Best, Unranked};
 pub use expectations::{Standing, StatedExpectation, StatedQuantity};
 pub use faults::{faults, unmeasured};
 pub use metrics::{most_gated, samples_needed};
 pub use precision::{Precision, precise_arms, precision};
+pub use rollup::typical_rate;
 pub use series::Both;
 pub use stopping::{Reached, RoundEnd, Stopping};
 
@@ -87,6 +88,8 @@ pub struct ScenarioComparison {
     pub metrics: Vec<Metric>,
     /// The best arm by each gated metric that all have, where there are several beside the baseline.
     pub best: Vec<Best>,
+    /// Why there is none, where there are several arms beside the baseline and something is gated.
+    pub unranked: Option<Unranked>,
     /// Closed-loop transactions a second by arm, where measured or probed.
     pub capacity: Arms<Option<f64>>,
     /// An arm's capacity over the baseline's (above 1 is more), where blocks measured it: shown, never gated.
@@ -418,13 +421,15 @@ fn scenario_comparison(group: group::Group<'_>, rivals: &[Rival<'_>], metrics: V
     let kept = group.scenario.arms.each(|arm| series::kept_blocks(rivals, arm));
     let disturbed = rollup::disturbed(&kept);
     metrics::mark_disturbed(&mut metrics, &disturbed);
+    let ranked = best::of_scenario(&metrics, rivals);
     let mut expectations = expectations::stated(&group.scenario);
     expectations::hold(&mut expectations, &mut metrics);
     ScenarioComparison {
         outcome: outcome::of_scenario(&group, rivals, &metrics, &expectations),
         warnings: warnings::of_scenario(&group, rivals, &kept, &metrics, aa),
         expectations,
-        best: best::of_scenario(&metrics, rivals),
+        best: ranked.clone().unwrap_or_default(),
+        unranked: ranked.err(),
         capacity: rollup::capacity(&group),
         capacity_ratio: rollup::capacity_ratio(&group),
         own_rate: rollup::own_rate(&group),

@@ -14,7 +14,7 @@ const MOSTLY_FAILED: f64 = 0.5;
 const FAILING_LEVEL: f64 = 0.01;
 
 impl Outcome {
-    /// The exit code of a run with this outcome. `inconclusive_fails` is `--inconclusive=fail`.
+    /// The exit code of a run with this outcome. `inconclusive_fails` is `--inconclusive fail`.
     pub fn exit_code(self, inconclusive_fails: bool) -> i32 {
         match self {
             Outcome::Interrupted => 130,

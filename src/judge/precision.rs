@@ -49,9 +49,12 @@ pub fn precision(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metric
     of_pairs(&pairs, scenario, gated_metrics_of_run)
 }
 
-/// The arms whose blocks are precise enough, each by itself.
+/// The arms with gated metrics whose blocks are precise enough, each by itself.
 pub fn precise_arms(blocks: &[BlockRecord], scenario: &ScenarioRecord, gated_metrics_of_run: usize, mode: Mode) -> Vec<Arm> {
-    let precise = |arm: &Arm| of_pairs(&[pairs_of(blocks, scenario, *arm)], scenario, gated_metrics_of_run).is_enough(mode);
+    let precise = |arm: &Arm| {
+        let precision = of_pairs(&[pairs_of(blocks, scenario, *arm)], scenario, gated_metrics_of_run);
+        precision.gated_metrics > 0 && precision.is_enough(mode)
+    };
     scenario.arms.rivals().filter(precise).collect()
 }
 

@@ -20,11 +20,16 @@ pub(super) fn capacity(group: &Group<'_>) -> Arms<Option<f64>> {
         let of_arm = || group.probes.iter().filter(|probe| probe.arm == arm);
         let widest = of_arm().map(|probe| probe.connections).max();
         let probed = of_arm().filter(|probe| Some(probe.connections) == widest);
-        let mut values = if measured.is_empty() { probed.map(|probe| probe.capacity_per_second).collect() } else { measured };
-        values.retain(|value| value.is_finite() && *value > 0.0);
-        values.sort_by(f64::total_cmp);
-        Some(quantile_sorted(&values, 0.5)).filter(|value| value.is_finite())
+        let values = if measured.is_empty() { probed.map(|probe| probe.capacity_per_second).collect() } else { measured };
+        typical_rate(&values)
     })
+}
+
+/// The median of what blocks did a second; `None` if none did anything.
+pub fn typical_rate(per_second: &[f64]) -> Option<f64> {
+    let mut values: Vec<f64> = per_second.iter().copied().filter(|value| value.is_finite() && *value > 0.0).collect();
+    values.sort_by(f64::total_cmp);
+    Some(quantile_sorted(&values, 0.5)).filter(|value| value.is_finite())
 }
 
 /// Each arm's capacity over the baseline's with its interval at the level of a single metric, from rounds of capacity blocks; `None` with fewer

@@ -40,7 +40,7 @@ pub struct BlockSpec {
     pub target: ConnectTarget,
     /// What runs.
     pub program: Arc<Program>,
-    /// Where parameters come from: drawn with the load's seed and weights.
+    /// Where transactions and parameters come from. The load's seed and weights draw them.
     pub mix: Arc<Mix>,
     /// Load threads.
     pub threads: usize,
@@ -87,8 +87,16 @@ pub enum BlockError {
     /// A session could not be opened or warmed.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The load names weights of other transactions than there are.
+    #[error("the load is of {weights} transactions, and there are {transactions}")]
+    OtherMix {
+        /// Weights in the load.
+        weights: usize,
+        /// Transactions that could be drawn.
+        transactions: usize,
+    },
     /// A thread could not start, or failed.
-    #[error("a load thread ended before its time: the operating system refused what it needs, or it failed and said why above")]
+    #[error("a load thread exited early: the operating system refused what it needs, or it failed; see above")]
     Thread,
 }
 
@@ -145,7 +153,9 @@ impl Job {
 }
 
 /// Opens the block's connections, prepares its statements and runs the warm-up.
-pub async fn prepare(spec: BlockSpec) -> Result<Prepared, BlockError> {
+pub async fn prepare(mut spec: BlockSpec) -> Result<Prepared, BlockError> {
+    let other = || BlockError::OtherMix { weights: spec.load.mix.len(), transactions: spec.mix.weights().len() };
+    spec.mix = Arc::new(spec.mix.under(&spec.load).ok_or_else(other)?);
     let connections = spec.load.connections.max(1) as usize;
     let threads = spec.threads.clamp(1, connections);
     let first = spec.load.first_sequence;

@@ -60,7 +60,7 @@ pub enum RunError {
     #[error("interrupted before all clients were connected")]
     Interrupted,
     /// A thread that could not start, or failed.
-    #[error("a thread ended before its time: the operating system refused what it needs, or it failed and said why above")]
+    #[error("a load thread exited early: the operating system refused what it needs, or it failed; see above")]
     Thread,
     /// A log that cannot be written.
     #[error("could not open logfile \"{}\": {error}", .path.display())]

@@ -169,8 +169,8 @@ pub struct StageTimes {
 impl StageTimes {
     /// Adds what another connection, or another block, saw of the same stage.
     pub fn add(&mut self, other: &StageTimes) {
-        self.scheduled += other.scheduled;
-        self.failed += other.failed;
+        self.scheduled = self.scheduled.saturating_add(other.scheduled);
+        self.failed = self.failed.saturating_add(other.failed);
         self.response.add(&other.response);
         self.acquire.add(&other.acquire);
     }

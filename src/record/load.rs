@@ -148,7 +148,45 @@ pub struct ScenarioLoad {
     pub connections: u32,
     /// Why it is this load, where the scenario leaves it to pgduel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chosen: Option<String>,
+    pub chosen: Option<LoadChoice>,
+}
+
+/// Why a load is what it is, where the scenario leaves it to pgduel.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum LoadChoice {
+    /// A rate: half of what the slowest arm did in a probe.
+    Probed,
+    /// Fixed work: a timed block at half of the capacity would hold too few transactions.
+    TooFew {
+        /// How many.
+        transactions: u64,
+    },
+    /// Fixed work: no rate is fair to all arms.
+    Apart {
+        /// How many times as long as the fastest arm the slowest one takes.
+        times: f64,
+    },
+    /// Fixed work: all connections together do less than half of what single sessions promise.
+    Saturated,
+}
+
+impl std::fmt::Display for LoadChoice {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LoadChoice::Probed => out.write_str("rate found by probe"),
+            LoadChoice::TooFew { transactions } => {
+                write!(out, "a timed block at half of capacity would hold too few transactions, about {transactions}")
+            }
+            LoadChoice::Apart { times } => {
+                let decimals = usize::from(*times < 10.0);
+                write!(out, "one arm takes {times:.decimals$} times as long as another: no rate is fair to both")
+            }
+            LoadChoice::Saturated => out.write_str(
+                "with all connections busy, it does less than half of what single sessions promise: too little for a timed block",
+            ),
+        }
+    }
 }
 
 /// What a block is to do.

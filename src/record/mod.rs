@@ -33,7 +33,7 @@ pub use expectation::{Expect, Expectation, QuantityExpectations};
 pub use file::{ReadError, Record, Writer, read};
 pub use header::{DatasetDescription, Header, Machine, ServerDescription};
 pub use histogram::{Histogram, HistogramError};
-pub use load::{Arrivals, BlockLoad, BlockPurpose, Limits, ScenarioLoad, Spacing, Stage, nanoseconds, stages_length};
+pub use load::{Arrivals, BlockLoad, BlockPurpose, Limits, LoadChoice, ScenarioLoad, Spacing, Stage, nanoseconds, stages_length};
 pub use notice::Notice;
 pub use processor::{NoProcessorTime, ProcessorTime};
 pub use scenario::{
@@ -42,7 +42,7 @@ pub use scenario::{
 };
 
 /// Version of the line format. Raised when a reader of the former version would misread a line.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// One line of `run.jsonl`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]

@@ -103,6 +103,9 @@ pub fn mean_count(value: f64) -> String {
 
 /// Bytes in binary units with three significant digits.
 pub fn bytes(value: f64) -> String {
+    if value > 0.0 && value < 0.01 {
+        return "< 0.01 B".to_owned();
+    }
     let mut scaled = value;
     let mut unit = "B";
     for next in ["KiB", "MiB", "GiB", "TiB"] {

@@ -52,11 +52,11 @@ pub fn exit(outcome: Outcome, inconclusive_fails: bool) -> String {
     let meaning = match outcome {
         Outcome::Interrupted => "interrupted",
         Outcome::Infrastructure => "server or machine failed",
-        Outcome::WrongAnswers => "wrong answers, a leak, or too little found",
+        Outcome::WrongAnswers => "wrong answers, a leak, or a search that finds too little",
         Outcome::Invalid => "invalid: not everything can be judged",
         Outcome::Surprise => "regressed, or not as expected",
         Outcome::Inconclusive if inconclusive_fails => "nothing unexpected, but not everything decided",
-        Outcome::Inconclusive => "nothing unexpected, but not everything decided; 3 with --inconclusive=fail",
+        Outcome::Inconclusive => "nothing unexpected, but not everything decided; 3 with --inconclusive fail",
         Outcome::Passed => "passed",
     };
     format!("{} ({meaning})", outcome.exit_code(inconclusive_fails))

@@ -5,8 +5,7 @@ use minijinja::AutoEscape;
 use minijinja::value::Serde;
 use serde::Serialize;
 
-use crate::judge::{Gate, ScenarioComparison};
-use crate::record::Arm;
+use crate::judge::{Gate, Metric, ScenarioComparison};
 use crate::shown::plain;
 
 use super::chart::{self, Page};
@@ -71,9 +70,13 @@ fn drawn_scenario(one: &ScenarioComparison) -> anyhow::Result<DrawnScenario> {
         |draw: &dyn Fn(Page) -> anyhow::Result<String>| -> anyhow::Result<String> { Ok([draw(Page::Wide)?, draw(Page::Narrow)?].concat()) };
     let arms = &one.scenario.arms;
     let mut charts = Vec::new();
-    // What a sweep is made for: one chart a gated metric, told of its first arm.
-    for first in one.metrics.iter().filter(|metric| metric.gate == Gate::Gated && metric.arm == Arm::at(1)) {
-        charts.push(both(&|page| chart::sweep(one, first, page))?);
+    // What a sweep is made for: one chart a gated metric, whichever arms have it.
+    let mut swept: Vec<&Metric> = Vec::new();
+    for metric in one.metrics.iter().filter(|metric| metric.gate == Gate::Gated) {
+        if !swept.iter().any(|other| other.is_like(metric)) {
+            charts.push(both(&|page| chart::sweep(one, metric, page))?);
+            swept.push(metric);
+        }
     }
     charts.retain(|chart| !chart.is_empty());
     // Statements first: their service time is what is judged.

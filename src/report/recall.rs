@@ -11,50 +11,49 @@ const SAME: f64 = 0.01;
 const JUDGED: &str = "asks for";
 
 /// Recall of an arm and the baseline, where it differs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shift {
     found: Both<f64>,
+    /// The class of tenants that it is of, where there are several.
+    class: Option<String>,
 }
 
 impl Shift {
     /// After "is 1.3× slower and".
     pub fn sentence(&self) -> String {
-        format!("finds {:.2} of the nearest instead of {:.2}", self.found.arm, self.found.baseline)
+        let of = self.class.as_ref().map(|class| format!(" for {class} tenants")).unwrap_or_default();
+        format!("finds {:.2} of the nearest instead of {:.2}{of}", self.found.arm, self.found.baseline)
     }
 
     /// Where there is little room.
     pub fn brief(&self) -> String {
         format!("recall {:.2} → {:.2}", self.found.baseline, self.found.arm)
     }
+
+    fn apart(&self) -> f64 {
+        (self.found.arm - self.found.baseline).abs()
+    }
 }
 
 /// The arm whose recall differs most from the baseline's; `None` if all find the same.
 pub fn widest(one: &ScenarioComparison) -> Option<(Arm, Shift)> {
-    let apart = |(_, shift): &(Arm, Shift)| (shift.found.arm - shift.found.baseline).abs();
     let shifts = one.scenario.arms.rivals().filter_map(|arm| Some((arm, shift(one, arm)?)));
-    shifts.max_by(|a, b| apart(a).total_cmp(&apart(b)))
+    shifts.max_by(|(_, a), (_, b)| a.apart().total_cmp(&b.apart()))
 }
 
-/// The recall of the search in which an arm and the baseline differ most, `None` if they find the same: the worst class of each, or, where
-/// those are alike, the class that differs most.
+/// The recall of an arm and the baseline in the search and the class of tenants in which they differ most; `None` if they find the same.
 pub fn shift(one: &ScenarioComparison, arm: Arm) -> Option<Shift> {
     let (baseline, of_arm) = (by_class(one, Arm::BASELINE), by_class(one, arm));
-    let mut most: Option<(f64, Shift)> = None;
+    let mut shifts = Vec::new();
     for (statement, classes) in &baseline {
         let Some(others) = of_arm.get(statement) else { continue };
-        let both = classes.iter().filter_map(|(class, baseline)| Some(Both { baseline: *baseline, arm: *others.get(class)? }));
-        let both: Vec<Both<f64>> = both.filter(|found| found.baseline.is_finite() && found.arm.is_finite()).collect();
-        let apart = |found: &Both<f64>| (found.arm - found.baseline).abs();
-        let Some(widest) = both.iter().copied().max_by(|a, b| apart(a).total_cmp(&apart(b))) else { continue };
-        if apart(&widest) <= SAME + 1e-9 || most.as_ref().is_some_and(|(other, _)| *other >= apart(&widest)) {
-            continue;
+        for (class, baseline) in classes {
+            let Some(arm) = others.get(class).filter(|arm| arm.is_finite() && baseline.is_finite()) else { continue };
+            let class = (classes.len() > 1).then(|| (*class).to_owned());
+            shifts.push(Shift { found: Both { baseline: *baseline, arm: *arm }, class });
         }
-        let worst = |read: fn(&Both<f64>) -> f64| both.iter().map(read).fold(f64::INFINITY, f64::min);
-        let worst = Both { baseline: worst(|found| found.baseline), arm: worst(|found| found.arm) };
-        let found = if apart(&worst) > SAME { worst } else { widest };
-        most = Some((apart(&widest), Shift { found }));
     }
-    most.map(|(_, shift)| shift)
+    shifts.into_iter().filter(|shift| shift.apart() > SAME + 1e-9).max_by(|a, b| a.apart().total_cmp(&b.apart()))
 }
 
 /// Recall by statement and class of tenants. Checks come first and are always there; plans are only taken where something was timed.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::judge::{Best, Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Verdict};
+use crate::judge::{Best, Comparison, DisturbedBlocks, Gate, Metric, Quantity, ScenarioComparison, Standing, Unranked, Verdict};
 use crate::record::{Arm, ArmRecord, Arrivals, CheckKind, CheckOutcome, RttPer, ScenarioLoad, ScenarioRecord, Spacing, Stage, StopReason};
 
 use super::Ending;
@@ -108,6 +108,22 @@ pub fn best(best: &Best, scenario: &ScenarioRecord) -> String {
         (false, slower) => format!(", and {} {} slower", names(slower), if slower.len() == 1 { "is" } else { "are" }),
     };
     format!("By {}{of} {}, {} is the fastest: {tied}{slower}.", best.transaction, best.quantity.name(), scenario.arm_name(best.arm))
+}
+
+/// Why arms are not ranked, as a sentence.
+pub fn unranked(why: Unranked) -> String {
+    let why = match why {
+        Unranked::Failing => "transactions fail on one of them".to_owned(),
+        Unranked::NothingInCommon => "they have no gated median in common".to_owned(),
+        Unranked::Rounds { whole, least } => {
+            format!(
+                "{} count{} for all of them, and it takes {least}",
+                plural(u64::from(whole), "round"),
+                if whole == 1 { "s" } else { "" }
+            )
+        }
+    };
+    format!("The arms are not ranked: {why}.")
 }
 
 /// Whether a metric regressed as its author said it would.

@@ -39,7 +39,7 @@ use super::{
 
 /// A value with the ends of its confidence interval.
 ///
-/// On the log scale after estimation; [`Estimate::exp`] gives the ratio after/before. The point
+/// On the log scale after estimation; [`Estimate::exp`] gives the ratio arm/baseline. The point
 /// lies inside the closed interval, but may coincide with an end that is itself excluded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
@@ -67,7 +67,7 @@ impl Estimate {
         Self { point: self.point.exp(), lower: self.lower.exp(), upper: self.upper.exp() }
     }
 
-    /// The same effect seen from the other side: before/after, or a cost from a benefit.
+    /// The effect with arm and baseline exchanged, or of a benefit instead of a cost.
     pub fn mirrored(self) -> Self {
         Self { point: -self.point, lower: -self.upper, upper: -self.lower }
     }

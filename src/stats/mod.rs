@@ -1,9 +1,9 @@
 //! The statistics that decide a duel.
 //!
-//! Owns: estimating the effect of one variant over the other from paired blocks, testing it,
+//! Owns: estimating the effect of an arm against the baseline from paired blocks, testing it,
 //! correcting for the number of metrics, calling a verdict, and planning how many pairs are needed.
 //!
-//! Takes: one number a pair, the log ratio `d = ln(after) - ln(before)` of a cost (nanoseconds: more
+//! Takes: one number a pair, the log ratio `d = ln(arm) - ln(baseline)` of a cost (nanoseconds: more
 //! is worse). For a metric where more is better, such as capacity, pass `-d`.
 //!
 //! Returns: plain values. Everything is a pure function of its arguments: no randomness, no clock.

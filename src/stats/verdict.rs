@@ -11,9 +11,9 @@ pub const FAMILY_ALPHA: f64 = 0.01;
 ///
 /// It bounds both directions, +margin and -margin: an improvement that matters is one whose
 /// reversal would be a regression that matters (5% slower and 1/1.05 faster), so that exchanging
-/// before and after exchanges the verdicts and nothing else.
+/// arm and baseline exchanges the verdicts and nothing else.
 ///
-/// `value_ns` is the metric on the faster side, say its median over the blocks. NaN, hence
+/// `value_ns` is the metric on the faster arm, say its median over the blocks. NaN, hence
 /// never "unchanged", unless `value_ns` is positive and the others are not negative, all finite.
 pub fn effective_margin(relative: f64, floor_ns: f64, value_ns: f64) -> f64 {
     let allowed = |v: f64| v >= 0.0 && v.is_finite();
@@ -23,7 +23,7 @@ pub fn effective_margin(relative: f64, floor_ns: f64, value_ns: f64) -> f64 {
     relative.max(floor_ns / value_ns).ln_1p()
 }
 
-/// What a metric did from before to after. For a cost, up is worse.
+/// How a metric of an arm compares with the baseline's. For a cost, up is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -83,7 +83,7 @@ pub fn judge(interval: &Estimate, margin_ln: f64, significance: Significance) ->
 /// One gated metric of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric<'a> {
-    /// ln(after) - ln(before) of a cost, one a pair.
+    /// ln(arm) - ln(baseline) of a cost, one a pair.
     pub differences: &'a [f64],
     /// What matters, as a log ratio: [`effective_margin`].
     pub margin_ln: f64,

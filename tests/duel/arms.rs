@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::pooler::{self, Pooler};
-use crate::project::{LIST, Project, finish};
+use crate::project::{LIST, Project, events, finish};
 use crate::support::{OwnHome, TestServer};
 
 const SMALL: [&str; 3] = ["--quick", "--scale", "0.1"];
@@ -117,6 +117,10 @@ async fn a_route_is_an_arms_own() {
         return;
     }
     let pooler = Pooler::start("session").await;
+    let misspelt = project(&through(pooler.port).replace("work_mem", "wrok_mem"), &asks);
+    finish(misspelt.duel("notes/planted", &SMALL).env("DATABASE_URL", pooler.server.url("postgres")))
+        .expect_code(4)
+        .expect_said("pooled, set wrok_mem: unrecognized configuration parameter");
     for writes in [false, true] {
         let load = "[load]\nrate = 100\nconnections = 2\n";
         let asks = if writes { asks.replace("identity =", "writes = true\nidentity =") } else { asks.clone() };
@@ -130,6 +134,32 @@ async fn a_route_is_an_arms_own() {
             let hidden = |block: &&Value| block["server"]["no_processor"] == "other-host-or-container";
             assert!(!cfg!(target_os = "linux") || blocks.iter().all(|block| hidden(block) == (arm == 1)), "{blocks:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_scenario_that_is_come_back_to_is_planned_as_it_says() {
+    if pooler::is_missing() {
+        return;
+    }
+    let pooler = Pooler::start("session").await;
+    let project = Project::example();
+    for plans in ["custom", "generic"] {
+        let arms = format!(
+            "[[arm]]\nname = \"direct\"\nvariant = \"after\"\n[[arm]]\nname = \"pooled\"\nvariant = \"after\"\nroute = \"127.0.0.1:{}\"\n",
+            pooler.port
+        );
+        let load = format!("[load]\nrate = {{ work = 1, transactions = 40 }}\nplans = \"{plans}\"\n");
+        project.write(&format!("scenarios/notes/{plans}.toml"), &format!("title = \"{plans}\"\n{arms}{load}{LIST}"));
+    }
+    let mut command = project.pgduel(&["duel", "notes/custom", "notes/generic", "--scale", "0.1", "--budget", "40s"]);
+    command.arg("--out").arg(project.out());
+    let finished = finish(command.env("DATABASE_URL", pooler.server.url("postgres")));
+    let blocks = project.lines("block");
+    for (scenario, other) in [("notes/custom", "generic_plans"), ("notes/generic", "custom_plans")] {
+        let of_scenario: Vec<&Value> = blocks.iter().filter(|block| block["scenario"] == scenario).collect();
+        assert!(of_scenario.len() > 2 * 16, "it was come back to: {} blocks\n{}{}", of_scenario.len(), finished.stdout, finished.stderr);
+        assert!(of_scenario.iter().all(|block| block["server"][other] == 0), "{scenario} has {other}: {of_scenario:?}");
     }
 }
 
@@ -193,12 +223,13 @@ async fn a_sweep_fills_in_the_variants_files() {
     std::fs::remove_dir_all(project.out()).expect("the first run's folder");
     let mut command = project.duel("notes/wrong", &["--checks-only", "--scale", "0.1"]);
     finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said(&format!("wrong.toml:{line}: fill-50"));
-    // A scenario that sweeps nothing cannot use the variant, and is told why.
+    // A scenario that sweeps nothing cannot use the variant, and is told why: from its file, or where the command names the arms.
     project.write("scenarios/notes/bare.toml", &format!("title = \"Bare\"\nduel = [\"before\", \"filled\"]\n{LIST}"));
-    std::fs::remove_dir_all(project.out()).expect("the last run's folder");
-    let mut command = project.duel("notes/bare", &["--checks-only", "--scale", "0.1"]);
-    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("only in a scenario that sweeps it");
+    finish(&mut project.duel("notes/bare", &["--checks-only"])).expect_code(2).expect_said("duel: {{fill}} in ").expect_said("filled.sql:");
     std::fs::remove_file(project.path("scenarios/notes/bare.toml")).expect("it was written");
+    std::fs::remove_dir_all(project.out()).expect("the last run's folder");
+    let mut command = project.duel("notes/list-notes", &["--arms", "before,filled", "--checks-only", "--scale", "0.1"]);
+    finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(4).expect_said("only in a scenario that sweeps it");
     // `run` has one of its arms.
     let mut command = project.pgduel(&["run", "notes/planted", "--variant", "fill-90", "--time", "300ms", "--scale", "0.1"]);
     command.arg("--out").arg(project.path("run"));
@@ -228,7 +259,7 @@ async fn a_run_of_one_arm_tells_tools_how_it_goes() {
         project.pgduel(&["run", "notes/list-notes", "--variant", "after", "--time", "500ms", "--scale", "0.1", "--progress", "json"]);
     command.arg("--out").arg(project.out());
     let finished = finish(command.env("DATABASE_URL", server.url("postgres"))).expect_code(0);
-    let events: Vec<Value> = finished.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let events = events(&finished);
     for name in ["applying", "loading", "block", "scenario-ended"] {
         assert_eq!(events.iter().filter(|event| event["event"] == name).count(), 1, "{name}: {}", finished.stderr);
     }

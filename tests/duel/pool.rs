@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgduel::load::block::{BlockResult, prepare};
+use pgduel::load::block::{BlockError, BlockResult, prepare};
 use pgduel::record::{Arrivals, BlockLoad, Limits, Spacing, Stage, StageTimes};
 
 use crate::outages::{Held, PATIENT, SECOND, SHORT, spec};
@@ -55,9 +55,12 @@ async fn a_load_that_was_stored_does_the_same_work_again() {
     let stored = serde_json::to_string(&load).expect("it is data");
     let read: BlockLoad = serde_json::from_str(&stored).expect("it reads");
     assert_eq!(read, load);
-    let first = run(&held, "select 1", load, 2).await.recording.accounting;
+    let first = run(&held, "select 1", load.clone(), 2).await.recording.accounting;
     let again = run(&held, "select 1", read, 2).await.recording.accounting;
     assert!(first.scheduled > 200 && first.scheduled != 300 && first == again, "{first:?} and {again:?}");
+    let of_others = BlockLoad { mix: vec![1.0, 2.0], ..load };
+    let refused = prepare(spec(&held.server.conn_info(&held.database), "select 1", of_others, PATIENT)).await;
+    assert!(matches!(refused, Err(BlockError::OtherMix { weights: 2, transactions: 1 })));
 }
 
 #[tokio::test]

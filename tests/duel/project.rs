@@ -161,6 +161,12 @@ impl Finished {
     }
 }
 
+/// What `--progress json` told; every line is JSON.
+pub fn events(finished: &Finished) -> Vec<Value> {
+    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
+    finished.stderr.lines().map(read).collect()
+}
+
 /// Runs to the end.
 pub fn finish(command: &mut Command) -> Finished {
     Running::start(command).finish()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pgduel::judge::{Comparison, Gate, Outcome, Quantity, Standing, Verdict, compare};
+use pgduel::judge::{Comparison, Gate, Outcome, Quantity, Standing, Unranked, Verdict, compare};
 use pgduel::record::{Accounting, Arm, BlockRecord, Discard, Expect, Expectation, Line, Record};
 
 use crate::records::{Made, made, run, times};
@@ -139,6 +139,30 @@ fn the_best_arm_is_named_with_those_that_cannot_be_told_apart() {
     let (_, arm, tied, slower) = best(Made { spread: 0.03, ..three(0.5, 0.5) })[0].clone();
     assert!([AFTER, THIRD].contains(&arm) && tied == [AFTER + THIRD - arm] && slower == [0], "{arm} {tied:?} {slower:?}");
     assert!(best(Made { more: vec![], ..three(0.5, 1.0) }).is_empty(), "of two arms the verdict says it");
+}
+
+#[test]
+fn arms_that_are_not_ranked_have_a_reason() {
+    let unranked = |comparison: Comparison| {
+        let scenario = &comparison.scenarios[0];
+        assert!(scenario.best.is_empty(), "{:?}", scenario.best);
+        scenario.unranked
+    };
+    assert_eq!(unranked(compare(&run(31, &[Made { pairs: 9, ..three(0.5, 1.3) }]))), Some(Unranked::Rounds { whole: 9, least: 10 }));
+    let failing = edited(three(0.5, 1.3), |block| {
+        if block.arm == Arm::at(THIRD) {
+            block.accounting =
+                Accounting { ok: block.accounting.ok / 2, error: block.accounting.ok - block.accounting.ok / 2, ..block.accounting };
+        }
+    });
+    assert_eq!(unranked(failing), Some(Unranked::Failing));
+    let rare = edited(three(0.5, 1.3), |block| {
+        if block.arm == Arm::at(THIRD) {
+            block.statements.values_mut().for_each(|histogram| *histogram = times(2e6, 1.0, 10));
+        }
+    });
+    assert_eq!(unranked(rare), Some(Unranked::NothingInCommon));
+    assert_eq!(unranked(compare(&run(31, &[Made { more: vec![], ..three(0.5, 1.0) }]))), None);
 }
 
 /// One block that took ten times as long makes an arm's mean the worst, and it is the fastest all the same.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pgduel::record::{
     Accounting, Arm, ArmRecord, Arms, Arrivals, BlockLoad, BlockPurpose, BlockRecord, CheckKind, CheckOutcome, CheckRecord, Discard, End,
-    Expect, Expectation, GeneratorReport, Header, Histogram, Line, Margins, Mode, ProbeRecord, Record, ScenarioEnd, ScenarioLoad,
-    ScenarioRecord, ServerDelta, StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
+    Expect, Expectation, GeneratorReport, Header, Histogram, Line, LoadChoice, Margins, Mode, ProbeRecord, Record, ScenarioEnd,
+    ScenarioLoad, ScenarioRecord, ServerDelta, StatementRecord, StopReason, TenantClassRecord, TransactionRecord, TransactionTimes,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -254,7 +254,7 @@ pub fn scenario(made: &Made) -> ScenarioRecord {
             expect: None,
             expect_why: None,
         }],
-        load: Some(ScenarioLoad { arrivals: made.arrivals.clone(), connections: 4, chosen: Some("made up".into()) }),
+        load: Some(ScenarioLoad { arrivals: made.arrivals.clone(), connections: 4, chosen: Some(LoadChoice::Probed) }),
         expect: made.expect.map(Expect::Verdict),
         expect_why: made.expect.map(|_| "made up".into()),
         margins: Margins::default(),

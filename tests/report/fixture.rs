@@ -164,11 +164,7 @@ fn record(path: &str, title: &str, analysis: &str, sql: &str) -> ScenarioRecord 
             expect: None,
             expect_why: None,
         }],
-        load: Some(ScenarioLoad {
-            arrivals: Arrivals::Poisson { per_second: 412.3 },
-            connections: 4,
-            chosen: Some("rate found by probe".into()),
-        }),
+        load: Some(ScenarioLoad { arrivals: Arrivals::Poisson { per_second: 412.3 }, connections: 4, chosen: Some(LoadChoice::Probed) }),
         expect: None,
         expect_why: None,
         margins: Margins::default(),
@@ -206,6 +202,7 @@ fn scenario(record: ScenarioRecord, metrics: Vec<Metric>, outcome: Outcome) -> S
         checks: vec![check(CheckKind::Answers, "fetch", 200), check(CheckKind::Isolation, "conversations", 12)],
         metrics,
         best: vec![],
+        unranked: None,
         capacity: Arms::two(None, None),
         capacity_ratio: Arms::two(None, None),
         failed_share: Arms::two(Default::default(), Default::default()),
@@ -412,7 +409,7 @@ fn ingestion() -> ScenarioComparison {
     record.load = Some(ScenarioLoad {
         arrivals: Arrivals::Work { transactions: 1_150 },
         connections: 1,
-        chosen: Some("one arm takes 110 times as long as another: no rate is fair to both".into()),
+        chosen: Some(LoadChoice::Apart { times: 110.0 }),
     });
     let of = |quantity, ns, ratio, verdict| metric("ingest", Measured { statement: None, quantity, ns, ratio, verdict });
     let metrics = vec![

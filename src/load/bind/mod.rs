@@ -16,6 +16,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::dataset::{Dataset, TableId, Tenant, TenantClass, Value, stream};
+use crate::record::BlockLoad;
 use crate::scenario::{Identity, Pick, Scenario};
 use crate::script::random::Random;
 
@@ -31,8 +32,9 @@ use resolve::{Bindable, Ready, ReadyWithin};
 pub struct Mix {
     dataset: Arc<Dataset>,
     seed: u64,
-    transactions: Vec<Bindable>,
-    total_weight: f64,
+    /// By transaction.
+    weights: Vec<f64>,
+    transactions: Arc<[Bindable]>,
     /// New rows that all transactions together would insert: what one sequence number sets aside of their numbers.
     rows_a_sequence: u64,
 }
@@ -43,7 +45,7 @@ impl Mix {
         let clients = scenario.sessions();
         let bindable = |transaction| Bindable::new(&dataset, transaction, clients, seed);
         let mut transactions = scenario.transactions.iter().map(bindable).collect::<Result<Vec<_>, _>>()?;
-        let total_weight = transactions.iter().map(|t| t.weight).sum();
+        let weights = scenario.transactions.iter().map(|transaction| transaction.weight).collect();
         let mut rows_a_sequence = 0;
         for draw in transactions.iter_mut().flat_map(|transaction| &mut transaction.draws) {
             if let Ready::Rows { count, offset, .. } = draw {
@@ -51,7 +53,27 @@ impl Mix {
                 rows_a_sequence += u64::from(*count);
             }
         }
-        Ok(Mix { dataset, seed, transactions, total_weight, rows_a_sequence })
+        Ok(Mix { dataset, seed, weights, transactions: transactions.into(), rows_a_sequence })
+    }
+
+    /// The same transactions, drawn by the seed and the weights of a load; `None` if it is a load of other transactions. What a script has as
+    /// `:random_seed` stays.
+    pub fn under(&self, load: &BlockLoad) -> Option<Mix> {
+        let sum: f64 = load.mix.iter().sum();
+        let suits =
+            load.mix.len() == self.transactions.len() && load.mix.iter().all(|weight| *weight >= 0.0) && sum > 0.0 && sum.is_finite();
+        suits.then(|| Mix {
+            dataset: self.dataset.clone(),
+            seed: load.seed,
+            weights: load.mix.clone(),
+            transactions: self.transactions.clone(),
+            rows_a_sequence: self.rows_a_sequence,
+        })
+    }
+
+    /// Weights of the transactions, in order.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
     }
 
     /// The dataset that parameters are drawn from.
@@ -62,11 +84,11 @@ impl Mix {
     /// What arrival `sequence` runs.
     pub fn arrival(&self, sequence: u64) -> Arrival {
         let mut rng = stream(self.seed, "arrival", sequence);
-        let mut point = rng.random::<f64>() * self.total_weight;
+        let mut point = rng.random::<f64>() * self.weights.iter().sum::<f64>();
         let mut transaction = 0;
-        for (index, candidate) in self.transactions.iter().enumerate() {
+        for (index, weight) in self.weights.iter().enumerate() {
             transaction = index;
-            point -= candidate.weight;
+            point -= weight;
             if point < 0.0 {
                 break;
             }

@@ -78,7 +78,6 @@ pub enum BindError {
 
 #[derive(Debug)]
 pub(super) struct Bindable {
-    pub(super) weight: f64,
     pub(super) identity: Identity,
     pub(super) tenant_pick: TenantPick,
     /// Tenants that can run it, with cumulated weights.
@@ -120,7 +119,6 @@ impl Bindable {
             draws.push(ready);
         }
         let mut bindable = Bindable {
-            weight: transaction.weight,
             identity: transaction.identity.clone(),
             tenant_pick: transaction.tenants,
             tenants: Vec::new(),

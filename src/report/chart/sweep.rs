@@ -20,7 +20,7 @@ struct Point {
     ink: Ink,
 }
 
-/// The chart of one gated metric, by the first arm's; empty where the scenario is no sweep or the metric has no interval.
+/// The chart of one gated metric, over all arms that have it; empty where the scenario is no sweep or the metric has no interval.
 pub fn sweep(one: &ScenarioComparison, first: &Metric, page: Page) -> anyhow::Result<String> {
     let Some(points) = points(one, first) else { return Ok(String::new()) };
     let factor = one.scenario.arms.baseline.factor.as_ref().map_or("", |factor| factor.name.as_str());

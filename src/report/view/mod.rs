@@ -104,7 +104,7 @@ pub struct ScenarioView {
     pub disturbed: Option<String>,
     pub stop: String,
     /// The first gated metric and its change, for a line that has no room for more.
-    pub first: Option<(String, String)>,
+    pub first: Vec<(String, String)>,
     /// `None` where metrics speak; else the word that stands in their place.
     pub stopped_short: Option<&'static str>,
     pub metrics: Vec<MetricView>,

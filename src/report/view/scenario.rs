@@ -17,7 +17,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
     let record = &one.scenario;
     let (tone, verdict) = scenario_verdict(one);
     // Of an open loop it is said with the load itself.
-    let load_why = record.load.as_ref().filter(|load| load.arrivals.is_work()).and_then(|load| load.chosen.clone());
+    let load_why = record.load.as_ref().filter(|load| load.arrivals.is_work()).and_then(|load| load.chosen).map(|why| why.to_string());
     let checks = checks(record, &one.checks);
     let failed = |check: &&CheckView| check.outcome == words::check_outcome(CheckOutcome::Failed);
     ScenarioView {
@@ -33,7 +33,7 @@ pub fn scenario(index: usize, one: &ScenarioComparison, header: &Header, minimum
         symbol: words::symbol(tone),
         verdict,
         expectations: expectations::all(one),
-        best: one.best.iter().map(|best| words::best(best, record)).collect(),
+        best: one.best.iter().map(|best| words::best(best, record)).chain(one.unranked.map(words::unranked)).collect(),
         recall: recall(record, &one.checks),
         recall_shift: recall::widest(one).map(|(_, shift)| shift.brief()),
         timed: !matches!(one.stop, StopReason::ChecksFailed | StopReason::ChecksOnly | StopReason::Rejected { .. }),
@@ -86,10 +86,12 @@ fn discarded(one: &ScenarioComparison) -> Vec<String> {
     one.rounds.reasons.iter().map(|(reason, times)| format!("{times}× {reason}")).collect()
 }
 
-fn first(one: &ScenarioComparison) -> Option<(String, String)> {
-    let metric = one.metrics.iter().find(|metric| metric.gate == Gate::Gated)?;
-    let change = change(metric.ratio.as_ref(), metric.verdict).text();
-    Some((words::named(metric, one), change))
+/// The first gated metric, of each arm that has it: its name and its change.
+fn first(one: &ScenarioComparison) -> Vec<(String, String)> {
+    let gated = || one.metrics.iter().filter(|metric| metric.gate == Gate::Gated);
+    let Some(first) = gated().next() else { return Vec::new() };
+    let named = |metric: &Metric| (words::named(metric, one), change(metric.ratio.as_ref(), metric.verdict).text());
+    gated().filter(|metric| metric.is_like(first)).map(named).collect()
 }
 
 /// One word for a scenario: that of its gated metrics if they agree, else how many are what.
@@ -134,7 +136,9 @@ fn anchor(index: usize, path: &str) -> String {
 /// One metric, laid out; also what charts label their rows with.
 pub fn metric_view(metric: &Metric, one: &ScenarioComparison) -> MetricView {
     let value = metric.value_ns;
-    let unit = TimeUnit::of(&[value.baseline, value.arm]);
+    // One unit for all arms: they are compared with each other too.
+    let alike = one.metrics.iter().filter(|other| other.is_like(metric));
+    let unit = TimeUnit::of(&alike.flat_map(|other| [other.value_ns.baseline, other.value_ns.arm]).collect::<Vec<_>>());
     let change = change(metric.ratio.as_ref(), metric.verdict);
     let tone = words::verdict_tone(metric.verdict);
     MetricView {
