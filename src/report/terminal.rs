@@ -179,11 +179,26 @@ impl Page {
         if !std::mem::replace(headed, true) {
             table.set_header(head);
         }
+        let mut group = String::new();
         for metric in metrics {
             let tone = Some(Paint::Tone(metric.tone));
+            let name = |text: &str| self.cell(&wrapped_name(&plain(text), widths.name).join("\n"), None);
+            // Of several arms each has a row, below one with the metric's name and the baseline.
+            let (own, baseline) = match &metric.arm {
+                None => (name(&metric.name), self.cell(&metric.baseline, None)),
+                Some(arm) => {
+                    let of_metric = metric.name.strip_suffix(&format!(", {arm}")).unwrap_or(&metric.name);
+                    if of_metric != group {
+                        table.add_row([name(of_metric), self.cell(&metric.baseline, None)]);
+                        group = of_metric.to_owned();
+                    }
+                    let arm = wrapped_name(&plain(arm), widths.name.saturating_sub(2));
+                    (self.cell(&arm.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"), None), self.cell("", None))
+                }
+            };
             table.add_row([
-                self.cell(&wrapped_name(&plain(&metric.name), widths.name).join("\n"), None),
-                self.cell(&metric.baseline, None),
+                own,
+                baseline,
                 self.cell(&metric.value, None),
                 self.cell(&change_text(metric), tone),
                 self.cell(&verdict_text(metric), tone),

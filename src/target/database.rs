@@ -126,14 +126,16 @@ pub(super) async fn drop_marked(server: &Server, name: &str, mark: &DatabaseMark
     Ok(is_it)
 }
 
-/// Ends idle sessions of pgduel's in a database with its mark: those that a pooler keeps open would be in the way of a copy.
+/// Ends idle sessions of pgduel's in a database with its mark: those that a pooler keeps open would be in the way of a copy, and began with former
+/// settings. Once reset by the pooler, they have no name.
 pub async fn end_idle_sessions(server: &Server, name: &str) -> Result<(), TargetError> {
     let mut admin = server.connect_admin().await?;
     require_mark(&mut admin, name).await?;
     sqlx::query(
         "select pg_terminate_backend(pid)
            from pg_stat_activity
-          where datname = $1 and pid <> pg_backend_pid() and state = 'idle' and starts_with(application_name, $2)",
+          where datname = $1 and pid <> pg_backend_pid() and state = 'idle'
+            and (application_name = '' or starts_with(application_name, $2))",
     )
     .bind(name)
     .bind(APPLICATION_NAME)

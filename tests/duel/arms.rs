@@ -156,9 +156,9 @@ async fn a_scenario_that_is_come_back_to_is_planned_as_it_says() {
     command.arg("--out").arg(project.out());
     let finished = finish(command.env("DATABASE_URL", pooler.server.url("postgres")));
     let blocks = project.lines("block");
+    assert!(blocks.len() > 2 * 2 * 16, "none was come back to: {} blocks\n{}{}", blocks.len(), finished.stdout, finished.stderr);
     for (scenario, other) in [("notes/custom", "generic_plans"), ("notes/generic", "custom_plans")] {
         let of_scenario: Vec<&Value> = blocks.iter().filter(|block| block["scenario"] == scenario).collect();
-        assert!(of_scenario.len() > 2 * 16, "it was come back to: {} blocks\n{}{}", of_scenario.len(), finished.stdout, finished.stderr);
         let found: Vec<_> = of_scenario.iter().map(|block| (&block["round"], &block["arm"], &block["server"][other])).collect();
         assert!(found.iter().all(|(_, _, plans)| **plans == 0), "{scenario} has {other}, by round and arm: {found:?}");
     }
