@@ -56,7 +56,7 @@ fn values_are_reckoned_from_the_arrivals_own_numbers() {
 
 #[test]
 fn the_load_says_what_is_drawn() {
-    let mix = mix("\\set a random(1, 1000000)\nselect :a;\n");
+    let mix = mix("\\set a random(1, 1000000)\nselect :a, :key;\n");
     let load = |seed, weights: &[f64]| BlockLoad {
         seed,
         mix: weights.to_vec(),
