@@ -377,6 +377,11 @@ fn a_file_that_is_too_large_or_too_deep_is_refused() {
     let head = "title = 'T'\nduel = ['a', 'b']\n[[transaction]]\nname = 't'\nidentity = 'anon'\n[[transaction.statement]]\nname = 's'";
     let found = findings("many", &format!("{head}\nsql = 'select {}1'\n", "now(), ".repeat(100_000)));
     assert_eq!((found.len(), found[100].message.as_str()), (101, "99900 more errors are not shown"));
+    // Places without a value, by the ten thousand, and braces that are none.
+    for places in ["{{a}}, ".repeat(100_000), "{{".repeat(200_000)] {
+        let found = findings("places", &format!("{head}\nsql = 'select {places}1'\n"));
+        assert_eq!(found.iter().any(|one| one.message == "{{a}} has no value"), places.starts_with("{{a}}"));
+    }
     // Keys with points are tables within tables that TOML's parser does not count.
     let points = format!("{{{}a = ", "a.".repeat(70));
     for deep in ["[".repeat(5000), "a.".repeat(5000) + "a = 1", "{a=".repeat(5000), format!("{}1{}", points.repeat(70), "}".repeat(70))] {

@@ -50,21 +50,18 @@ const OPENING_WORDS: [&str; 20] = [
 
 /// Places in a text that wait for a value, `{{name}}`: the name, and the bytes with the braces.
 pub fn places(text: &str) -> Vec<(&str, Range<usize>)> {
-    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let mut found = Vec::new();
-    for (start, _) in text.match_indices("{{") {
-        let name = text[start + 2..].split("}}").next().unwrap_or_default();
-        let end = start + 2 + name.len();
-        if is_name(name) && text[end..].starts_with("}}") {
-            found.push((name, start..end + 2));
-        }
-    }
-    found
+    let place = |(start, _): (usize, &str)| {
+        let rest = &text[start + 2..];
+        let name = &rest[..rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())];
+        (!name.is_empty() && rest[name.len()..].starts_with("}}")).then(|| (name, start..start + name.len() + 4))
+    };
+    text.match_indices("{{").filter_map(place).collect()
 }
 
 /// The places of an SQL text that no factor of this name fills. Within a string braces may be meant, so there only what looks like a slip counts.
 pub fn unfilled<'s>(sql: &'s str, scan: &Scan, factor: Option<&str>) -> Vec<(&'s str, Range<usize>)> {
-    let in_sql = |place: &Range<usize>| scan.tokens.iter().any(|(token, span)| *token == Token::Symbol && span.start == place.start);
+    // Tokens stand in order; a place within one is in a string.
+    let in_sql = |place: &Range<usize>| scan.tokens.binary_search_by_key(&place.start, |(_, span)| span.start).is_ok();
     let is_slip = |name: &str| closest(name, factor).is_some();
     places(sql).into_iter().filter(|(name, place)| Some(*name) != factor && (in_sql(place) || is_slip(name))).collect()
 }

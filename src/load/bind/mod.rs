@@ -34,6 +34,7 @@ pub struct Mix {
     seed: u64,
     /// By transaction.
     weights: Vec<f64>,
+    total_weight: f64,
     transactions: Arc<[Bindable]>,
     /// New rows that all transactions together would insert: what one sequence number sets aside of their numbers.
     rows_a_sequence: u64,
@@ -45,7 +46,8 @@ impl Mix {
         let clients = scenario.sessions();
         let bindable = |transaction| Bindable::new(&dataset, transaction, clients, seed);
         let mut transactions = scenario.transactions.iter().map(bindable).collect::<Result<Vec<_>, _>>()?;
-        let weights = scenario.transactions.iter().map(|transaction| transaction.weight).collect();
+        let weights: Vec<f64> = scenario.transactions.iter().map(|transaction| transaction.weight).collect();
+        let total_weight = weights.iter().sum();
         let mut rows_a_sequence = 0;
         for draw in transactions.iter_mut().flat_map(|transaction| &mut transaction.draws) {
             if let Ready::Rows { count, offset, .. } = draw {
@@ -53,19 +55,22 @@ impl Mix {
                 rows_a_sequence += u64::from(*count);
             }
         }
-        Ok(Mix { dataset, seed, weights, transactions: transactions.into(), rows_a_sequence })
+        Ok(Mix { dataset, seed, weights, total_weight, transactions: transactions.into(), rows_a_sequence })
     }
 
     /// The same transactions, drawn by the seed and the weights of a load; `None` if it is a load of other transactions. What a script has as
     /// `:random_seed` stays.
     pub fn under(&self, load: &BlockLoad) -> Option<Mix> {
-        let sum: f64 = load.mix.iter().sum();
-        let suits =
-            load.mix.len() == self.transactions.len() && load.mix.iter().all(|weight| *weight >= 0.0) && sum > 0.0 && sum.is_finite();
+        let total_weight: f64 = load.mix.iter().sum();
+        let suits = load.mix.len() == self.transactions.len()
+            && load.mix.iter().all(|weight| *weight >= 0.0)
+            && total_weight > 0.0
+            && total_weight.is_finite();
         suits.then(|| Mix {
             dataset: self.dataset.clone(),
             seed: load.seed,
             weights: load.mix.clone(),
+            total_weight,
             transactions: self.transactions.clone(),
             rows_a_sequence: self.rows_a_sequence,
         })
@@ -84,7 +89,7 @@ impl Mix {
     /// What arrival `sequence` runs.
     pub fn arrival(&self, sequence: u64) -> Arrival {
         let mut rng = stream(self.seed, "arrival", sequence);
-        let mut point = rng.random::<f64>() * self.weights.iter().sum::<f64>();
+        let mut point = rng.random::<f64>() * self.total_weight;
         let mut transaction = 0;
         for (index, weight) in self.weights.iter().enumerate() {
             transaction = index;
