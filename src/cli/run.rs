@@ -45,7 +45,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> CommandResult {
 
 async fn measure(args: &RunArgs, plan: &Plan, folder: &Path, console: &Console, stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let server = server::choose(&args.server, Lifetime::ThisProcess).await?;
-    // The variant, and what is written to.
+    // One copy of the data for the variant, and one more that a writing scenario changes.
     let copies = if plan.scenarios.iter().any(Scenario::writes) { 2 } else { 1 };
     let fits = estimate::check(plan, copies, &server, args.size.consent()).await;
     let result = match fits {

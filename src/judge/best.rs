@@ -42,7 +42,7 @@ pub enum Unranked {
     Rounds {
         /// How many do.
         whole: u32,
-        /// How many it takes to tell arms apart.
+        /// Rounds that the tests of all pairs of arms need.
         least: u32,
     },
 }
@@ -72,7 +72,7 @@ pub(super) fn of_scenario(metrics: &[Metric], rivals: &[Rival<'_>]) -> Result<Ve
     Ok(races.into_iter().filter_map(|race| race.won(&mut apart)).collect())
 }
 
-/// Pairs among so many arms.
+/// Number of pairs that `arms` arms make.
 fn pairs_of(arms: usize) -> usize {
     arms * (arms - 1) / 2
 }

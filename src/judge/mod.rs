@@ -88,7 +88,7 @@ pub struct ScenarioComparison {
     pub metrics: Vec<Metric>,
     /// The best arm by each gated metric that all have, where there are several beside the baseline.
     pub best: Vec<Best>,
-    /// Why there is none, where there are several arms beside the baseline and something is gated.
+    /// Why the arms are not ranked; `None` if they are, if there are only two, or if nothing is gated.
     pub unranked: Option<Unranked>,
     /// Closed-loop transactions a second by arm, where measured or probed.
     pub capacity: Arms<Option<f64>>,
