@@ -158,7 +158,7 @@ fn several_arms_are_judged_against_one_baseline() {
     );
     let finished = finish(&mut project.duel("notes/planted", &QUICK)).expect_code(0);
     for said in
-        ["no-index → after, sorted", "list/newest p50, after", "list/newest p50, sorted", "after is the fastest: all others are slower"]
+        ["no-index → after, sorted", "list/newest p50  ", "\n    after  ", "\n    sorted  ", "after is the fastest: all others are slower"]
     {
         assert!(finished.stdout.contains(said), "{said}\n{}", finished.stdout);
     }
