@@ -13,7 +13,8 @@ use pgduel::report::{Ending, Run, Style, html, markdown, terminal};
 use pgduel::script::evaluate::Variables;
 use pgduel::script::random::Random;
 use pgduel::script::{Script, Symbols, expression};
-use pgduel::target::{ConnectionString, split_statements};
+use pgduel::sql::split_statements;
+use pgduel::target::ConnectionString;
 use pgduel::{scenario, shown, sql, suite};
 
 /// A reader.

@@ -21,7 +21,6 @@ mod run_lock;
 mod server;
 mod settings;
 mod sql_file;
-mod sql_split;
 
 pub use catalog::{APPLICATION_SCHEMAS, Catalog, catalog, diff};
 pub use connection::{APPLICATION_NAME, ConnInfo, Endpoint, HostKind};
@@ -41,4 +40,3 @@ pub use secret::{ConnectionString, Secret};
 pub use server::{Server, ServerDescription, ServerKind};
 pub use settings::{Durability, settings};
 pub use sql_file::{AppliedStatement, ApplyError, SqlFileError, apply_filled_sql_file, apply_sql, apply_sql_file};
-pub use sql_split::{SplitError, Statement, split_statements};

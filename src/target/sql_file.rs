@@ -9,7 +9,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::error::TargetError;
-use super::sql_split::{Statement, line_of, split_statements};
+use crate::sql::{Statement, line_of, split_statements};
 
 /// How much of a statement is kept to recognise it by, in characters.
 const HEAD_LENGTH: usize = 80;

@@ -1,6 +1,10 @@
 //! SQL text cut into lexemes by PostgreSQL's rules, just far enough to know what is inside of something and what is not. Pure.
 //!
-//! The rules are those of psql's scanner (`src/fe_utils/psqlscan.l`), with `standard_conforming_strings` on. Nothing here knows a statement.
+//! The rules are those of psql's scanner (`src/fe_utils/psqlscan.l`), with `standard_conforming_strings` on. Nothing here knows what a statement does.
+
+mod split;
+
+pub use split::{SplitError, Statement, line_of, split_statements};
 
 /// What a stretch of SQL text is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

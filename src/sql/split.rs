@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::sql::{Kind, lexeme};
+use super::{Kind, lexeme};
 
 /// One statement of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
