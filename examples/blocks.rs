@@ -40,7 +40,7 @@ use pgduel::record::{Arm, Arrivals, BlockLoad, Histogram};
 use pgduel::scenario::{self, Scenario};
 use pgduel::stats::{confidence_interval, minimum_pairs, robust_sd};
 use pgduel::suite::{self, Suite};
-use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database, prewarm};
+use pgduel::target::{DatabaseMark, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database, make_roles, prewarm};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -237,6 +237,7 @@ impl Bench {
             statements.push(self.calibrate(*wanted_ms).await.with_context(|| format!("the statement of {wanted_ms} ms"))?);
         }
         if !arguments.scenarios.is_empty() {
+            make_roles(&self.server, None).await?;
             let digest = template_digest(&self.suite, &self.dataset, "blocks", &self.server).await?;
             let from = template(&self.server, &self.suite, &self.dataset, &digest, &Notes).await?;
             for name in &arguments.scenarios {

@@ -1,5 +1,8 @@
 -- What a Supabase project has before its owner writes any SQL, on plain PostgreSQL: roles, schema auth, grants, timeouts.
 --
+-- The server's superuser applies it. {{owner}} is the role that owns the application's tables; on the platform that is postgres, and it
+-- reads and writes past row-level security.
+--
 -- Safe to apply to several databases of one server at the same time: roles belong to the whole server, so they are created only
 -- if missing, and losing a race for one is no error. Everything else is of this database.
 
@@ -17,7 +20,8 @@ begin
   -- Nothing to do, as on every database but a server's first: take no lock, need no right.
   if (select count(*) = 3 from pg_auth_members as m
        where m.member = to_regrole('authenticator')
-         and m.roleid in (to_regrole('anon'), to_regrole('authenticated'), to_regrole('service_role'))) then
+         and m.roleid in (to_regrole('anon'), to_regrole('authenticated'), to_regrole('service_role')))
+     and (select rolbypassrls from pg_roles where rolname = '{{owner}}') then
     return;
   end if;
 
@@ -32,6 +36,8 @@ begin
     end;
   end loop;
 
+  alter role {{owner}} bypassrls;
+
   -- PostgREST logs in as authenticator and becomes one of the three.
   grant anon, authenticated, service_role to authenticator;
 
@@ -45,18 +51,19 @@ $roles$;
 
 -- Extensions live in a schema of their own, which PostgREST adds to the search path of each request.
 create schema if not exists extensions;
-grant usage on schema extensions to anon, authenticated, service_role;
+grant usage on schema extensions to {{owner}}, anon, authenticated, service_role;
 create extension if not exists vector with schema extensions;
 create extension if not exists pg_stat_statements with schema extensions;
 
 create schema if not exists auth;
-grant usage on schema auth to anon, authenticated, service_role;
+grant usage on schema auth to {{owner}}, anon, authenticated, service_role;
 
 -- The accounts. Nobody but the platform reads them.
 create table if not exists auth.users (
   id    uuid not null primary key,
   email text
 );
+grant all on auth.users to {{owner}};
 
 -- Who is asking. PostgREST puts the token's claims in request.jwt.claims; old versions set one setting per claim, which still wins.
 -- nullif: once a transaction that had the setting is over it is '', not NULL.
@@ -97,11 +104,8 @@ as $$
   )::jsonb
 $$;
 
--- The platform lets the API roles at everything in public; row-level security is what keeps tenants apart.
+-- The platform lets the API roles at everything that the owner makes in public; row-level security is what keeps tenants apart.
 grant usage on schema public to anon, authenticated, service_role;
-grant all on all tables    in schema public to anon, authenticated, service_role;
-grant all on all sequences in schema public to anon, authenticated, service_role;
-grant all on all routines  in schema public to anon, authenticated, service_role;
-alter default privileges in schema public grant all on tables    to anon, authenticated, service_role;
-alter default privileges in schema public grant all on sequences to anon, authenticated, service_role;
-alter default privileges in schema public grant all on functions to anon, authenticated, service_role;
+alter default privileges for role {{owner}} in schema public grant all on tables    to anon, authenticated, service_role;
+alter default privileges for role {{owner}} in schema public grant all on sequences to anon, authenticated, service_role;
+alter default privileges for role {{owner}} in schema public grant all on functions to anon, authenticated, service_role;

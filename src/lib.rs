@@ -25,7 +25,7 @@
 //! | sql | |
 //! | script | diagnostic, sql |
 //! | dataset | diagnostic |
-//! | suite | dataset, diagnostic |
+//! | suite | dataset, diagnostic, sql |
 //! | scenario | dataset, diagnostic, record, script, sql, suite |
 //! | seed | dataset |
 //! | target | shown, sql |

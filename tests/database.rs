@@ -266,7 +266,7 @@ async fn the_catalogue_sees_every_kind_of_change_and_its_undoing() {
         (
             "alter default privileges in schema auth grant select on tables to public",
             "alter default privileges in schema auth revoke select on tables from public",
-            "privileges on default privileges of postgres in auth on r",
+            "privileges on default privileges of pgduel in auth on r",
         ),
         ("create sequence s", "drop sequence s", "sequence public.s"),
         ("create type mood2 as enum ('a')", "drop type mood2", "type public.mood2"),

@@ -136,6 +136,9 @@ fn every_block_of_the_scenario_format_is_valid() {
     let shipped = root().join("tests/data/pgbench/tpcb-classic.sql");
     project.write("scenarios/omniops/tpcb.sql", &std::fs::read_to_string(shipped).expect("a script"));
     scenario("script", &format!("{HEAD}{script}"));
+    // The suite has no statements of nobody, and so no login.
+    let suite = std::fs::read_to_string(root().join("seeds/omniops/suite.toml")).expect("the suite");
+    project.write("seeds/omniops/suite.toml", &format!("login = 'omniops_app'\n{suite}"));
     project.expect_good(files + 1);
 
     let path = schema.trim().strip_prefix("#:schema ").expect("a path to the schema");

@@ -169,7 +169,7 @@ fn each_bad_scenario_is_told_what_is_wrong() {
 #[test]
 fn each_bad_suite_is_told_what_is_wrong() {
     let mut wrong = Vec::new();
-    for name in ["from", "keys", "no-variant", "visible"] {
+    for name in ["from", "keys", "no-variant", "shared", "visible"] {
         let folder = data("suites").join(name);
         let found = suite::load(&folder).expect_err(name);
         // Where the tests run is not part of the message.

@@ -11,7 +11,8 @@ use pgduel::experiment::{Event, Progress, make_variant, template, template_diges
 use pgduel::record::{Arm, Factor};
 use pgduel::scenario;
 use pgduel::suite::{self, Suite};
-use pgduel::target::{APPLICATION_SCHEMAS, Catalog, apply_sql_file, catalog, diff};
+use pgduel::target::{APPLICATION_SCHEMAS, Catalog, Login, apply_sql_file, catalog, diff, make_roles};
+use sqlx::PgConnection;
 use support::TestServer;
 
 struct Silent;
@@ -25,6 +26,7 @@ async fn seeded(server: &TestServer) -> (Suite, String) {
     let suite = suite::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/omniops")).expect("the suite");
     let sizing = Sizing { scale: 0.01, vectors: Some(20), overlays: Vec::new() };
     let dataset = Arc::new(Dataset::plan(suite.model.clone(), sizing, 1).expect("the data"));
+    make_roles(server.server(), None).await.expect("the roles");
     let digest = template_digest(&suite, &dataset, "tests", server.server()).await.expect("a digest");
     let name = template(server.server(), &suite, &dataset, &digest, &Silent).await.expect("a seeded template");
     (suite, name)
@@ -40,6 +42,10 @@ fn factor(variant: &str) -> Option<Factor> {
 
 async fn schema(server: &TestServer, database: &str) -> Catalog {
     catalog(&mut server.connect(database).await, &APPLICATION_SCHEMAS).await.expect("the catalogue")
+}
+
+async fn as_owner(server: &TestServer, database: &str) -> PgConnection {
+    server.server().connect_as(Login::Owner, database).await.expect("the owner is let in")
 }
 
 #[tokio::test]
@@ -58,7 +64,7 @@ async fn a_rollback_leads_back_to_where_the_migration_started() {
         let changed = diff(&start, &schema(&server, &after).await);
         assert!(changed.len() > 20, "{name} changes next to nothing: {changed:#?}");
 
-        let mut connection = server.connect(&after).await;
+        let mut connection = as_owner(&server, &after).await;
         for file in &variant.rollback {
             apply_sql_file(&mut connection, file).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
@@ -66,7 +72,7 @@ async fn a_rollback_leads_back_to_where_the_migration_started() {
         assert_eq!(diff(&start, &schema(&server, &after).await), Vec::<String>::new(), "after the rollback of {name}");
 
         // What was rolled back can be migrated again.
-        let mut connection = server.connect(&after).await;
+        let mut connection = as_owner(&server, &after).await;
         let own = &variant.sql[from.sql.len()..];
         for file in own {
             apply_sql_file(&mut connection, file).await.unwrap_or_else(|error| panic!("{name}, again: {error}"));

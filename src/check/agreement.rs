@@ -185,6 +185,16 @@ impl Tally {
         }
         let stranger = whom == Whom::Stranger;
         let whom = worded(whom, arrival);
+        // That no arm does better is no excuse.
+        let changed = |(arm, result): (Arm, &Result<_, SessionError>)| match result {
+            Err(error @ SessionError::Changed { .. }) => Some(format!("{whom}: {}: {error}", scenario.arms.get(arm).name)),
+            _ => None,
+        };
+        let changed: Vec<String> = answered.iter().filter_map(changed).collect();
+        if !changed.is_empty() {
+            self.findings.extend(changed);
+            return;
+        }
         let code = |arm: Arm| answered.get(arm).as_ref().err().map(SessionError::code);
         let alike = |arm: &Arm| code(*arm).is_some() && code(*arm) == code(Arm::BASELINE);
         if answered.rivals().all(|arm| alike(&arm)) && code(Arm::BASELINE).is_some() {

@@ -5,7 +5,6 @@
 
 pub mod agreement;
 pub mod answers;
-pub mod environment;
 pub mod identities;
 pub mod isolation;
 pub mod plan;

@@ -8,12 +8,13 @@ use super::rejection::{self, Form, is_servers_fault};
 use super::route::Route;
 use super::scenario_duel::{Halt, ScenarioDuel};
 use crate::check::agreement::{self, Unanswered};
+use crate::check::isolation;
 use crate::check::recall::{self, Recall};
-use crate::check::{environment, isolation};
 use crate::load::bind::{Mix, SequenceRange};
 use crate::load::program::Program;
 use crate::load::session::{End, Session, SessionError};
 use crate::record::{Arm, Arms, CheckKind, CheckOutcome, CheckRecord, Line, StopReason};
+use crate::target::Login;
 
 /// Searches a tenant class for recall.
 const RECALL_DRAWS: u64 = 20;
@@ -39,7 +40,6 @@ impl ScenarioDuel<'_, '_> {
     pub(super) async fn checks(&mut self, mix: &Mix, routes: &Arms<Route>) -> Result<Checked, Halt> {
         self.environment.progress.event(&Event::Checking { scenario: &self.scenario.path() });
         let mut failed = self.isolation(mix, routes).await?;
-        self.policies_that_do_not_act(routes).await?;
         let now = mix.dataset().now();
         let mut opened = Vec::new();
         for route in routes.values() {
@@ -90,7 +90,8 @@ impl ScenarioDuel<'_, '_> {
                 Some(passed) => passed,
                 None => {
                     let variant = self.variant(arm)?;
-                    let mut connection = self.environment.server.connect(&route.database).await.map_err(anyhow::Error::from)?;
+                    let server = self.environment.server;
+                    let mut connection = server.connect_as(Login::Requests, &route.database).await.map_err(anyhow::Error::from)?;
                     let found = isolation::check(&mut connection, mix.dataset(), variant, &path, arm).await?;
                     let _ = sqlx::Connection::close(connection).await;
                     self.arenas.isolated.keep(&route.database, &found);
@@ -100,26 +101,6 @@ impl ScenarioDuel<'_, '_> {
             failed |= self.append_checks(records)?;
         }
         Ok(failed)
-    }
-
-    /// Warns of scripts that nobody is signed in for, where there are policies: the login role is a superuser, whom none of them holds.
-    async fn policies_that_do_not_act(&mut self, routes: &Arms<Route>) -> Result<(), Halt> {
-        let names = environment::scripts_of_nobody(self.scenario);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let mut guarded = false;
-        for route in routes.values() {
-            let mut connection = self.environment.server.connect(&route.database).await.map_err(anyhow::Error::from)?;
-            guarded |= environment::has_policies(&mut connection).await.map_err(anyhow::Error::from)?;
-            let _ = sqlx::Connection::close(connection).await;
-        }
-        if !guarded {
-            return Ok(());
-        }
-        let path = self.scenario.path();
-        let warnings = names.into_iter().map(|name| environment::policies_do_not_act(&path, name)).collect();
-        self.append_checks(warnings).map(drop)
     }
 
     /// Adds checks to the record; returns whether any of them failed.

@@ -19,13 +19,15 @@ use crate::dataset::Dataset;
 use crate::record::{AppliedFile, Factor};
 use crate::suite::{Suite, Variant};
 use crate::target::{
-    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Purpose, Server, WriteRequest, apply_filled_sql_file,
-    create_database, drop_database, drop_orphans, end_idle_sessions, guard_writable, index_builds, list_pgduel_databases, prewarm,
-    quote_ident, remark_database,
+    AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Login, OwnerState, Purpose, Server, WriteRequest,
+    apply_filled_sql_file, create_database, drop_database, drop_orphans, end_idle_sessions, give_public, guard_writable, index_builds,
+    list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
-const TEMPLATE_FORMAT: u32 = 1;
+const TEMPLATE_FORMAT: u32 = 2;
+/// Where a platform's SQL names the owner of the application's tables.
+const OWNER_PLACE: &str = "{{owner}}";
 /// Connections that seed.
 const SEED_CONNECTIONS: usize = 2;
 /// How often people are told how far an index is.
@@ -41,11 +43,13 @@ pub async fn template_digest(suite: &Suite, dataset: &Dataset, sizing: &str, ser
         hash.update(part);
     };
     add(&TEMPLATE_FORMAT.to_le_bytes());
-    for file in std::iter::once(&suite.dataset_file).chain(&suite.tables).chain(&suite.indexes) {
+    for file in std::iter::once(&suite.dataset_file).chain(&suite.platform).chain(&suite.tables).chain(&suite.indexes) {
         add(&std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?);
     }
     add(sizing.as_bytes());
     add(sample(dataset).as_bytes());
+    // An embedded server may be named by its URL another time.
+    add(Login::Owner.role(server.kind()).unwrap_or_default().as_bytes());
     add(&dataset.seed().to_le_bytes());
     add(&server.version_num().await?.to_le_bytes());
     add(server.pgvector_version().await?.unwrap_or_default().as_bytes());
@@ -100,19 +104,23 @@ async fn template_under_lock(
     drop_database(server, name).await?;
     create_database(server, name, None, &server.mark(Purpose::Scratch, digest)).await?;
     may_write(server, name).await?;
-    let mut connection = server.connect(name).await?;
-    for file in &suite.tables {
-        apply(server, name, &mut connection, file, None, progress).await?;
+    give_public(server, name).await?;
+    for file in &suite.platform {
+        apply(server, name, Login::Superuser, file, None, progress).await?;
     }
-    connection.close().await?;
+    for file in &suite.tables {
+        apply(server, name, Login::Owner, file, None, progress).await?;
+    }
     progress.event(&Event::Seeding);
-    crate::seed::load(server.connect_options(name), dataset.clone(), SEED_CONNECTIONS, &Seeding(progress)).await?;
-    let mut connection = server.connect(name).await?;
+    // Triggers and defaults run as whoever inserts.
+    let options = server.connect_options_as(Login::Owner, name);
+    crate::seed::load(options, dataset.clone(), SEED_CONNECTIONS, &Seeding(progress)).await?;
     for file in &suite.indexes {
         progress.event(&Event::SharedIndexes { file });
-        apply(server, name, &mut connection, file, None, progress).await?;
+        apply(server, name, Login::Owner, file, None, progress).await?;
     }
     progress.event(&Event::Vacuuming);
+    let mut connection = server.connect(name).await?;
     sqlx::raw_sql("vacuum (freeze, analyze)").execute(&mut connection).await?;
     connection.close().await?;
     remark_database(server, name, &DatabaseMark::new(Purpose::Template, digest)).await?;
@@ -157,11 +165,12 @@ pub async fn make_variant(
     drop_database(server, name).await?;
     create_database(server, name, Some(template), &server.mark(Purpose::Duel, &variant.name)).await?;
     may_write(server, name).await?;
+    give_public(server, name).await?;
     let mut connection = server.connect(name).await?;
     let as_seeded = shapes(&mut connection).await?;
     let mut applied = Vec::new();
     for file in &variant.sql {
-        let statements = apply(server, name, &mut connection, file, factor, progress).await?;
+        let statements = apply(server, name, Login::Owner, file, factor, progress).await?;
         applied.push(AppliedFile {
             file: shown(file),
             statements: statements.len() as u32,
@@ -174,21 +183,42 @@ pub async fn make_variant(
     Ok(VariantDatabase { name: name.to_owned(), applied, table_bytes, index_bytes })
 }
 
-/// Applies a file to database `name` with the settings of a new session: a dump, for one, leaves the search path empty. Tells how far indexes are,
-/// where they take long.
+/// Applies a file to database `name` in a session of its own: a dump, for one, leaves the search path empty. Tells how far indexes are, where they
+/// take long.
 async fn apply(
     server: &Server,
     name: &str,
-    connection: &mut PgConnection,
+    login: Login<'_>,
     file: &Path,
     factor: Option<&Factor>,
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<AppliedStatement>> {
-    sqlx::raw_sql("reset all").execute(&mut *connection).await?;
-    let mut applying = std::pin::pin!(apply_filled_sql_file(connection, file, |sql| Factor::fill(factor, sql)));
+    let mut connection = server.connect_as(login, name).await?;
+    let owner = Login::Owner.role(server.kind()).unwrap_or_default();
+    let fill = |sql: &str| match login {
+        // What a platform gives to whoever owns the application's tables, it gives by this name.
+        Login::Superuser => sql.replace(OWNER_PLACE, owner),
+        _ => Factor::fill(factor, sql),
+    };
+    let before = OwnerState::read(server).await?;
+    let applied = tell_meanwhile(server, name, progress, apply_filled_sql_file(&mut connection, file, fill)).await;
+    let is_shared = login == Login::Owner && before.restore(server).await?;
+    let applied = applied.map_err(tell_of_places)?;
+    if is_shared {
+        return Err(ApplyError::Shared(file.to_owned()).into());
+    }
+    // What it changed counts from now on, not when its backend has gone.
+    sqlx::raw_sql("select pg_stat_force_next_flush()").execute(&mut connection).await?;
+    connection.close().await?;
+    Ok(applied)
+}
+
+/// Waits, and tells how far the indexes of a database are.
+async fn tell_meanwhile<T>(server: &Server, name: &str, progress: &dyn Progress, applying: impl Future<Output = T>) -> T {
+    let mut applying = std::pin::pin!(applying);
     loop {
         match tokio::time::timeout(TOLD_EVERY, &mut applying).await {
-            Ok(applied) => return Ok(applied.map_err(tell_of_places)?),
+            Ok(applied) => return applied,
             // It is for people: where it cannot be told, the index is built all the same.
             Err(_) => {
                 let told = tokio::time::timeout(TELLING, builds(server, name)).await;
@@ -200,9 +230,15 @@ async fn apply(
     }
 }
 
-/// Says of a brace that is left in the SQL what it stands for.
+/// Says of a brace that is left in the SQL what it stands for, and of a right that is missing where it is there.
 fn tell_of_places(error: ApplyError) -> ApplyError {
     match error {
+        ApplyError::Sql(mut rejected) if rejected.sqlstate.as_deref() == Some("42501") => {
+            let help = "the suite's platform files are applied by the superuser, all others by the owner of the tables: move it to platform, or grant there \
+                        what {{owner}} needs";
+            rejected.help = Some(rejected.help.map_or_else(|| help.to_owned(), |said| format!("{said}\n{help}")));
+            ApplyError::Sql(rejected)
+        }
         ApplyError::Sql(mut rejected) if rejected.message.ends_with("at or near \"{\"") => {
             let help = "a place such as {{m}} has a value only in a scenario that sweeps it, by that name";
             rejected.help = Some(help.to_owned());
@@ -280,6 +316,7 @@ pub fn rejection(error: &anyhow::Error) -> Option<String> {
             let help = rejected.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
             Some(format!("{rejected}{help}"))
         }
+        Some(shared @ ApplyError::Shared(_)) => Some(shared.to_string()),
         _ => None,
     }
 }

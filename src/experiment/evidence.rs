@@ -18,7 +18,7 @@ use crate::observe::{StatementObserver, StatementSnapshot};
 use crate::record::{Arm, Arms, CheckKind, CheckRecord, EvidenceRecord, Line, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
-use crate::target::{Server, ServerKind, apply_sql_file};
+use crate::target::{Server, ServerKind, apply_sql_file, quote_ident};
 
 /// SQL that turns inlined identity functions into ones that the server counts; beside the suite's folder.
 const COUNTING_SQL: &str = "supabase-counting.sql";
@@ -178,7 +178,7 @@ impl Collector<'_> {
     /// rolled back, so the copy of one that no scenario writes to stays, and `kept` says that one before has left it.
     async fn count(&self, route: &Route, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let sql = self.suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
-        let sql = sql.filter(|_| self.suite.tables.iter().any(|file| file.ends_with("supabase.sql")));
+        let sql = sql.filter(|_| self.suite.platform.iter().any(|file| file.ends_with("supabase.sql")));
         let Some(sql) = sql else { return Ok(BTreeMap::new()) };
         let name = counting_copy(route);
         let counted = async {
@@ -186,6 +186,9 @@ impl Collector<'_> {
                 databases::clone_database(self.server, &route.database, &name).await?;
                 let mut connection = self.server.connect(&name).await?;
                 apply_sql_file(&mut connection, &sql).await?;
+                // Only a superuser may have calls counted, so the copy does it to every session.
+                let counting = format!("alter database {} set track_functions = 'all'", quote_ident(&name));
+                connection.execute(sqlx::AssertSqlSafe(counting)).await?;
                 sqlx::Connection::close(connection).await?;
             }
             self.calls(route, &name).await
@@ -200,7 +203,6 @@ impl Collector<'_> {
     async fn calls(&self, route: &Route, copy: &str) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
         let mut target = route.direct.clone();
         copy.clone_into(&mut target.database);
-        target.settings.push(("track_functions".to_owned(), "all".to_owned()));
         let mut session = Session::open(&target, route.program.clone(), self.mix.dataset().now()).await?;
         let mut counted = BTreeMap::new();
         for index in 0..self.scenario.transactions.len() {

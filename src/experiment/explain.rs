@@ -50,7 +50,7 @@ pub async fn explain(
         // Commands that begin and end transactions have no plan, and what was not sent has no parameters.
         for statement in request.statements.iter().filter(|statement| statement.is_sent(arrival) && !statement.controls_transaction) {
             let execute = execute_sql(statement, arrival, now, session.captured());
-            let explained = one(session.connection(), transaction.wrapped, &request.settings, statement, arrival, &execute).await;
+            let explained = one(session.connection(), transaction.role.is_some(), &request.settings, statement, arrival, &execute).await;
             found.push(explained.map_err(|error| SessionError::Lost { statement: statement.path.clone(), error })?);
         }
     }

@@ -86,7 +86,7 @@ pub struct Environment<'a> {
 /// Runs the plan. What goes wrong with one scenario is recorded and the next one runs; an error here means that nothing can.
 pub async fn run(plan: &Plan, environment: &mut Environment<'_>) -> anyhow::Result<()> {
     let started = Instant::now();
-    route::reachable(environment.server, &plan.scenarios).await?;
+    route::reachable(environment.server, &plan.suite, &plan.scenarios).await?;
     if let Server::External(_) = environment.server {
         let place = environment.server.conn_info(environment.server.admin_database());
         environment.progress.event(&Event::OwnServer { place: &place.to_string() });

@@ -13,8 +13,9 @@ use crate::load::network::RttProxy;
 use crate::load::program::Program;
 use crate::load::session::{Session, SessionError, query_text};
 use crate::load::wire::{ConnectTarget, Connection, Host, Password, SslMode};
-use crate::scenario::{Address, ArmSpec, Plans, Scenario};
-use crate::target::{ConnInfo, Endpoint, HostKind, Server, TargetError, end_idle_sessions, quote_ident};
+use crate::scenario::{Address, ArmSpec, Identity, Plans, Scenario};
+use crate::suite::Suite;
+use crate::target::{ConnInfo, Endpoint, HostKind, Login, Server, TargetError, end_idle_sessions, make_roles, quote_ident};
 
 /// An arm, ready to be loaded.
 pub struct Route {
@@ -35,15 +36,14 @@ pub struct Route {
 }
 
 impl Route {
-    /// Prepares the route of an arm to `database`.
-    pub fn new(server: &Server, database: &str, program: Arc<Program>, arm: &ArmSpec, rtt: Duration) -> std::io::Result<Route> {
-        let info = server.conn_info(database);
-        let mut direct = connect_target(&info);
+    /// Prepares the route of an arm to `database`, whose place and login are `info`.
+    pub fn new(info: &ConnInfo, program: Arc<Program>, arm: &ArmSpec, rtt: Duration) -> std::io::Result<Route> {
+        let mut direct = connect_target(info);
         direct.settings = session_settings(program.plans, &arm.settings);
-        let pooled = arm.route.as_ref().map(|route| connect_target(&through(&info, route)));
+        let pooled = arm.route.as_ref().map(|route| connect_target(&through(info, route)));
         let proxy = if rtt.is_zero() { None } else { Some(RttProxy::start(pooled.as_ref().unwrap_or(&direct), rtt)?) };
         let (name, settings) = (arm.name.clone(), arm.settings.clone());
-        Ok(Route { database: database.to_owned(), program, arm: name, settings, direct, pooled, proxy })
+        Ok(Route { database: info.database.clone(), program, arm: name, settings, direct, pooled, proxy })
     }
 
     /// The route that is timed.
@@ -127,14 +127,14 @@ fn through(info: &ConnInfo, route: &Address) -> ConnInfo {
 }
 
 /// Whether the route of an arm leads to the server that the others are on, asked of both by the number that no other server has.
-async fn leads_to(server: &Server, route: &Address) -> anyhow::Result<()> {
-    const WHO: &str = "select system_identifier from pg_control_system()";
+async fn leads_to(server: &Server, login: Login<'_>, route: &Address) -> anyhow::Result<()> {
+    const WHO: &str = "select system_identifier, session_user from pg_control_system()";
     let unsuited = |why: String| TargetError::Unsuited(format!("route {route}: {why}"));
     if let Server::Embedded(_) = server {
         let why = "leads past pgduel's own server, which listens where no pooler knows; name a server with --database-url or DATABASE_URL";
         return Err(unsuited(why.to_owned()).into());
     }
-    let direct = server.conn_info(server.admin_database());
+    let direct = server.conn_info_as(login, server.admin_database());
     let pooled = through(&direct, route);
     if pooled.endpoint.host_kind() == HostKind::Remote && direct.endpoint.host_kind() == HostKind::Loopback {
         return Err(unsuited("leads to another machine, and the server is on this one".to_owned()).into());
@@ -142,42 +142,70 @@ async fn leads_to(server: &Server, route: &Address) -> anyhow::Result<()> {
     let mut found = Vec::new();
     for info in [&direct, &pooled] {
         let connected = Connection::connect(&connect_target(info)).await;
-        let mut connection = connected.map_err(|error| unsuited(format!("no connection to database {}: {error}", info.database)))?;
+        let who = format!("as {} to database {}", info.user, info.database);
+        let mut connection = connected.map_err(|error| unsuited(format!("no connection {who}: {error}")))?;
         found.push(query_text(&mut connection, WHO).await.map_err(|error| unsuited(error.to_string()))?);
         connection.close().await;
     }
-    match found[0] == found[1] {
-        true => Ok(()),
-        false => Err(unsuited("leads to another server".to_owned()).into()),
+    let user = &direct.user;
+    let found: Vec<Vec<Option<String>>> = found.into_iter().flatten().collect();
+    match found.as_slice() {
+        [direct, pooled] if direct == pooled => Ok(()),
+        [direct, pooled] if direct.first() == pooled.first() => {
+            let who = pooled.get(1).cloned().flatten().unwrap_or_default();
+            Err(unsuited(format!("logs in as {who}, not as {user}: its rights would be others than those of arms without a route")).into())
+        }
+        _ => Err(unsuited("leads to another server".to_owned()).into()),
     }
 }
 
 /// Connections beside those that carry load: an observer, what checks hold open, and what a person has open to look on.
 const OTHER_CONNECTIONS: u32 = 5;
 
-/// Whether connections that carry load get through, and as many of them as the scenarios want, before minutes are spent on data: they have
-/// no password file yet.
-pub async fn reachable(server: &Server, scenarios: &[Scenario]) -> anyhow::Result<()> {
+/// As whom the sessions of a scenario log in.
+pub fn login<'a>(suite: &'a Suite, scenario: &Scenario) -> Login<'a> {
+    let of_nobody = scenario.transactions.iter().any(|transaction| transaction.identity == Identity::None);
+    match suite.login.as_deref().filter(|_| of_nobody) {
+        Some(name) => Login::Application(name),
+        None => Login::Requests,
+    }
+}
+
+/// Makes the roles of the run. Whether connections that carry load get through, and as many of them as the scenarios want, before minutes are spent on
+/// data: they have no password file yet.
+pub async fn reachable(server: &Server, suite: &Suite, scenarios: &[Scenario]) -> anyhow::Result<()> {
     let mut admin = server.connect_admin().await?;
-    let target = connect_target(&server.conn_info(server.admin_database()));
-    Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
-    let allowed: i32 = sqlx::query_scalar("select current_setting('max_connections')::int").fetch_one(&mut admin).await?;
-    let superuser: bool = sqlx::query_scalar("select rolsuper from pg_roles where rolname = current_user").fetch_one(&mut admin).await?;
+    let sql = "select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+                      - coalesce(current_setting('reserved_connections', true)::int, 0),
+                      (select rolsuper from pg_roles where rolname = current_user), current_user::text";
+    let (allowed, superuser, user): (i32, bool, String) = sqlx::query_as(sql).fetch_one(&mut admin).await?;
     let _ = sqlx::Connection::close(admin).await;
     if !superuser {
         let why = "is no superuser of the server, which pgduel must be there: it creates databases, extensions and roles, and reads the server's counters";
-        return Err(TargetError::Unsuited(format!("{} {why}", target.user)).into());
-    }
-    let routes: BTreeSet<&Address> = scenarios.iter().flat_map(|one| one.arms.values()).filter_map(|arm| arm.route.as_ref()).collect();
-    for route in routes {
-        leads_to(server, route).await?;
+        return Err(TargetError::Unsuited(format!("{user} {why}")).into());
     }
     for scenario in scenarios {
         // Checks and evidence hold two an arm.
         let wanted = scenario.sessions().max(2 * scenario.arms.count() as u32) + OTHER_CONNECTIONS;
         if i64::from(wanted) > i64::from(allowed) {
-            let why = format!("({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections)");
+            let why = format!(
+                "({OTHER_CONNECTIONS} of them to look on), and the server allows {allowed} (max_connections, without those reserved)"
+            );
             return Err(TargetError::Unsuited(format!("{} needs {wanted} connections {why}", scenario.path())).into());
+        }
+    }
+    make_roles(server, suite.login.as_deref()).await?;
+    let mut tried = BTreeSet::new();
+    for scenario in scenarios {
+        let login = login(suite, scenario);
+        if tried.insert((login.role(server.kind()), None)) {
+            let target = connect_target(&server.conn_info_as(login, server.admin_database()));
+            Connection::connect(&target).await.context("connections that carry load do not get through to the server")?;
+        }
+        for route in scenario.arms.values().filter_map(|arm| arm.route.as_ref()) {
+            if tried.insert((login.role(server.kind()), Some(route))) {
+                leads_to(server, login, route).await?;
+            }
         }
     }
     Ok(())

@@ -360,8 +360,9 @@ impl ScenarioDuel<'_, '_> {
             let database = &made.get(arm).name;
             let database = if self.scenario.writes() { format!("{database}_w") } else { database.clone() };
             let program = Arc::new(Program::new(self.scenario, arm));
-            let spec = self.scenario.arms.get(arm);
-            Ok(Route::new(self.environment.server, &database, program, spec, self.scenario.wire_rtt(arm))?)
+            let login = super::route::login(&self.plan.suite, self.scenario);
+            let info = self.environment.server.conn_info_as(login, &database);
+            Ok(Route::new(&info, program, self.scenario.arms.get(arm), self.scenario.wire_rtt(arm))?)
         })
     }
 

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::bind::Actor;
+use crate::scenario::Identity;
 
+/// The roles that requests become.
+pub const API_ROLES: [&str; 3] = ["anon", "authenticated", "service_role"];
 /// Where a Supabase project looks for names.
 pub const SEARCH_PATH: &str = "public, extensions";
 /// Time limits that a Supabase project sets for its roles.
@@ -27,6 +30,16 @@ pub(super) fn preamble_sql(settings: &[(String, String)]) -> String {
     let calls: Vec<String> =
         names.enumerate().map(|(index, name)| format!("set_config('{}', ${}, true)", name.replace('\'', "''"), index + 1)).collect();
     format!("select {}", calls.join(", "))
+}
+
+/// The role that requests of an identity become; `None` for statements that none runs.
+pub(super) fn role(identity: &Identity) -> Option<&'static str> {
+    match identity {
+        Identity::Member { .. } => Some("authenticated"),
+        Identity::Anon => Some("anon"),
+        Identity::Service => Some("service_role"),
+        Identity::None => None,
+    }
 }
 
 /// Role, statement timeout and JWT claims.

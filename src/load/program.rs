@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::bind::Arrival;
 use crate::record::{Arm, StatementRecord};
 use crate::scenario::script::Parameter;
-use crate::scenario::{Identity, Plans, Repeat, Scenario, ScriptedTransaction, Statement, Transaction};
+use crate::scenario::{Plans, Repeat, Scenario, ScriptedTransaction, Statement, Transaction};
 
 /// Everything one arm runs.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ pub struct TransactionProgram {
     pub name: String,
     /// Whether it changes data.
     pub writes: bool,
-    /// Whether requests are wrapped in a transaction with an identity.
-    pub wrapped: bool,
+    /// The role that its requests become, each wrapped in a transaction; `None` for statements of no identity, which stand alone.
+    pub role: Option<&'static str>,
     /// Requests in order; each is one transaction of the server, or one for each chunk of its rows.
     pub requests: Vec<Request>,
     /// Number of statements over all requests.
@@ -135,7 +135,7 @@ impl TransactionProgram {
         TransactionProgram {
             name: transaction.name.clone(),
             writes: transaction.writes,
-            wrapped: transaction.identity != Identity::None,
+            role: super::identity::role(&transaction.identity),
             requests,
             statements: statements.len(),
             script: transaction.script.clone(),

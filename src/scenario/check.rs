@@ -35,6 +35,7 @@ pub fn check(scenario: &Scenario, suite: &Suite, columns: &dyn Catalog) -> Vec<D
     let mut found = check_names(scenario, &variants, columns);
     found.extend(unused_factor(scenario, suite));
     found.extend(unfilled_files(scenario, suite));
+    found.extend(without_login(scenario, suite));
     found
 }
 
@@ -56,6 +57,25 @@ fn unfilled_files(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
                 format!("sweep it, or name a variant without it: sweep.{name} = [...]"),
             );
         }
+    }
+    findings.into_vec()
+}
+
+/// Statements of no identity in a suite that names no login for them, or beside others, who log in as somebody else.
+fn without_login(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
+    let mut findings = Findings::new(scenario.origin.source().clone());
+    let is_nobody = |one: &Transaction| one.identity == Identity::None;
+    let Some(index) = scenario.transactions.iter().position(is_nobody) else { return Vec::new() };
+    let path = format!("transaction[{index}].identity");
+    if suite.login.is_none() {
+        let message = "is that of nobody (\"none\"), and the suite names no login for it".to_owned();
+        let help =
+            "name a role in suite.toml, login = \"shop_app\", and grant it in the suite's files what the application may do".to_owned();
+        scenario.origin.fault(&mut findings, &path, message, help);
+    }
+    if !scenario.transactions.iter().all(is_nobody) {
+        let message = "is that of nobody (\"none\"), and another transaction has an identity: they log in as different roles".to_owned();
+        scenario.origin.fault(&mut findings, &path, message, "give each kind a scenario of its own".to_owned());
     }
     findings.into_vec()
 }

@@ -2,6 +2,7 @@
 //!
 //! Takes a folder, returns a validated [`Suite`]. It reads files but never a database; `target` applies what is listed here.
 
+mod files;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,11 @@ pub struct Suite {
     pub dataset_file: PathBuf,
     /// The dataset model.
     pub model: Arc<Model>,
-    /// SQL before the data: extensions, roles, tables.
+    /// SQL that the server's superuser applies first: roles, extensions, what a provider's platform brings.
+    pub platform: Vec<PathBuf>,
+    /// The role that statements of no identity log in as.
+    pub login: Option<String>,
+    /// SQL before the data: tables.
     pub tables: Vec<PathBuf>,
     /// SQL after the data: keys and indexes that every variant shares.
     pub indexes: Vec<PathBuf>,

@@ -1,15 +1,18 @@
 //! From `suite.toml` to variants, and from a folder to a [`Suite`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Suite, Variant, Visibility};
+use super::{Suite, Variant, Visibility, files};
 use crate::dataset::Model;
 use crate::diagnostic::document::{Keys, Node, Value, did_you_mean, parse as parse_document};
 use crate::diagnostic::{Diagnostic, Findings, Source, closest, list, read_text};
 
 const FILE: &str = "suite.toml";
+/// Roles that are somebody's already.
+const RESERVED: [&str; 9] =
+    ["anon", "authenticated", "authenticator", "none", "pgduel", "pgduel_owner", "pgduel_requests", "postgres", "service_role"];
 /// Most variants of a suite.
 const MOST: usize = 200;
 const VISIBLE: &str = "\"all\", \"none\", \"member\", { role = \"owner\" } or { own = \"user_id\" }";
@@ -19,6 +22,8 @@ const VISIBLE: &str = "\"all\", \"none\", \"member\", { role = \"owner\" } or { 
 pub(super) struct Read {
     title: String,
     dataset: PathBuf,
+    platform: Vec<PathBuf>,
+    login: Option<String>,
     tables: Vec<PathBuf>,
     indexes: Vec<PathBuf>,
     variants: BTreeMap<String, Variant>,
@@ -42,6 +47,8 @@ pub fn load(folder: &Path) -> Result<Suite, Vec<Diagnostic>> {
         folder: folder.to_owned(),
         dataset_file: read.dataset,
         model: Arc::new(model),
+        platform: read.platform,
+        login: read.login,
         tables: read.tables,
         indexes: read.indexes,
         variants: read.variants,
@@ -76,18 +83,43 @@ pub(super) fn read(folder: &Path) -> Result<Read, Vec<Diagnostic>> {
         return findings.finish(None);
     };
     let suite = suite(&root, folder, &mut findings);
+    for file in suite.iter().flat_map(owners_files) {
+        findings.adopt(files::check(file));
+    }
     findings.finish(suite)
+}
+
+/// The files that are not the superuser's, each once.
+fn owners_files(suite: &Read) -> BTreeSet<&PathBuf> {
+    let of_variants = suite.variants.values().flat_map(|variant| variant.sql.iter().chain(&variant.rollback));
+    suite.tables.iter().chain(&suite.indexes).chain(of_variants).collect()
 }
 
 fn suite(root: &Node, folder: &Path, f: &mut Findings) -> Option<Read> {
     let mut keys = Keys::of(root, f, "a table")?;
     let title = keys.require(f, "title", "\"one line for people\"").and_then(|node| node.filled(f, "one line for people"));
     let dataset = keys.require(f, "dataset", "\"dataset.toml\"").and_then(|node| path(node, folder, "toml", f));
+    let platform = keys.get("platform").map(|node| paths(node, folder, f)).unwrap_or_default();
+    let login = keys.get("login").and_then(|node| login(node, f));
     let tables = keys.require(f, "tables", "[\"base.sql\"]").map(|node| paths(node, folder, f)).unwrap_or_default();
     let indexes = keys.get("indexes").map(|node| paths(node, folder, f)).unwrap_or_default();
     let variants = keys.require(f, "variant", "{ ... }, as [variant.NAME] tables").map(|node| variants(node, folder, f));
     keys.finish(f);
-    Some(Read { title: title?.to_owned(), dataset: dataset?, tables, indexes, variants: variants? })
+    Some(Read { title: title?.to_owned(), dataset: dataset?, platform, login, tables, indexes, variants: variants? })
+}
+
+/// A name for a role of pgduel's own: it makes the role, so it must be nobody else's.
+fn login(node: &Node, f: &mut Findings) -> Option<String> {
+    const ALLOWED: &str =
+        "the name of a role that pgduel makes: lower-case letters, digits and _, beginning with a letter, at most 63 of them";
+    let name = node.filled(f, ALLOWED)?;
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_name = name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(good);
+    if !is_name || RESERVED.contains(&name) || name.starts_with("pg_") {
+        node.not_allowed(f, ALLOWED);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// A file below the suite's folder or its parent, which must be there.

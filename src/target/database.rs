@@ -186,19 +186,21 @@ pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> 
     let doing = "prewarm the database";
     // Its notice that the extension exists is no news.
     execute(connection, "set client_min_messages = warning".to_owned(), doing).await?;
-    execute(connection, "create extension if not exists pg_prewarm".to_owned(), doing).await?;
+    execute(connection, "create extension if not exists pg_prewarm with schema pg_catalog".to_owned(), doing).await?;
     execute(connection, "reset client_min_messages".to_owned(), doing).await?;
-    sqlx::query_scalar(
-        "select coalesce(sum(pg_prewarm(c.oid::regclass)), 0)::bigint
+    // The suite may have put it elsewhere.
+    let schema =
+        "select quote_ident(nspname) from pg_extension join pg_namespace as n on n.oid = extnamespace where extname = 'pg_prewarm'";
+    let schema: String = sqlx::query_scalar(schema).fetch_one(&mut *connection).await.map_err(TargetError::sql(doing))?;
+    let sql = format!(
+        "select coalesce(sum({schema}.pg_prewarm(c.oid::regclass)), 0)::bigint
            from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'i', 'm', 't')
             and c.relpersistence <> 't'
             and (n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-                 or n.nspname = 'pg_toast' and c.oid >= 16384)",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(TargetError::sql(doing))
+                 or n.nspname = 'pg_toast' and c.oid >= 16384)"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(TargetError::sql(doing))
 }
 
 /// An index that is being built.

@@ -6,21 +6,23 @@ use std::sync::OnceLock;
 use sqlx::postgres::PgConnectOptions;
 
 use super::connection::{APPLICATION_NAME, ConnInfo, Endpoint};
+use super::embedded;
 use super::error::TargetError;
 use super::run_lock::RunName;
-use super::secret::ConnectionString;
+use super::secret::{ConnectionString, Secret};
 
 /// A server given by its URL.
 #[derive(Debug, Clone)]
 pub struct ExternalServer {
     url: ConnectionString,
     run: OnceLock<RunName>,
+    login_key: OnceLock<Secret>,
 }
 
 impl ExternalServer {
     /// From a `postgres://` URL. Does not connect.
     pub fn new(url: ConnectionString) -> Self {
-        Self { url, run: OnceLock::new() }
+        Self { url, run: OnceLock::new(), login_key: OnceLock::new() }
     }
 
     /// From the text of a URL. Does not connect.
@@ -30,6 +32,23 @@ impl ExternalServer {
 
     pub(super) fn run(&self) -> &OnceLock<RunName> {
         &self.run
+    }
+
+    /// What the passwords of pgduel's roles are made from: the superuser's own, else a file that only this account can read.
+    pub(super) fn prepare_login_key(&self) -> Result<(), TargetError> {
+        if self.login_key.get().is_none() {
+            let key = match self.url.password() {
+                Some(password) => password.clone(),
+                None => embedded::login_key()?,
+            };
+            let _ = self.login_key.set(key);
+        }
+        Ok(())
+    }
+
+    /// The same, once it is prepared.
+    pub(super) fn login_key(&self) -> Secret {
+        self.login_key.get().or(self.url.password()).cloned().unwrap_or_else(|| Secret::new(""))
     }
 
     /// The database that the URL names, if it names one.

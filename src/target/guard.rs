@@ -112,7 +112,7 @@ pub async fn guard_writable(server: &Server, request: &WriteRequest<'_>) -> Resu
 
     let mut connection = server.connect(request.database).await?;
     refusals.extend(server_refusals(&mut connection).await?);
-    refusals.extend(replication_refusals(&mut connection).await?);
+    refusals.extend(replication_refusals(&mut connection, marked).await?);
     if !marked {
         refusals.extend(table_refusals(&mut connection, request.tables).await?);
     }
@@ -154,8 +154,10 @@ async fn server_refusals(connection: &mut PgConnection) -> Result<Vec<Refusal>, 
     Ok(refusals)
 }
 
-async fn replication_refusals(connection: &mut PgConnection) -> Result<Vec<Refusal>, TargetError> {
-    let publications: Vec<String> = sqlx::query_scalar("select pubname::text from pg_publication order by 1")
+/// What pgduel made may publish: nobody receives it.
+async fn replication_refusals(connection: &mut PgConnection, marked: bool) -> Result<Vec<Refusal>, TargetError> {
+    let publications: Vec<String> = sqlx::query_scalar("select pubname::text from pg_publication where not $1 order by 1")
+        .bind(marked)
         .fetch_all(&mut *connection)
         .await
         .map_err(TargetError::sql("look for publications"))?;

@@ -12,7 +12,9 @@ use super::database::{DatabaseMark, Purpose};
 use super::embedded::EmbeddedServer;
 use super::error::TargetError;
 use super::external::ExternalServer;
+use super::login::{self, Login};
 use super::run_lock::RunName;
+use super::secret::Secret;
 
 /// Settings that decide what a measurement means, recorded with every run beside those that pgduel set itself.
 const DESCRIBED_SETTINGS: [&str; 27] = [
@@ -110,14 +112,56 @@ impl Server {
         }
     }
 
-    /// One sqlx connection to `database`, for everything that is not timed.
+    /// One sqlx connection to `database` as the superuser, for everything that is not timed. It looks for names in `pg_catalog` alone: a suite's files may
+    /// have put anything else elsewhere.
     pub async fn connect(&self, database: &str) -> Result<PgConnection, TargetError> {
-        connect(&self.connect_options(database), &self.conn_info(database)).await
+        let options = self.connect_options(database).options([("search_path", "pg_catalog")]);
+        connect(&options, &self.conn_info(database)).await
+    }
+
+    /// What any client needs to connect to `database` as `login`. Its role has to be made before: [`super::make_roles`].
+    pub fn conn_info_as(&self, login: Login<'_>, database: &str) -> ConnInfo {
+        let info = self.conn_info(database);
+        match login.role(self.kind()) {
+            Some(role) => ConnInfo { user: role.to_owned(), password: Some(self.login_password(role)), ..info },
+            None => info,
+        }
+    }
+
+    /// Options for sqlx to do so.
+    pub fn connect_options_as(&self, login: Login<'_>, database: &str) -> PgConnectOptions {
+        let options = self.connect_options(database);
+        match login.role(self.kind()) {
+            Some(role) => options.username(role).password(self.login_password(role).expose()),
+            None => options,
+        }
+    }
+
+    /// One sqlx connection to `database` as `login`.
+    pub async fn connect_as(&self, login: Login<'_>, database: &str) -> Result<PgConnection, TargetError> {
+        connect(&self.connect_options_as(login, database), &self.conn_info_as(login, database)).await
+    }
+
+    /// Has the key at hand from which the passwords of pgduel's roles are made.
+    pub(super) fn prepare_login_key(&self) -> Result<(), TargetError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::External(server) => server.prepare_login_key(),
+        }
+    }
+
+    /// The password of a role of pgduel's.
+    pub(super) fn login_password(&self, role: &str) -> Secret {
+        let key = match self {
+            Self::Embedded(server) => server.password().clone(),
+            Self::External(server) => server.login_key(),
+        };
+        login::password(&key, role)
     }
 
     /// A connection to a database that is only used to manage others: the one in the URL, else `postgres`.
     pub async fn connect_admin(&self) -> Result<PgConnection, TargetError> {
-        self.connect(self.admin_database()).await
+        self.connect_as(Login::Superuser, self.admin_database()).await
     }
 
     /// The database from which others are made.

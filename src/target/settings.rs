@@ -6,8 +6,8 @@ const MIB: u64 = 1024 * 1024;
 /// Assumed where the machine does not tell its memory: gives 512 MB of shared buffers.
 const ASSUMED_MEMORY_BYTES: u64 = 2048 * MIB;
 
-/// A pool of 500 and what looks on. Where semaphores are files, a shell's usual limit of open ones allows fewer.
-const MAX_CONNECTIONS: &str = if cfg!(target_os = "macos") { "200" } else { "600" };
+/// A pool of 595, what looks on, and what PostgreSQL reserves for superusers. Where semaphores are files, a shell's usual limit of open ones allows fewer.
+const MAX_CONNECTIONS: &str = if cfg!(target_os = "macos") { "203" } else { "603" };
 
 /// Whether a commit waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]

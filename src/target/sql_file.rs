@@ -57,6 +57,10 @@ pub enum ApplyError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Sql(#[from] Box<SqlFileError>),
+    /// It went through, and changed what all databases of the server share.
+    #[error("{}: changes the settings, the password or the members of the role that owns the tables, which all arms share; it was undone", _0.display())]
+    #[diagnostic(help("move it to platform, whose files the superuser applies once"))]
+    Shared(PathBuf),
     /// Before it could be tried.
     #[error(transparent)]
     Target(#[from] TargetError),

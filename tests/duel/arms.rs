@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::pooler::{self, Pooler};
+use crate::pooler::{self, Pooler, Users};
 use crate::project::{LIST, Project, events, finish};
 use crate::support::{OwnHome, TestServer};
 
@@ -110,13 +110,13 @@ async fn a_route_is_an_arms_own() {
     let nowhere = project(&through(1), &asks);
     finish(nowhere.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")))
         .expect_code(2)
-        .expect_said("route 127.0.0.1:1: no connection to database");
+        .expect_said("route 127.0.0.1:1: no connection as pgduel_requests to database");
     let home = OwnHome::new();
     finish(nowhere.duel("notes/planted", &SMALL).env("PGDUEL_HOME", home.path())).expect_code(2).expect_said("where no pooler knows");
     if pooler::is_missing() {
         return;
     }
-    let pooler = Pooler::start("session").await;
+    let pooler = Pooler::start_for("session", Users::OfServer).await;
     let misspelt = project(&through(pooler.port).replace("work_mem", "wrok_mem"), &asks);
     finish(misspelt.duel("notes/planted", &SMALL).env("DATABASE_URL", pooler.server.url("postgres")))
         .expect_code(4)
@@ -142,7 +142,7 @@ async fn a_scenario_that_is_come_back_to_is_planned_as_it_says() {
     if pooler::is_missing() {
         return;
     }
-    let pooler = Pooler::start("session").await;
+    let pooler = Pooler::start_for("session", Users::OfServer).await;
     let project = Project::example();
     for plans in ["custom", "generic"] {
         let arms = format!(

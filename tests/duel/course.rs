@@ -142,7 +142,7 @@ async fn watch(server: &TestServer, run: &mut Running) -> BTreeMap<String, (i64,
         for name in left(server, run.id()).await {
             // It may go at any moment.
             let Ok(mut connection) = server.server().connect(&name).await else { continue };
-            if let Ok(count) = sqlx::query_scalar::<_, i64>("select count(*) from notes").fetch_one(&mut connection).await {
+            if let Ok(count) = sqlx::query_scalar::<_, i64>("select count(*) from public.notes").fetch_one(&mut connection).await {
                 let range = seen.entry(name).or_insert((count, count));
                 *range = (range.0.min(count), range.1.max(count));
             }

@@ -20,6 +20,7 @@ mod processor;
 mod project;
 mod records;
 mod rejected;
+mod rights;
 mod script;
 mod secrets;
 mod signals;

@@ -63,6 +63,12 @@ impl Project {
         self
     }
 
+    /// Has statements of no identity log in as `notes_app`, which may do nothing yet.
+    pub fn names_a_login(&self) {
+        let suite = self.read("seeds/notes/suite.toml");
+        self.write("seeds/notes/suite.toml", &format!("login = \"notes_app\"\n{suite}"));
+    }
+
     /// The same under another suite's name, and so with a template of its own.
     pub fn renamed(self, suite: &str) -> Project {
         for part in ["seeds", "scenarios"] {

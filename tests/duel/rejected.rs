@@ -153,8 +153,12 @@ async fn an_answer_that_is_too_large_to_be_compared() {
 #[tokio::test]
 async fn a_connection_that_is_lost_in_the_checks() {
     let server = TestServer::shared().await;
-    let lost = COUNT.replace("count(*)", "pg_terminate_backend(pg_backend_pid())").replace("identity = \"member\"", "identity = \"none\"");
+    let lost = COUNT
+        .replace("count(*)", "count(*), pg_terminate_backend(pg_backend_pid())")
+        .replace("identity = \"member\"", "identity = \"none\"");
     let project = Project::with_scenario(["before", "after"], "", &lost);
+    project.names_a_login();
+    project.write("seeds/notes/before.sql", &(project.read("seeds/notes/before.sql") + "grant select on notes to notes_app;\n"));
     let run = finish(project.duel("notes/planted", &SMALL).env("DATABASE_URL", server.url("postgres")));
     run.expect_code(5).expect_said("was lost in the checks");
 }

@@ -151,8 +151,8 @@ async fn lock_notes(server: &TestServer, run: &Running) -> Vec<sqlx::PgConnectio
 async fn one_signal_is_enough_while_a_statement_waits_for_ever() {
     let server = TestServer::shared().await;
     let project = project();
-    // As the owner, whom no statement timeout helps.
-    let scenario = project.read("scenarios/notes/planted.toml").replace("\"member\"", "\"none\"");
+    // As the service, whom no statement timeout helps.
+    let scenario = project.read("scenarios/notes/planted.toml").replace("\"member\"", "\"service\"");
     project.write("scenarios/notes/planted.toml", &scenario);
     let mut command = project.duel("notes/planted", &["--scale", "0.1", "--budget", "10m"]);
     let mut run = Running::start(command.env("DATABASE_URL", server.url("postgres")));

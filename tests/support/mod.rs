@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use pgduel::target::{
-    ConnInfo, DatabaseMark, Durability, EmbeddedOptions, EmbeddedServer, Purpose, Server, create_database, drop_database,
+    ConnInfo, DatabaseMark, Durability, EmbeddedOptions, EmbeddedServer, Login, Purpose, Server, create_database, drop_database,
     list_pgduel_databases,
 };
 use sqlx::PgConnection;
@@ -56,6 +56,11 @@ impl TestServer {
         server
     }
 
+    /// A server that no other test uses; it ends with this value.
+    pub async fn alone(home: &OwnHome) -> TestServer {
+        TestServer { server: EmbeddedServer::start(&home.options()).await.expect("PostgreSQL starts").into() }
+    }
+
     /// The server as the product sees it.
     pub fn server(&self) -> &Server {
         &self.server
@@ -76,7 +81,7 @@ impl TestServer {
 
     /// A connection to `database` as the superuser.
     pub async fn connect(&self, database: &str) -> PgConnection {
-        self.server.connect(database).await.expect("the server takes connections")
+        self.server.connect_as(Login::Superuser, database).await.expect("the server takes connections")
     }
 
     /// How any client connects to `database`.

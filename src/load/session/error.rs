@@ -22,6 +22,14 @@ pub enum SessionError {
         /// Why.
         error: EvalError,
     },
+    /// A statement ran, and afterwards the session is no longer the one that the request began as; it can go on.
+    #[error("{statement}: {what}, which decides whose rights the statements after it have")]
+    Changed {
+        /// `transaction/statement`.
+        statement: String,
+        /// What it changed, and from what to what.
+        what: String,
+    },
     /// The connection is gone or out of step; a new session is needed.
     #[error("{statement}: {error}")]
     Lost {
@@ -33,11 +41,12 @@ pub enum SessionError {
 }
 
 impl SessionError {
-    /// SQLSTATE, `script`, `answer` if that was too large to be kept, or `connection`.
+    /// SQLSTATE, `script`, `identity`, `answer` if that was too large to be kept, or `connection`.
     pub fn code(&self) -> &str {
         match self {
             SessionError::Rejected { error, .. } => error.sqlstate.as_str(),
             SessionError::Script { .. } => "script",
+            SessionError::Changed { .. } => "identity",
             SessionError::Lost { error: WireError::TooMuch { .. }, .. } => "answer",
             SessionError::Lost { error, .. } => error.db().map_or("connection", |error| error.sqlstate.as_str()),
         }

@@ -64,6 +64,7 @@ pub struct Session {
     statements_ns: Vec<u64>,
     pauser: Pauser,
     now: Value,
+    user: String,
     captured: Captured,
     /// Under load nobody looks.
     meter: Option<Meter>,
@@ -98,18 +99,30 @@ impl Session {
             statements_ns: Vec::new(),
             pauser: Pauser::default(),
             now: Value::Timestamp(now),
+            user: target.user.clone(),
             captured: Captured::default(),
             meter: None,
         };
         for (number, transaction) in program.transactions.iter().enumerate() {
             let mut requests = Vec::new();
+            // Names are looked up when a statement is prepared, and only in schemas that are open to the role.
+            if let Some(role) = transaction.role {
+                session.command(&format!("begin; set local role {role}")).await?;
+            }
             for (index, request) in transaction.requests.iter().enumerate() {
                 let name = format!("t{number}r{index}");
-                requests.push(session.prepare_request(&name, transaction.wrapped, request).await?);
+                requests.push(session.prepare_request(&name, transaction.role.is_some(), request).await?);
+            }
+            if transaction.role.is_some() {
+                session.command("commit").await?;
             }
             session.transactions.push(requests);
         }
         Ok(session)
+    }
+
+    async fn command(&mut self, sql: &str) -> Result<(), SessionError> {
+        self.connection.simple(sql, Rows::Discard).await.map(drop).map_err(|error| failed("preamble", error))
     }
 
     async fn prepare_request(&mut self, name: &str, wrapped: bool, request: &Request) -> Result<PreparedRequest, SessionError> {
@@ -201,7 +214,7 @@ impl Session {
                 }
             }
         }
-        let left_open = end == End::Commit && !transaction.wrapped && self.connection.transaction_status() != TransactionStatus::Idle;
+        let left_open = end == End::Commit && transaction.role.is_none() && self.connection.transaction_status() != TransactionStatus::Idle;
         if left_open && transaction.script.is_some() {
             let error = EvalError::new("end of script reached without completing the last transaction");
             return Err(self.recover(SessionError::Script { place: transaction.name.clone(), error }).await);
@@ -364,6 +377,7 @@ impl Session {
             }
         }
         if let Some(collect) = collect {
+            self.unchanged(arrival, statement).await?;
             let earlier = collect.last_mut().filter(|last| matches!(place.part, Part::Chunk(1..)) && last.statement == statement.name);
             match earlier {
                 Some(earlier) => {
@@ -374,6 +388,28 @@ impl Session {
             }
         }
         Ok(count as u64)
+    }
+
+    /// Whether the session still is who its request began as.
+    async fn unchanged(&mut self, arrival: &Arrival, statement: &StatementProgram) -> Result<(), SessionError> {
+        // Qualified, as the statement may have changed where names are looked up.
+        const WHO: &str = "select session_user, current_user, pg_catalog.current_setting('request.jwt.claims', true), \
+                           pg_catalog.current_setting('row_security')";
+        let found = query_text(&mut self.connection, WHO).await.map_err(|error| failed(&statement.path, error))?;
+        let mut found = found.into_iter().flatten().map(Option::unwrap_or_default);
+        let (role, claims) = match self.program.transactions[arrival.transaction].role {
+            Some(_) => (write_identity(&arrival.actor, &mut String::new()).0, self.claims.as_str()),
+            None => (self.user.as_str(), ""),
+        };
+        let wanted = [("the session's user", self.user.as_str()), ("the role", role), ("the claims", claims), ("row_security", "on")];
+        for (name, wanted) in wanted {
+            let found = found.next().unwrap_or_default();
+            if found != wanted {
+                let what = format!("changes {name} from {wanted:?} to {found:?}");
+                return Err(SessionError::Changed { statement: statement.path.clone(), what });
+            }
+        }
+        Ok(())
     }
 
     fn bind(

@@ -235,6 +235,11 @@ fn each_of(node: &Node, repeat: Repeat, factor: Option<&Factor>, f: &mut Finding
 }
 
 /// Settings by name. `factor` is what the scenario sweeps.
+fn decides_identity(setting: &str) -> bool {
+    let setting = setting.to_ascii_lowercase();
+    ["role", "session_authorization", "row_security"].contains(&setting.as_str()) || setting.starts_with("request.jwt.")
+}
+
 pub fn settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(String, String)> {
     const ALLOWED: &str = "a table of settings, such as { \"hnsw.ef_search\" = \"100\" }";
     let Some(entries) = node.entries() else {
@@ -262,6 +267,11 @@ pub fn settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(Str
         let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         if entry.key.is_empty() || !entry.key.chars().all(good) {
             f.add(entry.key_span.clone(), &entry.node.path, "is no name of a setting", "allowed: letters, digits, _ and .");
+            continue;
+        }
+        if decides_identity(&entry.key) {
+            let help = "who a statement is sent for is its transaction's identity";
+            f.add(entry.key_span.clone(), &entry.node.path, "decides whose rights a statement has", help);
             continue;
         }
         if let Some((name, _)) = places(&value).into_iter().find(|(name, _)| Some(*name) != factor) {

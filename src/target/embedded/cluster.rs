@@ -2,18 +2,17 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::home::RunAs;
+use super::home::{RunAs, new_secret};
 use super::slot::Slot;
 use crate::target::error::TargetError;
 use crate::target::installation::Installation;
 use crate::target::secret::Secret;
 use crate::target::settings::{Durability, configuration_file};
 
-/// The superuser of embedded servers.
-pub(super) const SUPERUSER: &str = "postgres";
+/// The superuser of embedded servers. `postgres` is the role that owns what a suite's files create.
+pub(super) const SUPERUSER: &str = "pgduel";
 /// Both sort by code point, so text and its indexes are in the same order on every machine. Not every system has the first.
 const LOCALES: [&str; 2] = ["C.UTF-8", "C"];
 const SETTINGS_FILE: &str = "pgduel.conf";
@@ -106,22 +105,15 @@ pub(super) fn read_password(slot: &Slot) -> Result<Secret, TargetError> {
 
 fn write_new_password(slot: &Slot, run_as: RunAs) -> Result<Secret, TargetError> {
     let path = slot.password_file();
-    let password: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(TargetError::file("remove", path)(error));
         }
         _ => {}
     }
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| file.write_all(password.as_bytes()))
-        .map_err(TargetError::file("write", &path))?;
+    let password = new_secret(&path).map_err(TargetError::file("write", &path))?;
     run_as.own(&path)?;
-    Ok(Secret::new(password))
+    Ok(password)
 }
 
 fn append(path: &Path, text: &str) -> Result<(), TargetError> {

@@ -1,10 +1,12 @@
 //! Where the embedded server lives and as whom it runs.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::target::error::TargetError;
+use crate::target::secret::Secret;
 
 /// The account of the server's processes. PostgreSQL refuses to run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,32 @@ pub(super) fn prepare(home: &Path, major: u32, run_as: RunAs) -> Result<PathBuf,
     }
     check_reachable(&base, run_as)?;
     Ok(base)
+}
+
+/// A new random secret in a new file that only this account can read.
+pub(super) fn new_secret(file: &Path) -> std::io::Result<Secret> {
+    let secret: String = (0..4).map(|_| format!("{:016x}", rand::random::<u64>())).collect();
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    file.write_all(secret.as_bytes())?;
+    Ok(Secret::new(secret))
+}
+
+/// What the passwords of pgduel's roles are made from on servers whose superuser has none that pgduel knows: `login-key` in pgduel's own directory, made
+/// when it is first needed.
+pub(in crate::target) fn login_key() -> Result<Secret, TargetError> {
+    let home = locate(None)?;
+    fs::create_dir_all(&home).map_err(TargetError::file("create", &home))?;
+    let file = home.join("login-key");
+    match new_secret(&file) {
+        Ok(secret) => return Ok(secret),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(TargetError::file("write", file)(error)),
+    }
+    let text = fs::read_to_string(&file).map_err(TargetError::file("read", &file))?;
+    match text.trim() {
+        "" => Err(TargetError::Unsuited(format!("{} is empty; remove it, so that pgduel makes a new one", file.display()))),
+        text => Ok(Secret::new(text)),
+    }
 }
 
 /// Creates `directory` with mode 0700 for the server's account, or checks the one that is there.

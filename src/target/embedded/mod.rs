@@ -35,6 +35,7 @@ use super::secret::Secret;
 use super::settings::{Durability, settings};
 
 pub use control::{SlotStatus, SlotUse, Stopped, status, stop};
+pub(super) use home::login_key;
 
 const POLL: Duration = Duration::from_millis(10);
 /// Tries to start: the port may be taken in between, or children of a killed server may still hold its memory.
@@ -135,6 +136,10 @@ impl EmbeddedServer {
         ConnInfo { endpoint: Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: self.port }, ..self.conn_info(database) }
     }
 
+    pub(super) fn password(&self) -> &Secret {
+        &self.password
+    }
+
     /// Everything that pgduel set, name and value.
     pub fn settings(&self) -> &[(String, String)] {
         &self.settings
@@ -228,7 +233,7 @@ async fn start_postmaster(
         let before = std::fs::metadata(&log).map(|metadata| metadata.len()).unwrap_or(0);
         let mut postmaster = Postmaster::spawn(&installation.bin, &slot.data(), &socket_directory, port, &log, run_as)?;
         if wait_until_ready(&mut postmaster, slot).await {
-            conn_info(&socket_directory, port, password, "postgres").connect().await?;
+            conn_info(&socket_directory, port, password, "postgres").connect().await.map_err(|error| of_another_pgduel(slot, error))?;
             return Ok((postmaster, port, socket_directory));
         }
         said = log_since(&log, before);
@@ -238,6 +243,19 @@ async fn start_postmaster(
         tokio::time::sleep(START_PAUSE).await;
     }
     Err(TargetError::Start { reason: format!("its log {} says:\n{}", slot.log_file().display(), last_lines(&said, 15)) })
+}
+
+/// A cluster that does not let its superuser in was made when that one had another name.
+fn of_another_pgduel(slot: &Slot, error: TargetError) -> TargetError {
+    match error.sqlstate() {
+        Some(code) if code.starts_with("28") => {
+            let directory = slot.directory().display();
+            TargetError::Start {
+                reason: format!("the cluster in {directory} is another pgduel's ({error}). Remove {directory} to start afresh"),
+            }
+        }
+        _ => error,
+    }
 }
 
 /// True when the server says that it is ready, false when it ended. However long that takes: recovery after a crash

@@ -1,5 +1,7 @@
 -- What pgduel expects of a database whose API signs people in as PostgREST does: three roles to become, and the claims of the token in
--- the setting request.jwt.claims. A suite whose scenarios all run as the login role (identity = "none") needs nothing of this.
+-- the setting request.jwt.claims. A suite whose scenarios all have identity = "none" needs nothing of this.
+--
+-- A platform file: the superuser applies it, and {{owner}} is the role that applies and owns all other SQL of the suite.
 
 -- Roles belong to the whole server, so they may be there already, or be made by another run at this moment.
 do $roles$
@@ -19,7 +21,7 @@ end
 $roles$;
 
 create schema auth;
-grant usage on schema auth to anon, authenticated, service_role;
+grant usage on schema auth to {{owner}}, anon, authenticated, service_role;
 
 -- Who is asking; NULL if nobody is signed in.
 create function auth.uid() returns uuid
@@ -27,7 +29,3 @@ create function auth.uid() returns uuid
 as $$
   select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
 $$;
-
--- The API roles may use every table that base.sql makes; row-level security keeps the workspaces apart.
-grant usage on schema public to anon, authenticated, service_role;
-alter default privileges in schema public grant all on tables to anon, authenticated, service_role;

@@ -1,3 +1,7 @@
+-- The API roles may use every table that is made from here on; row-level security keeps the workspaces apart.
+grant usage on schema public to anon, authenticated, service_role;
+alter default privileges in schema public grant all on tables to anon, authenticated, service_role;
+
 create table workspaces (
   id   uuid not null,
   name text not null

@@ -1,0 +1,2 @@
+create role app login;
+alter system set jit = off;
