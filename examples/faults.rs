@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
-use pgduel::target::{EmbeddedOptions, EmbeddedServer, Endpoint, Installation, Server};
+use pgduel::target::{EmbeddedOptions, EmbeddedServer, Endpoint, Installation, Login, Server};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
@@ -33,6 +33,8 @@ struct Case {
     /// Of pgduel's scenario.
     load: &'static str,
     identity: &'static str,
+    /// Sessions begin with this isolation.
+    repeatable_read: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +56,7 @@ const USUAL: Case = Case {
     pgduel: &[],
     load: "",
     identity: "none",
+    repeatable_read: false,
 };
 
 const CASES: [Case; 8] = [
@@ -74,15 +77,15 @@ const CASES: [Case; 8] = [
     Case {
         name: "serialization failures, one try",
         sql: "update counter set n = n + 1",
-        prepare: "create table counter (n int); insert into counter values (0); grant all on counter to public; \
-                  do $$ begin execute format('alter database %I set default_transaction_isolation = ''repeatable read''', current_database()); end $$;",
+        prepare: "create table counter (n int); insert into counter values (0); grant all on counter to public;",
+        repeatable_read: true,
         ..USUAL
     },
     Case {
         name: "serialization failures, up to 100 tries",
         sql: "update counter set n = n + 1",
-        prepare: "create table counter (n int); insert into counter values (0); grant all on counter to public; \
-                  do $$ begin execute format('alter database %I set default_transaction_isolation = ''repeatable read''', current_database()); end $$;",
+        prepare: "create table counter (n int); insert into counter values (0); grant all on counter to public;",
+        repeatable_read: true,
         pgbench: &["--max-tries=100"],
         load: "max-tries = 100",
         ..USUAL
@@ -130,10 +133,10 @@ async fn happen(server: &Server, database: &str, child: &Child, happens: Happens
     match happens {
         Happens::Nothing => {}
         Happens::Sql(sql) => {
-            sqlx::raw_sql(sql).execute(&mut server.connect(database).await?).await?;
+            sqlx::raw_sql(sql).execute(&mut server.connect_as(Login::Superuser, database).await?).await?;
         }
         Happens::Crash => {
-            let mut connection = server.connect(database).await?;
+            let mut connection = server.connect_as(Login::Superuser, database).await?;
             let one = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() limit 1";
             let pid: i32 = sqlx::query_scalar(one).fetch_one(&mut connection).await?;
             kill_process(Pid::from_raw(pid).context("a process")?, Signal::KILL)?;
@@ -145,11 +148,11 @@ async fn happen(server: &Server, database: &str, child: &Child, happens: Happens
 
 async fn with_pgbench(server: &Server, case: &Case) -> anyhow::Result<String> {
     const DATABASE: &str = "pgduel_faults";
-    let mut admin = server.connect("postgres").await?;
+    let mut admin = server.connect_as(Login::Superuser, "postgres").await?;
     sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {DATABASE} with (force)"))).execute(&mut admin).await?;
     sqlx::raw_sql(AssertSqlSafe(format!("create database {DATABASE}"))).execute(&mut admin).await?;
     if !case.prepare.is_empty() {
-        sqlx::raw_sql(case.prepare).execute(&mut server.connect(DATABASE).await?).await?;
+        sqlx::raw_sql(case.prepare).execute(&mut server.connect_as(Login::Superuser, DATABASE).await?).await?;
     }
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("script.sql");
@@ -157,6 +160,11 @@ async fn with_pgbench(server: &Server, case: &Case) -> anyhow::Result<String> {
     let info = common::tcp(server)?;
     let Endpoint::Tcp { host, port } = &info.endpoint else { anyhow::bail!("TCP was asked for") };
     let pgbench = Installation::choose(None)?.bin.join("postgres").canonicalize()?.with_file_name("pgbench");
+    let options = match (case.identity, case.repeatable_read) {
+        ("anon", _) => "-c statement_timeout=3s",
+        (_, true) => "-c default_transaction_isolation=repeatable\\ read",
+        _ => "",
+    };
     let child = Command::new(pgbench)
         .args(["-n", "-M", "prepared", "-j", "2", "--failures-detailed", "-c", &CLIENTS.to_string(), "-T", &SECONDS.to_string(), "-f"])
         .arg(&script)
@@ -166,7 +174,7 @@ async fn with_pgbench(server: &Server, case: &Case) -> anyhow::Result<String> {
         .env("PGUSER", &info.user)
         .env("PGPASSWORD", info.password.as_ref().map(|password| password.expose()).unwrap_or_default())
         .env("PGDATABASE", DATABASE)
-        .env("PGOPTIONS", if case.identity == "anon" { "-c statement_timeout=3s" } else { "" })
+        .env("PGOPTIONS", options)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -175,7 +183,7 @@ async fn with_pgbench(server: &Server, case: &Case) -> anyhow::Result<String> {
     let output = child.wait_with_output()?;
     happened?;
     wait_for(server).await?;
-    let mut admin = server.connect("postgres").await?;
+    let mut admin = server.connect_as(Login::Superuser, "postgres").await?;
     sqlx::raw_sql(AssertSqlSafe(format!("drop database if exists {DATABASE} with (force)"))).execute(&mut admin).await?;
     Ok(told_by_pgbench(&output))
 }
@@ -203,8 +211,10 @@ fn told_by_pgbench(output: &Output) -> String {
 async fn with_pgduel(pgduel: &Path, server: &Server, case: &Case) -> anyhow::Result<String> {
     // What is drawn must be used.
     let draw = if case.sql.contains(":n ") { "draw.n = { int = [1, 100] }\n" } else { "" };
+    let set = if case.repeatable_read { "set = { default_transaction_isolation = \"repeatable read\" }\n" } else { "" };
+    let arms = ["before", "after"].map(|variant| format!("[[arm]]\nvariant = \"{variant}\"\n{set}")).concat();
     let scenario = format!(
-        "title = \"Fault\"\nduel = [\"before\", \"after\"]\n\n[load]\n{}\n\n[[transaction]]\nname = \"only\"\nidentity = \"{}\"\nwrites = true\n{}\n\
+        "title = \"Fault\"\n\n{arms}\n[load]\n{}\n\n[[transaction]]\nname = \"only\"\nidentity = \"{}\"\nwrites = true\n{}\n\
          [[transaction.statement]]\nname = \"only\"\nsql = \"\"\"{}\"\"\"\n",
         case.load, case.identity, draw, case.sql
     );
@@ -265,7 +275,7 @@ fn exit(output: &Output) -> String {
 /// A server that crashed is back within seconds.
 async fn wait_for(server: &Server) -> anyhow::Result<()> {
     for _ in 0..100 {
-        if server.connect("postgres").await.is_ok() {
+        if server.connect_as(Login::Superuser, "postgres").await.is_ok() {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use pgduel::record::{BlockRecord, Line, read};
-use pgduel::target::{EmbeddedOptions, EmbeddedServer, Server};
+use pgduel::target::{EmbeddedOptions, EmbeddedServer, Login, Server};
 use sqlx::Executor;
 
 /// Length of a run.
@@ -127,7 +127,7 @@ sql  = "select title from notes where id = :note"
 async fn stall(server: &Server, run: &common::Run, length: Duration) -> anyhow::Result<()> {
     let database = run.begun(server).await?;
     tokio::time::sleep(RUN / 3 + Duration::from_secs(2)).await;
-    let mut connection = server.connect(&database).await?;
+    let mut connection = server.connect_as(Login::Superuser, &database).await?;
     connection.execute("begin; lock table notes in access exclusive mode").await?;
     tokio::time::sleep(length).await;
     connection.execute("commit").await?;

@@ -15,6 +15,8 @@ use pgduel::target::{ConnInfo, Server, list_pgduel_databases};
 
 pub use about::about;
 
+/// What the login may do that the suite is given.
+const GRANTS: &str = "grant select on notes to notes_app; create policy notes_all on notes to notes_app using (true);";
 /// For a run to begin.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -36,14 +38,17 @@ pub fn tcp(server: &Server) -> anyhow::Result<ConnInfo> {
     }
 }
 
-/// Starts it: the notes suite with this scenario, and this SQL behind its migration.
+/// Starts it: the notes suite with this scenario, and this SQL behind its migration. Statements of no identity log in as a role that reads all notes.
 pub fn start(pgduel: &Path, server: &Server, scenario: &str, sql: &str, arguments: &[&str]) -> anyhow::Result<Run> {
     let project = tempfile::tempdir()?;
     copy(Path::new("examples/notes"), project.path())?;
     std::fs::write(project.path().join("scenarios/notes/example.toml"), scenario)?;
     let migration = project.path().join("seeds/notes/after.sql");
     let text = std::fs::read_to_string(&migration)?;
-    std::fs::write(&migration, format!("{text}\n{sql}"))?;
+    std::fs::write(&migration, format!("{text}\n{sql}\n{GRANTS}"))?;
+    let suite = project.path().join("seeds/notes/suite.toml");
+    let text = std::fs::read_to_string(&suite)?;
+    std::fs::write(&suite, format!("login = \"notes_app\"\n{text}"))?;
     let info = tcp(server)?;
     let password = info.password.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default();
     let out = project.path().join("out");

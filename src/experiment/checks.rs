@@ -74,7 +74,10 @@ impl ScenarioDuel<'_, '_> {
         }
         let mut recall = no_recall(routes);
         for (arm, route) in routes.iter() {
-            *recall.get_mut(arm) = self.recall(mix, arm, route, sessions.get_mut(arm)).await?;
+            *recall.get_mut(arm) = match self.recall(mix, arm, route, sessions.get_mut(arm)).await {
+                Err(_) if failed => return Ok(Checked { failed, recall: no_recall(routes) }),
+                found => found?,
+            };
             let found = recall::recall_record(self.scenario, arm, recall.get(arm), RECALL_DRAWS);
             failed |= self.append_checks(found)?;
         }

@@ -95,7 +95,7 @@ impl<'a> Duels<'a> {
                 Some(Err(error)) => return self.no_template(environment, error),
             };
             // A platform makes them, at the latest for the template.
-            let_become(environment.server, &API_ROLES).await?;
+            let_become(environment.server, &API_ROLES, self.plan.suite.login.as_deref()).await?;
             let prefix = format!("{}_{number}", self.prefix);
             let (made, counting, isolated) = (Made::new(), BTreeSet::new(), isolation::Passed::default());
             self.arenas.push(Arenas { data, template, prefix, made, counting, isolated });

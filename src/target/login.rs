@@ -88,9 +88,8 @@ pub async fn make_roles(server: &Server, application: Option<&str>) -> Result<()
 ///
 /// # Errors
 /// [`TargetError::Unsuited`] if they may become yet another one, or if the platform gave a role of pgduel's a right that none may have.
-pub async fn let_become(server: &Server, roles: &[&str]) -> Result<(), TargetError> {
-    let (owner, requests) = (Login::Owner.role(server.kind()), Login::Requests.role(server.kind()));
-    let (Some(owner), Some(requests)) = (owner, requests) else { return Ok(()) };
+pub async fn let_become(server: &Server, roles: &[&str], application: Option<&str>) -> Result<(), TargetError> {
+    let Some(requests) = Login::Requests.role(server.kind()) else { return Ok(()) };
     let mut admin = locked(server).await?;
     let sql = "select r.rolname::text, m.member is not null
                  from pg_roles as r
@@ -109,7 +108,9 @@ pub async fn let_become(server: &Server, roles: &[&str]) -> Result<(), TargetErr
             }
         }
     }
-    refuse_rights(&mut admin, owner).await?;
+    for role in Login::Owner.role(server.kind()).into_iter().chain(application) {
+        refuse_rights(&mut admin, role).await?;
+    }
     close(admin).await;
     Ok(())
 }
