@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pgduel::target::{ConnInfo, Server, list_pgduel_databases};
+use pgduel::target::{ConnInfo, Server};
 
 pub use about::about;
 
@@ -67,24 +67,23 @@ pub fn start(pgduel: &Path, server: &Server, scenario: &str, sql: &str, argument
 }
 
 impl Run {
-    /// Waits until it opens its connections; the name of its database.
+    /// Waits until load is on; the name of the database that is loaded: what writes works on a copy.
     pub async fn begun(&self, server: &Server) -> anyhow::Result<String> {
+        const LOADED: &str = "select datname::text from pg_stat_activity
+                               where starts_with(datname, $1) and application_name = 'pgduel load' order by 1 desc limit 1";
         let prefix = format!("pgduel_r_{}_", self.child.id());
         let latest = Instant::now() + PATIENCE;
-        let database = loop {
-            let all = list_pgduel_databases(server).await?;
-            if let Some(found) = all.into_iter().find(|database| database.name.starts_with(&prefix)) {
-                break found.name;
+        loop {
+            // Its variant is in the record just before load begins.
+            if std::fs::read_to_string(self.out.join("run.jsonl")).unwrap_or_default().contains("\"line\":\"variant\"") {
+                let mut admin = server.connect_admin().await?;
+                if let Some(name) = sqlx::query_scalar(LOADED).bind(&prefix).fetch_optional(&mut admin).await? {
+                    return Ok(name);
+                }
             }
-            anyhow::ensure!(Instant::now() < latest, "the run made no database");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        // Its variant is in the record just before load begins.
-        while !std::fs::read_to_string(self.out.join("run.jsonl")).unwrap_or_default().contains("\"line\":\"variant\"") {
             anyhow::ensure!(Instant::now() < latest, "the run did not begin");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(database)
     }
 
     /// Waits for its end.
