@@ -95,7 +95,8 @@ impl ScenarioDuel<'_, '_> {
                     let variant = self.variant(arm)?;
                     let server = self.environment.server;
                     let mut connection = server.connect_as(Login::Requests, &route.database).await.map_err(anyhow::Error::from)?;
-                    let found = isolation::check(&mut connection, mix.dataset(), variant, &path, arm).await?;
+                    let login = self.plan.suite.login.as_deref();
+                    let found = isolation::check(&mut connection, mix.dataset(), variant, login, &path, arm).await?;
                     let _ = sqlx::Connection::close(connection).await;
                     self.arenas.isolated.keep(&route.database, &found);
                     found

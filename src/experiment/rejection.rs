@@ -50,7 +50,8 @@ pub fn describe(scenario: &Scenario, arm: Arm, form: Form, error: &SessionError)
         None => file.display().to_string(),
     };
     let form = if form == Form::Exact { ", exact form" } else { "" };
-    format!("{place}: {arm_name}{form}, {error}")
+    let help = if error.code() == "42501" { " (grant it in the suite's files to the role that the statement runs as)" } else { "" };
+    format!("{place}: {arm_name}{form}, {error}{help}")
 }
 
 /// The line of the file that holds the position in the statement. PostgreSQL counts in the text with `$1` for `:name`, which has the

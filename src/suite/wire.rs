@@ -11,8 +11,22 @@ use crate::diagnostic::{Diagnostic, Findings, Source, closest, list, read_text};
 
 const FILE: &str = "suite.toml";
 /// Roles that are somebody's already.
-const RESERVED: [&str; 9] =
-    ["anon", "authenticated", "authenticator", "none", "pgduel", "pgduel_owner", "pgduel_requests", "postgres", "service_role"];
+const RESERVED: [&str; 14] = [
+    "anon",
+    "authenticated",
+    "authenticator",
+    "current_role",
+    "current_user",
+    "none",
+    "pgduel",
+    "pgduel_owner",
+    "pgduel_requests",
+    "postgres",
+    "public",
+    "service_role",
+    "session_user",
+    "user",
+];
 /// Most variants of a suite.
 const MOST: usize = 200;
 const VISIBLE: &str = "\"all\", \"none\", \"member\", { role = \"owner\" } or { own = \"user_id\" }";
@@ -115,8 +129,16 @@ fn login(node: &Node, f: &mut Findings) -> Option<String> {
     let name = node.filled(f, ALLOWED)?;
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let is_name = name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(good);
-    if !is_name || RESERVED.contains(&name) || name.starts_with("pg_") {
+    if !is_name {
         node.not_allowed(f, ALLOWED);
+        return None;
+    }
+    if RESERVED.contains(&name) || name.starts_with("pg_") {
+        node.fault(
+            f,
+            format!("{name:?} is the name of another role, or means something in SQL"),
+            "choose a name that only this suite has, such as \"shop_app\"",
+        );
         return None;
     }
     Some(name.to_owned())

@@ -78,15 +78,43 @@ pub async fn create_database(server: &Server, name: &str, template: Option<&str>
     if template.is_some() && version_num(&mut admin).await? >= STRATEGY_SINCE {
         sql.push_str(" strategy file_copy");
     }
-    let (name, mark) = (name.to_owned(), mark.clone());
+    let (name, mark, template) = (name.to_owned(), mark.clone(), template.map(str::to_owned));
     // A task of its own: whoever stops waiting must not leave a database without a mark, which nobody may drop then.
     let made = tokio::spawn(async move {
         execute(&mut admin, sql, &format!("create database \"{name}\"")).await?;
-        let marked = set_mark(&mut admin, &name, &mark).await;
+        let mut made = set_mark(&mut admin, &name, &mark).await;
+        if let (Ok(()), Some(template)) = (&made, template) {
+            made = copy_settings(&mut admin, &template, &name).await;
+        }
         close(admin).await;
-        marked
+        made
     });
     made.await.unwrap_or_else(|_| Err(TargetError::Sql { doing: "create a database".to_owned(), error: sqlx::Error::WorkerCrashed }))
+}
+
+/// Gives a database the settings that another one has for all its sessions: a copy of a database does not have them.
+async fn copy_settings(admin: &mut PgConnection, from: &str, to: &str) -> Result<(), TargetError> {
+    let doing = format!("give \"{to}\" the settings of \"{from}\"");
+    let sql = "select unnest(setconfig) from pg_db_role_setting
+                where setrole = 0 and setdatabase = (select oid from pg_database where datname = $1)";
+    let settings: Vec<String> =
+        sqlx::query_scalar(sql).bind(from).fetch_all(&mut *admin).await.map_err(TargetError::sql(doing.as_str()))?;
+    for sql in set_for(&format!("database {}", quote_ident(to)), &settings) {
+        execute(admin, sql, &doing).await?;
+    }
+    Ok(())
+}
+
+/// SQL that sets `name=value` for a database or a role: a list of names is set as PostgreSQL reads it, so the session takes each on.
+pub(super) fn set_for(whom: &str, settings: &[String]) -> Vec<String> {
+    let of_setting = |(name, value): (&str, &str)| {
+        let quoted: Vec<String> = name.split('.').map(quote_ident).collect();
+        [
+            format!("select set_config({}, {}, false)", quote_literal(name), quote_literal(value)),
+            format!("alter {whom} set {} from current", quoted.join(".")),
+        ]
+    };
+    settings.iter().filter_map(|setting| setting.split_once('=')).flat_map(of_setting).collect()
 }
 
 /// Changes the mark of a database that has one; for a template whose seeding is complete.

@@ -5,7 +5,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::database::{quote_ident, quote_literal};
+use super::database::{quote_ident, quote_literal, set_for};
 use super::error::TargetError;
 use super::secret::Secret;
 use super::server::{Server, ServerKind, close};
@@ -162,12 +162,7 @@ impl OwnerState {
         let mut sql = vec![format!("alter role {role} password {password}")];
         sql.extend(now.parsed().iter().map(|(database, _)| format!("alter role {role} {} reset all", in_database(database))));
         for (database, settings) in self.parsed() {
-            for (name, value) in settings.iter().filter_map(|setting| setting.split_once('=')) {
-                // A list of names is set as PostgreSQL reads it.
-                sql.push(format!("select set_config({}, {}, false)", quote_literal(name), quote_literal(value)));
-                let name: Vec<String> = name.split('.').map(quote_ident).collect();
-                sql.push(format!("alter role {role} {} set {} from current", in_database(&database), name.join(".")));
-            }
+            sql.extend(set_for(&format!("role {role} {}", in_database(&database)), &settings));
         }
         let new = now.members.iter().filter(|member| !self.members.contains(member));
         sql.extend(new.map(|member| format!("revoke {role} from {} cascade", quote_ident(member))));

@@ -228,6 +228,44 @@ sql  = \"select session_user::text, current_user::text, 1 / (session_user = 'not
 }
 
 #[tokio::test]
+async fn what_a_platform_sets_for_the_database_holds_on_every_arm() {
+    let server = TestServer::shared().await;
+    let asks = ACTING.replace("SQL", "select 1 / (current_setting('work_mem') = '1234kB')::int, :workspace::uuid");
+    let project = Project::with_scenario(["before", "after"], "", &asks);
+    let sets = "do $$ begin execute format('alter database %I set work_mem = ''1234kB''', current_database()); end $$;";
+    project.write("seeds/notes/auth.sql", &format!("{}\n{sets}", project.read("seeds/notes/auth.sql")));
+    finish(project.duel("notes/planted", &CHECKS).env("DATABASE_URL", server.url("postgres"))).expect_code(0);
+}
+
+#[tokio::test]
+async fn policies_for_the_suites_login_act_and_what_it_lacks_is_told() {
+    let server = TestServer::shared().await;
+    let asks = "
+[[transaction]]
+name     = \"count\"
+identity = \"none\"
+
+[[transaction.statement]]
+name = \"notes\"
+sql  = \"select 1 / (count(*) = 7)::int from notes\"
+";
+    let project = Project::with_scenario(["before", "after"], "", asks);
+    project.names_a_login();
+    let url = server.url("postgres");
+    finish(project.duel("notes/planted", &CHECKS).env("DATABASE_URL", &url))
+        .expect_code(4)
+        .expect_said("permission denied for table notes")
+        .expect_said("grant it in the suite's files");
+    let sql = "create table notes_seen as select id from notes order by id limit 7;\n\
+               revoke all on notes_seen from anon, authenticated, service_role;\n\
+               grant select on notes, notes_seen to notes_app;\n\
+               create policy notes_app on notes to notes_app using (id in (select id from notes_seen));\n";
+    project.write("seeds/notes/before.sql", &(project.read("seeds/notes/before.sql") + sql));
+    std::fs::remove_dir_all(project.out()).expect("the first run's folder");
+    finish(project.duel("notes/planted", &CHECKS).env("DATABASE_URL", &url)).expect_code(0);
+}
+
+#[tokio::test]
 async fn a_role_of_somebody_elses_is_not_taken() {
     let server = TestServer::shared().await;
     let mut admin = server.connect("postgres").await;
