@@ -16,12 +16,13 @@ use super::events::{Event, Progress, Seeding};
 use super::rejection::is_servers_fault;
 use super::route::RefusedSetting;
 use crate::dataset::Dataset;
+use crate::load::identity::API_ROLES;
 use crate::record::{AppliedFile, Factor};
 use crate::suite::{Suite, Variant};
 use crate::target::{
     AppliedStatement, ApplyError, DatabaseMark, HostPolicy, IndexBuild, Login, OwnerState, Purpose, Server, WriteRequest,
     apply_filled_sql_file, create_database, drop_database, drop_orphans, end_idle_sessions, give_public, guard_writable, index_builds,
-    list_pgduel_databases, prewarm, quote_ident, remark_database,
+    let_become, list_pgduel_databases, prewarm, quote_ident, remark_database,
 };
 
 /// Raised when the same inputs would give another template.
@@ -108,6 +109,8 @@ async fn template_under_lock(
     for file in &suite.platform {
         apply(server, name, Login::Superuser, file, None, progress).await?;
     }
+    // What it gave to pgduel's roles is looked at before any of them runs something.
+    let_become(server, &API_ROLES, suite.login.as_deref()).await?;
     for file in &suite.tables {
         apply(server, name, Login::Owner, file, None, progress).await?;
     }
@@ -200,11 +203,14 @@ async fn apply(
         Login::Superuser => sql.replace(OWNER_PLACE, owner),
         _ => Factor::fill(factor, sql),
     };
-    let before = OwnerState::read(server).await?;
+    let before = if login == Login::Owner { Some(OwnerState::read(server).await?) } else { None };
     let applied = tell_meanwhile(server, name, progress, apply_filled_sql_file(&mut connection, file, fill)).await;
-    let is_shared = login == Login::Owner && before.restore(server).await?;
+    let restored = match &before {
+        Some(before) => before.restore(server).await,
+        None => Ok(false),
+    };
     let applied = applied.map_err(tell_of_places)?;
-    if is_shared {
+    if restored? {
         return Err(ApplyError::Shared(file.to_owned()).into());
     }
     // What it changed counts from now on, not when its backend has gone.

@@ -2,6 +2,7 @@
 //! where the suite can count them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -18,10 +19,10 @@ use crate::observe::{StatementObserver, StatementSnapshot};
 use crate::record::{Arm, Arms, CheckKind, CheckRecord, EvidenceRecord, Line, StatementStatistics};
 use crate::scenario::Scenario;
 use crate::suite::Suite;
-use crate::target::{Server, ServerKind, apply_sql_file, quote_ident};
+use crate::target::{Server, ServerKind, apply_sql, quote_ident};
 
-/// SQL that turns inlined identity functions into ones that the server counts; beside the suite's folder.
-const COUNTING_SQL: &str = "supabase-counting.sql";
+/// SQL that turns inlined identity functions into ones that the server counts. The superuser applies it, so it is no file of a suite.
+const COUNTING_SQL: &str = include_str!("../../seeds/supabase-counting.sql");
 /// Transactions over which the server's own counters are read, and the time after which no further one is begun.
 const COUNTED: u64 = 64;
 const COUNTED_TIME: Duration = Duration::from_millis(500);
@@ -177,15 +178,15 @@ impl Collector<'_> {
     /// Function calls of one run of each transaction, on a copy of the arm's database in which the identity functions are counting ones. All that it runs is
     /// rolled back, so the copy of one that no scenario writes to stays, and `kept` says that one before has left it.
     async fn count(&self, route: &Route, kept: &BTreeSet<String>) -> anyhow::Result<BTreeMap<usize, BTreeMap<String, u64>>> {
-        let sql = self.suite.folder.parent().map(|seeds| seeds.join(COUNTING_SQL)).filter(|file| file.exists());
-        let sql = sql.filter(|_| self.suite.platform.iter().any(|file| file.ends_with("supabase.sql")));
-        let Some(sql) = sql else { return Ok(BTreeMap::new()) };
+        if !self.suite.platform.iter().any(|file| file.ends_with("supabase.sql")) {
+            return Ok(BTreeMap::new());
+        }
         let name = counting_copy(route);
         let counted = async {
             if !kept.contains(&name) {
                 databases::clone_database(self.server, &route.database, &name).await?;
                 let mut connection = self.server.connect(&name).await?;
-                apply_sql_file(&mut connection, &sql).await?;
+                apply_sql(&mut connection, Path::new("supabase-counting.sql"), COUNTING_SQL).await?;
                 // Only a superuser may have calls counted, so the copy does it to every session.
                 let counting = format!("alter database {} set track_functions = 'all'", quote_ident(&name));
                 connection.execute(sqlx::AssertSqlSafe(counting)).await?;

@@ -6,9 +6,6 @@ use std::path::Path;
 use crate::diagnostic::{Diagnostic, Findings, Source};
 use crate::sql::{Kind, lexeme, split_statements};
 
-/// Words of a statement that are looked at; membership is granted to many roles at once.
-const WORDS: usize = 200;
-
 /// Statements of a file that belong in a platform file. A file that cannot be read or cut is left to whoever applies it.
 pub(super) fn check(file: &Path) -> Vec<Diagnostic> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -32,6 +29,7 @@ fn shared(words: &[String]) -> Option<&'static str> {
         ["create" | "alter" | "drop", "database", ..] => Some("databases"),
         ["create" | "alter" | "drop", "tablespace", ..] => Some("tablespaces"),
         ["comment", "on", "database" | "role" | "tablespace", ..] => Some("databases, roles and tablespaces"),
+        ["drop" | "reassign", "owned", ..] => Some("rights on databases"),
         ["security", "label", rest @ ..] if on(rest).is_some_and(|kind| ["database", "role", "tablespace"].contains(&kind)) => {
             Some("databases, roles and tablespaces")
         }
@@ -53,7 +51,7 @@ fn on<'w>(words: &[&'w str]) -> Option<&'w str> {
 /// Unquoted words in lower case; anything else is an empty one.
 fn words(statement: &str) -> Vec<String> {
     let (mut words, mut rest) = (Vec::new(), statement);
-    while let Some(lexeme) = lexeme(rest).filter(|_| words.len() < WORDS) {
+    while let Some(lexeme) = lexeme(rest) {
         let (text, after) = rest.split_at(lexeme.length);
         match lexeme.kind {
             Kind::Space | Kind::Comment => {}
@@ -94,6 +92,7 @@ mod tests {
             "grant pg_execute_server_program to postgres",
             "grant \"on\" to app",
             "revoke app from postgres",
+            "drop owned by current_user",
             "grant connect on database shop to app",
         ] {
             assert!(is_shared(sql), "{sql}");

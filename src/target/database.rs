@@ -216,12 +216,12 @@ pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> 
     execute(connection, "set client_min_messages = warning".to_owned(), doing).await?;
     execute(connection, "create extension if not exists pg_prewarm with schema pg_catalog".to_owned(), doing).await?;
     execute(connection, "reset client_min_messages".to_owned(), doing).await?;
-    // The suite may have put it elsewhere.
+    // The suite may have put it elsewhere, beside functions of the same name: with all types there is one.
     let schema =
         "select quote_ident(nspname) from pg_extension join pg_namespace as n on n.oid = extnamespace where extname = 'pg_prewarm'";
     let schema: String = sqlx::query_scalar(schema).fetch_one(&mut *connection).await.map_err(TargetError::sql(doing))?;
     let sql = format!(
-        "select coalesce(sum({schema}.pg_prewarm(c.oid::regclass)), 0)::bigint
+        "select coalesce(sum({schema}.pg_prewarm(c.oid::regclass, 'buffer'::text, 'main'::text, null::int8, null::int8)), 0)::bigint
            from pg_class c join pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'i', 'm', 't')
             and c.relpersistence <> 't'

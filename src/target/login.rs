@@ -91,10 +91,9 @@ pub async fn make_roles(server: &Server, application: Option<&str>) -> Result<()
 pub async fn let_become(server: &Server, roles: &[&str], application: Option<&str>) -> Result<(), TargetError> {
     let Some(requests) = Login::Requests.role(server.kind()) else { return Ok(()) };
     let mut admin = locked(server).await?;
-    let sql = "select r.rolname::text, m.member is not null
-                 from pg_roles as r
-                 left join pg_auth_members as m on m.roleid = r.oid and m.member = (select oid from pg_roles where rolname = $1)
-                where r.rolname = any($2) or m.member is not null
+    let sql = "select rolname::text, pg_has_role($1, oid, 'member')
+                 from pg_roles
+                where rolname <> $1 and (rolname = any($2) or pg_has_role($1, oid, 'member'))
                 order by 1";
     let found: Vec<(String, bool)> =
         sqlx::query_as(sql).bind(requests).bind(roles).fetch_all(&mut admin).await.map_err(TargetError::sql("read who may become whom"))?;
@@ -103,12 +102,14 @@ pub async fn let_become(server: &Server, roles: &[&str], application: Option<&st
             (true, false) => execute(&mut admin, format!("grant {} to {}", quote_ident(&role), quote_ident(requests)), requests).await?,
             (true, true) => {}
             (false, _) => {
-                let why = format!("role \"{requests}\" may become \"{role}\", which no request does: revoke {role} from {requests}");
+                let why = format!(
+                    "role \"{requests}\" may become \"{role}\", itself or by way of another role, and no request does: revoke that"
+                );
                 return Err(TargetError::Unsuited(why));
             }
         }
     }
-    for role in Login::Owner.role(server.kind()).into_iter().chain(application) {
+    for role in Login::Owner.role(server.kind()).into_iter().chain([requests]).chain(application) {
         refuse_rights(&mut admin, role).await?;
     }
     close(admin).await;

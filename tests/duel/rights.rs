@@ -173,6 +173,7 @@ async fn a_statement_that_changes_who_asks_fails_the_checks() {
             "changes the role from \"authenticated\" to \"service_role\"",
         ),
         ("select set_config('request.jwt.claims', '{}', true), :workspace::uuid", "changes the claims from"),
+        ("select set_config('request.jwt.claim.sub', 'x', true), :workspace::uuid", "changes a claim from"),
         ("select set_config('row_security', 'off', true), :workspace::uuid", "changes row_security from \"on\" to \"off\""),
     ] {
         let project = Project::with_scenario(["before", "after"], "", &ACTING.replace("SQL", sql));

@@ -394,14 +394,25 @@ impl Session {
     async fn unchanged(&mut self, arrival: &Arrival, statement: &StatementProgram) -> Result<(), SessionError> {
         // Qualified, as the statement may have changed where names are looked up.
         const WHO: &str = "select session_user, current_user, pg_catalog.current_setting('request.jwt.claims', true), \
-                           pg_catalog.current_setting('row_security')";
+                           pg_catalog.current_setting('row_security'), \
+                           pg_catalog.concat(pg_catalog.current_setting('request.jwt.claim', true), \
+                             pg_catalog.current_setting('request.jwt.claim.sub', true), \
+                             pg_catalog.current_setting('request.jwt.claim.role', true), \
+                             pg_catalog.current_setting('request.jwt.claim.email', true))";
         let found = query_text(&mut self.connection, WHO).await.map_err(|error| failed(&statement.path, error))?;
         let mut found = found.into_iter().flatten().map(Option::unwrap_or_default);
         let (role, claims) = match self.program.transactions[arrival.transaction].role {
             Some(_) => (write_identity(&arrival.actor, &mut String::new()).0, self.claims.as_str()),
             None => (self.user.as_str(), ""),
         };
-        let wanted = [("the session's user", self.user.as_str()), ("the role", role), ("the claims", claims), ("row_security", "on")];
+        let wanted = [
+            ("the session's user", self.user.as_str()),
+            ("the role", role),
+            ("the claims", claims),
+            ("row_security", "on"),
+            // Settings of one claim each, as old versions of PostgREST have them.
+            ("a claim", ""),
+        ];
         for (name, wanted) in wanted {
             let found = found.next().unwrap_or_default();
             if found != wanted {

@@ -194,9 +194,7 @@ fn address(node: &Node, f: &mut Findings) -> Option<Address> {
 
 /// Settings of an arm's connections. Those that pgduel sets itself are told elsewhere.
 fn own_settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(String, String)> {
-    const TAKEN: [(&str, &str); 5] = [
-        ("role", "say in the transaction who runs it: identity = ..."),
-        ("session_authorization", "say in the transaction who runs it: identity = ..."),
+    const TAKEN: [(&str, &str); 3] = [
         ("search_path", "name schemas in SQL"),
         ("plan_cache_mode", "use plans = ... in [load]"),
         ("statement_timeout", "it is the platform's"),

@@ -235,11 +235,6 @@ fn each_of(node: &Node, repeat: Repeat, factor: Option<&Factor>, f: &mut Finding
 }
 
 /// Settings by name. `factor` is what the scenario sweeps.
-fn decides_identity(setting: &str) -> bool {
-    let setting = setting.to_ascii_lowercase();
-    ["role", "session_authorization", "row_security"].contains(&setting.as_str()) || setting.starts_with("request.jwt.")
-}
-
 pub fn settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(String, String)> {
     const ALLOWED: &str = "a table of settings, such as { \"hnsw.ef_search\" = \"100\" }";
     let Some(entries) = node.entries() else {
@@ -282,4 +277,10 @@ pub fn settings(node: &Node, f: &mut Findings, factor: Option<&str>) -> Vec<(Str
         read.push((entry.key.clone(), value));
     }
     read
+}
+
+/// Whether a setting is about who a statement runs as.
+fn decides_identity(setting: &str) -> bool {
+    let setting = setting.to_ascii_lowercase();
+    ["role", "session_authorization", "row_security"].contains(&setting.as_str()) || setting.starts_with("request.jwt.")
 }
