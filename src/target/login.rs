@@ -77,6 +77,7 @@ pub async fn make_roles(server: &Server, application: Option<&str>) -> Result<()
     for login in [Login::Owner, Login::Requests].into_iter().chain(application.map(Login::Application)) {
         let Some(role) = login.role(server.kind()) else { continue };
         make_role(&mut admin, server, login, role).await?;
+        reset_settings(&mut admin, role).await?;
         refuse_rights(&mut admin, role).await?;
         let_in(&mut admin, server, login, role).await?;
     }
@@ -157,13 +158,11 @@ impl OwnerState {
         let now = OwnerState::read(server).await?;
         let Some(owner) = Login::Owner.role(server.kind()).filter(|_| now != *self) else { return Ok(false) };
         let role = quote_ident(owner);
-        let in_database =
-            |database: &Option<String>| database.as_ref().map_or_else(String::new, |name| format!("in database {}", quote_ident(name)));
         let password = self.password.as_deref().map_or_else(|| "null".to_owned(), quote_literal);
         let mut sql = vec![format!("alter role {role} password {password}")];
-        sql.extend(now.parsed().iter().map(|(database, _)| format!("alter role {role} {} reset all", in_database(database))));
+        sql.extend(now.parsed().iter().map(|(database, _)| format!("alter role {role} {} reset all", in_database(database.as_deref()))));
         for (database, settings) in self.parsed() {
-            sql.extend(set_for(&format!("role {role} {}", in_database(&database)), &settings));
+            sql.extend(set_for(&format!("role {role} {}", in_database(database.as_deref())), &settings));
         }
         let new = now.members.iter().filter(|member| !self.members.contains(member));
         sql.extend(new.map(|member| format!("revoke {role} from {} cascade", quote_ident(member))));
@@ -210,6 +209,27 @@ async fn make_role(admin: &mut PgConnection, server: &Server, login: Login<'_>, 
             execute(admin, sql, role).await
         }
     }
+}
+
+/// Takes from a role of pgduel's the settings that it has given itself: a run that was killed, or an index function that ANALYZE called, may have left some, and
+/// with the wrong one nobody can log in.
+async fn reset_settings(admin: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+    let sql = "select d.datname::text from pg_db_role_setting left join pg_database as d on d.oid = setdatabase
+                where setrole = (select oid from pg_roles where rolname = $1)";
+    let set: Vec<Option<String>> = sqlx::query_scalar(sql)
+        .bind(role)
+        .fetch_all(&mut *admin)
+        .await
+        .map_err(TargetError::sql(format!("read the settings of \"{role}\"")))?;
+    for database in set {
+        execute(admin, format!("alter role {} {} reset all", quote_ident(role), in_database(database.as_deref())), role).await?;
+    }
+    Ok(())
+}
+
+/// The part of ALTER ROLE that says where a setting holds.
+fn in_database(database: Option<&str>) -> String {
+    database.map_or_else(String::new, |name| format!("in database {}", quote_ident(name)))
 }
 
 /// Logs in, with a new password if it takes that: the key may be another one than when the role was made.

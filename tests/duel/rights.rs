@@ -229,6 +229,21 @@ sql  = \"select session_user::text, current_user::text, 1 / (session_user = 'not
 }
 
 #[tokio::test]
+async fn what_a_role_was_left_with_is_taken_from_it() {
+    let home = OwnHome::new();
+    let server = TestServer::alone(&home).await;
+    make_roles(server.server(), Some("pgduel_test_login")).await.expect("the roles");
+    let mut admin = server.connect("postgres").await;
+    for role in ["postgres", "pgduel_requests", "pgduel_test_login"] {
+        let sql = format!("alter role {role} set local_preload_libraries = 'nope'; alter role {role} in database postgres set jit = off");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.expect("set");
+        make_roles(server.server(), Some("pgduel_test_login")).await.expect("the roles");
+    }
+    let left: i64 = sqlx::query_scalar("select count(*) from pg_db_role_setting").fetch_one(&mut admin).await.expect("a count");
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn what_a_platform_sets_for_the_database_holds_on_every_arm() {
     let server = TestServer::shared().await;
     let asks = ACTING.replace("SQL", "select 1 / (current_setting('work_mem') = '1234kB')::int, :workspace::uuid");
