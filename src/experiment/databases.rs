@@ -99,6 +99,7 @@ async fn template_under_lock(
     name: &str,
 ) -> anyhow::Result<()> {
     if has_template(server, suite, digest).await? {
+        let_become(server, &API_ROLES, suite.login.as_deref()).await?;
         progress.event(&Event::TemplateFound { database: name });
         return Ok(());
     }
@@ -186,8 +187,7 @@ pub async fn make_variant(
     Ok(VariantDatabase { name: name.to_owned(), applied, table_bytes, index_bytes })
 }
 
-/// Applies a file to database `name` in a session of its own: a dump, for one, leaves the search path empty. Tells how far indexes are, where they
-/// take long.
+/// Applies a file to database `name`. Each file has a session of its own, because a file may change settings: a dump empties the search path.
 async fn apply(
     server: &Server,
     name: &str,
@@ -219,7 +219,7 @@ async fn apply(
     Ok(applied)
 }
 
-/// Waits, and tells how far the indexes of a database are.
+/// Waits for `applying`. Where that takes long, it reports the progress of index builds in the database.
 async fn tell_meanwhile<T>(server: &Server, name: &str, progress: &dyn Progress, applying: impl Future<Output = T>) -> T {
     let mut applying = std::pin::pin!(applying);
     loop {

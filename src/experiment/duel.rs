@@ -12,10 +12,8 @@ use super::scenario_duel::{Left, Measuring, ScenarioDuel};
 use super::{BUDGET_OF_AN_ARM, Environment, Event, Plan};
 use crate::check::isolation;
 use crate::judge::{self, Stopping};
-use crate::load::identity::API_ROLES;
 use crate::record::{End, Line, Mode, Notice, ScenarioEnd, StopReason};
 use crate::scenario::{ArmDatabase, Scenario};
-use crate::target::let_become;
 
 /// What the end of a long run takes at most.
 const LONGEST_END: Duration = Duration::from_secs(15);
@@ -94,8 +92,6 @@ impl<'a> Duels<'a> {
                 Some(Ok(template)) => template,
                 Some(Err(error)) => return self.no_template(environment, error),
             };
-            // A platform makes them, at the latest for the template.
-            let_become(environment.server, &API_ROLES, self.plan.suite.login.as_deref()).await?;
             let prefix = format!("{}_{number}", self.prefix);
             let (made, counting, isolated) = (Made::new(), BTreeSet::new(), isolation::Passed::default());
             self.arenas.push(Arenas { data, template, prefix, made, counting, isolated });

@@ -61,7 +61,7 @@ fn unfilled_files(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
     findings.into_vec()
 }
 
-/// Statements of no identity in a suite that names no login for them, or beside others, who log in as somebody else.
+/// Reports transactions without an identity if the suite names no login, or if other transactions of the scenario have an identity: a session has one login.
 fn without_login(scenario: &Scenario, suite: &Suite) -> Vec<Diagnostic> {
     let mut findings = Findings::new(scenario.origin.source().clone());
     let is_nobody = |one: &Transaction| one.identity == Identity::None;

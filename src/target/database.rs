@@ -216,7 +216,7 @@ pub async fn prewarm(connection: &mut PgConnection) -> Result<i64, TargetError> 
     execute(connection, "set client_min_messages = warning".to_owned(), doing).await?;
     execute(connection, "create extension if not exists pg_prewarm with schema pg_catalog".to_owned(), doing).await?;
     execute(connection, "reset client_min_messages".to_owned(), doing).await?;
-    // The suite may have put it elsewhere, beside functions of the same name: with all types there is one.
+    // The suite may have created the extension in another schema. That schema may have other functions of this name, so all five arguments have their exact types.
     let schema =
         "select quote_ident(nspname) from pg_extension join pg_namespace as n on n.oid = extnamespace where extname = 'pg_prewarm'";
     let schema: String = sqlx::query_scalar(schema).fetch_one(&mut *connection).await.map_err(TargetError::sql(doing))?;

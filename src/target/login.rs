@@ -1,4 +1,4 @@
-//! The roles that pgduel logs in as beside the superuser, made on each server that it works on.
+//! The roles that pgduel makes on a server and logs in as. The superuser is not one of them.
 //!
 //! A session logs in as its role. `set role` in a superuser's session would not do, since `reset role` undoes it.
 
@@ -138,7 +138,7 @@ pub struct OwnerState {
 }
 
 impl OwnerState {
-    /// As it is now.
+    /// Reads it from the server's catalogue.
     pub async fn read(server: &Server) -> Result<OwnerState, TargetError> {
         let sql = "select rolpassword,
                           coalesce((select jsonb_agg(jsonb_build_array(datname, setconfig) order by datname)
@@ -153,20 +153,20 @@ impl OwnerState {
         Ok(OwnerState { password, settings, members })
     }
 
-    /// Makes it so again, if it is no longer. Whether it was not.
+    /// Restores this state if a file has changed it. Returns whether one had.
     pub async fn restore(&self, server: &Server) -> Result<bool, TargetError> {
         let now = OwnerState::read(server).await?;
         let Some(owner) = Login::Owner.role(server.kind()).filter(|_| now != *self) else { return Ok(false) };
         let role = quote_ident(owner);
         let password = self.password.as_deref().map_or_else(|| "null".to_owned(), quote_literal);
+        let mut admin = server.connect_admin().await?;
+        reset_settings(&mut admin, owner).await?;
         let mut sql = vec![format!("alter role {role} password {password}")];
-        sql.extend(now.parsed().iter().map(|(database, _)| format!("alter role {role} {} reset all", in_database(database.as_deref()))));
         for (database, settings) in self.parsed() {
             sql.extend(set_for(&format!("role {role} {}", in_database(database.as_deref())), &settings));
         }
         let new = now.members.iter().filter(|member| !self.members.contains(member));
         sql.extend(new.map(|member| format!("revoke {role} from {} cascade", quote_ident(member))));
-        let mut admin = server.connect_admin().await?;
         for sql in sql {
             execute(&mut admin, sql, owner).await?;
         }

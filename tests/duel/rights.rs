@@ -308,7 +308,7 @@ async fn a_dump_in_supabases_style_loads_and_passes() {
         copy(root.join(format!("tests/data/supabase/{section}.sql")), &format!("seeds/notes/{file}"));
     }
     project.write("seeds/notes/before.sql", "-- The dump has all of it.\n");
-    // A dump tells what differs from PostgreSQL's own defaults, so those of the platform would add to it.
+    // pg_dump writes the rights that differ from PostgreSQL's defaults. The platform's default privileges would add rights that the dump does not have.
     let kinds = ["tables", "sequences", "functions"];
     let none = |kind| format!("alter default privileges in schema public revoke all on {kind} from anon, authenticated, service_role;\n");
     project.write("seeds/notes/defaults.sql", &kinds.map(none).concat());
